@@ -1,0 +1,241 @@
+/**
+ * The words every room shares. Nothing here does anything: types, closed lists and one error.
+ */
+
+declare const brand: unique symbol;
+type Branded<Name extends string> = string & { readonly [brand]: Name };
+
+/** A stream entry's id, `<milliseconds>-<sequence>`, as Redis prints it. */
+export type EntryId = Branded<'EntryId'>;
+
+/** An IMEI: 15 decimal digits. Personal data: never at log level info, never a label. */
+export type DeviceId = Branded<'DeviceId'>;
+
+export const entrySources = ['new', 'own_pending', 'claimed', 'replay'] as const;
+/** How an entry reached this instance. */
+export type EntrySource = (typeof entrySources)[number];
+
+/** One stream entry as Redis delivered it; nothing in it is interpreted yet. */
+export interface Entry {
+  readonly id: EntryId;
+  readonly source: EntrySource;
+  /** name, value, name, value …, byte for byte. */
+  readonly fields: readonly Buffer[];
+  /** Sum of the lengths of all names and values. */
+  readonly bytes: number;
+}
+
+/** The two forms of the stream contract, told apart by field names, never by guessing. */
+export type EntryContent =
+  | {
+      readonly form: 'payload';
+      readonly deviceId: DeviceId;
+      /** Epoch milliseconds, from the entry's own `ts`. */
+      readonly ts: number;
+      readonly codec: Codec;
+      readonly payload: Buffer;
+    }
+  | { readonly form: 'frame'; readonly deviceId: DeviceId; readonly frame: Buffer };
+
+export const codecs = ['7', '8', '8E', '16'] as const;
+/** Codecs that carry positions. */
+export type Codec = (typeof codecs)[number];
+
+export const messageCodecs = ['12', '13', '14', '15'] as const;
+/** Codecs that carry messages: counted and acknowledged, never a position. */
+export type MessageCodec = (typeof messageCodecs)[number];
+
+/** One row of `positions`, as the writer takes it. `ingested_at` is the database's. */
+export interface Position {
+  readonly deviceId: DeviceId;
+  /** Epoch milliseconds; never coarser (protocol.md 2.2: truncating to seconds loses 1 %). */
+  readonly ts: number;
+  /** Degrees WGS 84; both null only when the record carries no position at all (codec 7). */
+  readonly latitude: number | null;
+  readonly longitude: number | null;
+  /** Metres, signed. */
+  readonly altitude: number;
+  /** Degrees clockwise from north, 0 to 360. */
+  readonly angle: number;
+  /** km/h. */
+  readonly speed: number;
+  readonly satellites: number;
+  readonly priority: number;
+  /** satellites > 0 and not 0/0. A row without a fix never becomes a device's last position. */
+  readonly fix: boolean;
+  readonly eventIoId: number | null;
+  readonly generationType: number | null;
+  readonly codec: Codec;
+  /** The jsonb text of the IO values, keyed by decimal IO id. */
+  readonly attributes: string;
+  /** The record's place in its packet, from 0. */
+  readonly recordIndex: number;
+}
+
+export const stages = ['decode', 'validate', 'write', 'conflict'] as const;
+/** Where a record's way ended. */
+export type Stage = (typeof stages)[number];
+
+export const decodeReasons = [
+  'entry_too_large',
+  'field_count',
+  'field_missing',
+  'field_repeated',
+  'field_invalid',
+  'form_unknown',
+  'form_ambiguous',
+  'frame_hex_invalid',
+  'truncated',
+  'trailing_bytes',
+  'preamble_invalid',
+  'length_mismatch',
+  'crc_mismatch',
+  'count_mismatch',
+  'io_count_mismatch',
+  'record_count_exceeded',
+  'codec_unknown',
+  'datagram_invalid',
+  'message_invalid',
+  'json_invalid',
+  'json_too_deep',
+  'payload_shape',
+  'attribute_invalid',
+  'attribute_count',
+  'deliveries_exhausted',
+] as const;
+export type DecodeReason = (typeof decodeReasons)[number];
+
+export const validateReasons = [
+  'device_id_invalid',
+  'device_id_mismatch',
+  'ts_mismatch',
+  'ts_out_of_range',
+  'latitude_out_of_range',
+  'longitude_out_of_range',
+  'altitude_out_of_range',
+  'angle_out_of_range',
+  'speed_out_of_range',
+  'satellites_out_of_range',
+  'priority_out_of_range',
+  'event_io_id_out_of_range',
+  'generation_type_out_of_range',
+] as const;
+export type ValidateReason = (typeof validateReasons)[number];
+
+export const writeReasons = [
+  'row_value_invalid',
+  'row_constraint_violated',
+  'row_too_large',
+  'row_resource_limit',
+  'row_unclassified',
+] as const;
+export type WriteReason = (typeof writeReasons)[number];
+
+export const reasons = [...decodeReasons, ...validateReasons, ...writeReasons, 'conflict'] as const;
+/** The closed list of a dead letter's reasons; also a metric label. */
+export type Reason = (typeof reasons)[number];
+
+/** Why one record, or one whole entry, cannot become a position. */
+export interface Rejection {
+  readonly stage: Stage;
+  readonly reason: Reason;
+  /** What was expected; holds no value of the input beyond numbers, no secret, no IMEI. */
+  readonly message: string;
+  /** The record's place in its packet; null when the whole entry is rejected. */
+  readonly recordIndex: number | null;
+  /** Byte offset in the frame or payload where it was noticed, where that means something. */
+  readonly offset: number | null;
+}
+
+/** What one entry turned out to hold. */
+export type Interpretation =
+  | {
+      readonly kind: 'records';
+      readonly positions: readonly Position[];
+      readonly rejections: readonly Rejection[];
+    }
+  | { readonly kind: 'message'; readonly codec: MessageCodec }
+  | { readonly kind: 'rejected'; readonly rejection: Rejection };
+
+export const outcomes = [
+  'inserted',
+  'duplicate',
+  'conflict',
+  'dead_letter',
+  'message',
+  'lost',
+] as const;
+/** How a record's way ended; every record read has exactly one. */
+export type Outcome = (typeof outcomes)[number];
+
+/** What the writer says of each row of a batch, in the batch's order. */
+export type RowOutcome =
+  | 'inserted'
+  | 'duplicate'
+  | 'conflict'
+  | { readonly reason: WriteReason; readonly message: string };
+
+/** A batch's outcomes by place, null until durable: a write that failed half way goes on with it. */
+export type Outcomes = (RowOutcome | null)[];
+
+/** A device's newest known record and newest fix, guarded by `ts`. */
+export interface DeviceState {
+  /** Newest record's time, epoch milliseconds. */
+  readonly lastTs: number;
+  /** Newest record with a fix; null when none is known. */
+  readonly lastFix: {
+    readonly ts: number;
+    readonly latitude: number;
+    readonly longitude: number;
+  } | null;
+}
+
+/** One letter for the dead-letter stream: a rejection and the entry it concerns. */
+export interface DeadLetter {
+  readonly entry: Entry;
+  readonly rejection: Rejection;
+}
+
+export const dependencies = ['redis', 'database'] as const;
+export type Dependency = (typeof dependencies)[number];
+
+/**
+ * A dependency could not do its part. `unavailable` passes by itself and is retried;
+ * `configuration` waits for a person and makes the service not ready. Neither ever
+ * dead-letters an entry.
+ */
+export class DependencyError extends Error {
+  override readonly name = 'DependencyError';
+  readonly dependency: Dependency;
+  readonly kind: 'unavailable' | 'configuration';
+  /** A SQLSTATE, a Redis error word or a Node errno: short, safe to log. */
+  readonly code: string;
+
+  constructor(
+    dependency: Dependency,
+    kind: 'unavailable' | 'configuration',
+    code: string,
+    message: string,
+    options?: { cause: unknown },
+  ) {
+    super(message, options);
+    this.dependency = dependency;
+    this.kind = kind;
+    this.code = code;
+  }
+}
+
+/** A moving part: start and stop are safe twice, stop is safe without a start. */
+export interface Service {
+  readonly name: string;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** The pino subset that rooms use; `msg` is constant, values go in fields. */
+export interface Logger {
+  debug(fields: object, msg: string): void;
+  info(fields: object, msg: string): void;
+  warn(fields: object, msg: string): void;
+  error(fields: object, msg: string): void;
+}

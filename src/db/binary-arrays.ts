@@ -1,0 +1,144 @@
+/**
+ * Columns as PostgreSQL's binary array format. pg sends a Buffer parameter in binary, so a
+ * batch is encoded once, without text and without the server parsing it: 4.4 µs of client
+ * CPU a row against 7.1 for text arrays (decision 0001).
+ *
+ * Format (src/backend/utils/adt/arrayfuncs.c, array_recv): int32 dimensions, int32 has-null
+ * flag, int32 element type; per dimension int32 length and int32 lower bound; then each
+ * element as int32 byte length (-1 for NULL) and its bytes.
+ */
+
+const headerBytes = 20;
+
+const oid = {
+  bool: 16,
+  int2: 21,
+  int4: 23,
+  text: 25,
+  float4: 700,
+  float8: 701,
+  timestamptz: 1184,
+  jsonb: 3802,
+};
+
+/** Microseconds from PostgreSQL's epoch, 2000-01-01, which timestamps are counted from. */
+const postgresEpochMs = 946_684_800_000;
+const twoTo32 = 4_294_967_296;
+
+function allocate(
+  elementType: number,
+  count: number,
+  elementBytes: number,
+  hasNull: boolean,
+): Buffer {
+  const array = Buffer.allocUnsafe(headerBytes + elementBytes);
+  array.writeInt32BE(1, 0);
+  array.writeInt32BE(hasNull ? 1 : 0, 4);
+  array.writeInt32BE(elementType, 8);
+  array.writeInt32BE(count, 12);
+  array.writeInt32BE(1, 16);
+  return array;
+}
+
+/** Fixed-width elements; `width` bytes each, NULL where `pick` answers null. */
+function encodeFixed<Row>(
+  rows: readonly Row[],
+  elementType: number,
+  width: number,
+  pick: (row: Row) => number | null,
+  write: (array: Buffer, value: number, offset: number) => void,
+): Buffer {
+  const array = allocate(elementType, rows.length, rows.length * (4 + width), true);
+  let offset = headerBytes;
+  for (const row of rows) {
+    const value = pick(row);
+    if (value === null) {
+      array.writeInt32BE(-1, offset);
+      offset += 4;
+    } else {
+      array.writeInt32BE(width, offset);
+      write(array, value, offset + 4);
+      offset += 4 + width;
+    }
+  }
+  return array.subarray(0, offset);
+}
+
+export function encodeInt2<Row>(rows: readonly Row[], pick: (row: Row) => number | null): Buffer {
+  return encodeFixed(rows, oid.int2, 2, pick, (array, value, offset) => {
+    array.writeInt16BE(value, offset);
+  });
+}
+
+export function encodeInt4<Row>(rows: readonly Row[], pick: (row: Row) => number | null): Buffer {
+  return encodeFixed(rows, oid.int4, 4, pick, (array, value, offset) => {
+    array.writeInt32BE(value, offset);
+  });
+}
+
+export function encodeFloat4<Row>(rows: readonly Row[], pick: (row: Row) => number | null): Buffer {
+  return encodeFixed(rows, oid.float4, 4, pick, (array, value, offset) => {
+    array.writeFloatBE(value, offset);
+  });
+}
+
+export function encodeFloat8<Row>(rows: readonly Row[], pick: (row: Row) => number | null): Buffer {
+  return encodeFixed(rows, oid.float8, 8, pick, (array, value, offset) => {
+    array.writeDoubleBE(value, offset);
+  });
+}
+
+export function encodeBool<Row>(rows: readonly Row[], pick: (row: Row) => boolean): Buffer {
+  return encodeFixed(
+    rows,
+    oid.bool,
+    1,
+    (row) => (pick(row) ? 1 : 0),
+    (array, value, offset) => {
+      array[offset] = value;
+    },
+  );
+}
+
+/** Epoch milliseconds; exact, since microseconds of any year we accept fit 53 bits. */
+export function encodeTimestamps<Row>(
+  rows: readonly Row[],
+  epochMsOf: (row: Row) => number,
+): Buffer {
+  return encodeFixed(rows, oid.timestamptz, 8, epochMsOf, (array, epochMs, offset) => {
+    const micros = (epochMs - postgresEpochMs) * 1000;
+    const high = Math.floor(micros / twoTo32);
+    array.writeInt32BE(high, offset);
+    array.writeUInt32BE(micros - high * twoTo32, offset + 4);
+  });
+}
+
+/** Text elements, all ASCII: IMEIs, codecs. */
+export function encodeAsciiText<Row>(rows: readonly Row[], textOf: (row: Row) => string): Buffer {
+  return encodeAscii(rows, oid.text, '', textOf);
+}
+
+/** jsonb elements from ASCII JSON text; the leading byte is jsonb's binary version, 1. */
+export function encodeAsciiJsonb<Row>(rows: readonly Row[], textOf: (row: Row) => string): Buffer {
+  return encodeAscii(rows, oid.jsonb, '\u0001', textOf);
+}
+
+function encodeAscii<Row>(
+  rows: readonly Row[],
+  elementType: number,
+  prefix: string,
+  textOf: (row: Row) => string,
+): Buffer {
+  let bytes = 0;
+  for (const row of rows) bytes += 4 + prefix.length + textOf(row).length;
+  const array = allocate(elementType, rows.length, bytes, false);
+  let offset = headerBytes;
+  for (const row of rows) {
+    const text = textOf(row);
+    array.writeInt32BE(prefix.length + text.length, offset);
+    offset += 4;
+    if (prefix !== '') offset += array.write(prefix, offset, 'latin1');
+    offset += array.write(text, offset, 'latin1');
+  }
+  return array;
+}

@@ -1,0 +1,19 @@
+export const migrationErrorCodes = [
+  'checksum_changed',
+  'unknown_newer_version',
+  'pending',
+  'lock_timeout',
+  'timescaledb_missing',
+  'plain_table_has_rows',
+] as const;
+export type MigrationErrorCode = (typeof migrationErrorCodes)[number];
+
+/** The schema is not what this version of the service needs; a person must decide. */
+export class MigrationError extends Error {
+  override readonly name = 'MigrationError';
+  readonly code: MigrationErrorCode;
+  constructor(code: MigrationErrorCode, message: string, options?: { cause: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+}

@@ -1,0 +1,87 @@
+import { setTimeout } from 'node:timers/promises';
+import pg from 'pg';
+import type { Logger } from '../core/types.ts';
+import { asDependencyError } from './errors.ts';
+
+export interface PoolOptions {
+  readonly url: string;
+  readonly applicationName: string;
+  readonly size: number;
+  readonly connectTimeoutMs: number;
+  /** The server ends a statement after this. */
+  readonly statementTimeoutMs: number;
+  /** The server gives up waiting for a lock after this. */
+  readonly lockTimeoutMs: number;
+  /** The client gives up after this and throws the connection away: half-open sockets. */
+  readonly deadlineMs: number;
+}
+
+export interface Database {
+  /**
+   * Runs `work` on one connection.
+   * @throws DependencyError when the database cannot be asked; other errors as `work` threw them.
+   */
+  use<Result>(work: (client: pg.PoolClient) => Promise<Result>): Promise<Result>;
+  stats(): { readonly total: number; readonly idle: number; readonly waiting: number };
+  /** Ends all connections; no longer than `graceMs` is waited for those still busy. */
+  close(graceMs: number): Promise<void>;
+}
+
+/**
+ * The service's connections. Timeouts are set with SET and not as start-up parameters, which
+ * a transaction pooler would refuse.
+ */
+export function openDatabase(options: PoolOptions, log: Logger): Database {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    application_name: options.applicationName,
+    max: options.size,
+    connectionTimeoutMillis: options.connectTimeoutMs,
+    query_timeout: options.deadlineMs,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+    idleTimeoutMillis: 60_000,
+    onConnect: async (client) => {
+      await client.query(
+        `SET statement_timeout = ${options.statementTimeoutMs}; SET lock_timeout = ${options.lockTimeoutMs}; SET jit = off`,
+      );
+    },
+  });
+  // pg-pool removes its own listener while a client is checked out; without one of ours a
+  // connection that the server ends in that time would end the process (pg-pool index.js).
+  pool.on('connect', (client) => {
+    client.on('error', (error) => log.debug({ err: error }, 'database connection ended'));
+  });
+  pool.on('error', (error) => log.debug({ err: error }, 'idle database connection ended'));
+
+  async function checkOut(): Promise<pg.PoolClient> {
+    try {
+      return await pool.connect();
+    } catch (error) {
+      throw asDependencyError(error);
+    }
+  }
+
+  return {
+    async use(work) {
+      const client = await checkOut();
+      // A connection is kept after an SQL error and thrown away after any other: its state
+      // is unknown then (after query_timeout the server may still be running the statement).
+      let broken = false;
+      try {
+        return await work(client);
+      } catch (error) {
+        broken = !(error instanceof pg.DatabaseError) || error.severity === 'FATAL';
+        throw error;
+      } finally {
+        client.release(broken);
+      }
+    },
+    stats: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
+    async close(graceMs) {
+      if (pool.ended) return;
+      // pool.end() waits for checked-out clients, for ever if need be (node-postgres#2199).
+      await Promise.race([pool.end(), setTimeout(graceMs, undefined, { ref: false })]);
+    },
+  };
+}

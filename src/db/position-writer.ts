@@ -1,0 +1,196 @@
+import type pg from 'pg';
+import { DependencyError, type Outcomes, type Position } from '../core/types.ts';
+import {
+  asDependencyError,
+  type DatabaseFailure,
+  readDatabaseFailure,
+  toDependencyError,
+  writeReasonOf,
+} from './errors.ts';
+import type { Database } from './pool.ts';
+import { compareStatement, encodePositions, insertStatement } from './position-columns.ts';
+import { groupByKey, type KeyGroup, splitByChunks } from './write-plan.ts';
+
+export interface PositionWriterOptions {
+  readonly chunkIntervalMs: number;
+  /** Distinct chunks one statement may touch; each costs locks from a shared table. */
+  readonly maxChunksPerStatement: number;
+}
+
+export interface PositionWriter {
+  /**
+   * Writes the rows whose outcome is still null and fills `outcomes` in, row by row as they
+   * become durable; so a call that failed half way is repeated with the same `outcomes`.
+   * A row at fault is found by bisection and never takes its neighbours along: at most
+   * 2n - 1 inserts for n rows, about 2 log2(n) for one bad row.
+   * @returns the number of statements sent
+   * @throws DependencyError when the database cannot be asked or is not set up
+   */
+  write(rows: readonly Position[], outcomes: Outcomes): Promise<number>;
+}
+
+/** Passes over a batch whose rows vanish between insert and comparison before giving up. */
+const maxPasses = 3;
+
+export function createPositionWriter(
+  database: Database,
+  options: PositionWriterOptions,
+): PositionWriter {
+  return {
+    write: (rows, outcomes) =>
+      database.use(async (client) => {
+        const writing = new BatchWriting(client, rows, outcomes);
+        for (let pass = 0; pass < maxPasses && outcomes.includes(null); pass += 1) {
+          const groups = groupByKey(rows, outcomes);
+          for (const part of splitByChunks(groups, rows, options)) await writing.write(part);
+        }
+        if (outcomes.includes(null)) throw rowsVanished();
+        return writing.statements;
+      }),
+  };
+}
+
+/** Rows that neither insert nor are there: something deletes them as they arrive. */
+function rowsVanished(): DependencyError {
+  const message =
+    'rows under conflict keep vanishing: is retention dropping the chunks written to?';
+  return new DependencyError('database', 'unavailable', 'ROWS_VANISHED', message);
+}
+
+type Insertion =
+  | { readonly kind: 'done'; readonly present: ReadonlySet<number> }
+  | { readonly kind: 'failed'; readonly failure: DatabaseFailure };
+
+/** The writing of one batch on one connection. */
+class BatchWriting {
+  readonly #client: pg.PoolClient;
+  readonly #rows: readonly Position[];
+  readonly #outcomes: Outcomes;
+  statements = 0;
+
+  constructor(client: pg.PoolClient, rows: readonly Position[], outcomes: Outcomes) {
+    this.#client = client;
+    this.#rows = rows;
+    this.#outcomes = outcomes;
+  }
+
+  /** Inserts one row a key; what fails because of a row is split until it stands alone. */
+  async write(groups: readonly KeyGroup[]): Promise<void> {
+    const [only, ...more] = groups;
+    if (only === undefined) return;
+    const insertion = await this.#insert(groups);
+    if (insertion.kind === 'done') {
+      await this.#settle(groups, insertion.present);
+    } else if (more.length > 0) {
+      const middle = groups.length >> 1;
+      await this.write(groups.slice(0, middle));
+      await this.write(groups.slice(middle));
+    } else {
+      await this.#reject(only, insertion.failure);
+    }
+  }
+
+  async #insert(groups: readonly KeyGroup[]): Promise<Insertion> {
+    const rows = groups.map((group) => this.#row(group.first));
+    this.statements += 1;
+    try {
+      const result = await this.#client.query<[number]>({
+        text: insertStatement,
+        values: encodePositions(rows),
+        rowMode: 'array',
+      });
+      return { kind: 'done', present: new Set(result.rows.map(([ord]) => ord)) };
+    } catch (error) {
+      const failure = readDatabaseFailure(error);
+      const splits = failure.class === 'row' || (failure.class === 'batch' && groups.length > 1);
+      if (!splits) throw toDependencyError(failure, error);
+      return { kind: 'failed', failure };
+    }
+  }
+
+  async #settle(groups: readonly KeyGroup[], present: ReadonlySet<number>): Promise<void> {
+    const compared: number[] = [];
+    groups.forEach((group, index) => {
+      if (present.has(index + 1)) compared.push(group.first, ...group.others);
+      else compared.push(...this.#settleInserted(group));
+    });
+    await this.#compare(compared);
+  }
+
+  /** Settles the row that was inserted and its identical copies; returns those to compare. */
+  #settleInserted({ first, others }: KeyGroup): number[] {
+    this.#outcomes[first] = 'inserted';
+    const inserted = this.#row(first);
+    return others.filter((other) => {
+      const same = hasSameText(inserted, this.#row(other));
+      if (same) this.#outcomes[other] = 'duplicate';
+      return !same;
+    });
+  }
+
+  /** Settles the row at fault; the next of its key gets its own try. */
+  async #reject({ first, others }: KeyGroup, failure: DatabaseFailure): Promise<void> {
+    const by = failure.constraint === null ? '' : ` by ${failure.constraint}`;
+    this.#outcomes[first] = {
+      reason: writeReasonOf(failure.code),
+      message: `refused by the database: ${failure.code}${by}`,
+    };
+    const [next, ...rest] = others;
+    if (next !== undefined) await this.write([{ first: next, others: rest }]);
+  }
+
+  /** Settles rows whose key is stored already: same content, or another version. */
+  async #compare(places: readonly number[]): Promise<void> {
+    if (places.length === 0) return;
+    const rows = places.map((place) => this.#row(place));
+    const [earliest, latest] = timeBounds(rows);
+    this.statements += 1;
+    try {
+      const result = await this.#client.query<[number, boolean]>({
+        text: compareStatement,
+        values: [...encodePositions(rows), earliest, latest],
+        rowMode: 'array',
+      });
+      for (const [ord, same] of result.rows) {
+        const place = places[ord - 1];
+        if (place !== undefined) this.#outcomes[place] = same ? 'duplicate' : 'conflict';
+      }
+    } catch (error) {
+      throw asDependencyError(error);
+    }
+  }
+
+  #row(place: number): Position {
+    const row = this.#rows[place];
+    if (row === undefined)
+      throw new RangeError(`no row at ${place} in a batch of ${this.#rows.length}`);
+    return row;
+  }
+}
+
+function timeBounds(rows: readonly Position[]): [string, string] {
+  let earliest = Number.POSITIVE_INFINITY;
+  let latest = Number.NEGATIVE_INFINITY;
+  for (const { ts } of rows) {
+    if (ts < earliest) earliest = ts;
+    if (ts > latest) latest = ts;
+  }
+  return [new Date(earliest).toISOString(), new Date(latest).toISOString()];
+}
+
+/** Equal to the letter; what is not is left to the database's own comparison. */
+function hasSameText(a: Position, b: Position): boolean {
+  return (
+    a.latitude === b.latitude &&
+    a.longitude === b.longitude &&
+    a.altitude === b.altitude &&
+    a.angle === b.angle &&
+    a.speed === b.speed &&
+    a.satellites === b.satellites &&
+    a.priority === b.priority &&
+    a.fix === b.fix &&
+    a.eventIoId === b.eventIoId &&
+    a.generationType === b.generationType &&
+    a.attributes === b.attributes
+  );
+}

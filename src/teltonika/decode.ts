@@ -1,0 +1,182 @@
+import type { Codec, MessageCodec } from '../core/types.ts';
+import {
+  type AvlRecord,
+  decodeAvlRecord,
+  leavesWayOn,
+  type RecordFault,
+  recordFormat,
+} from './avl-record.ts';
+import { u8 } from './bytes.ts';
+import { decodeCodec7Record } from './codec7.ts';
+import { type DecodeError, decodeError } from './decode-error.ts';
+import { type Frame, openFrame, type Transport } from './frame.ts';
+import { type Cursor, truncated } from './io.ts';
+import type { MessageBody } from './message.ts';
+
+export interface DecodeOptions {
+  /** Take a TCP frame whatever its CRC says; its four bytes must still be there. */
+  readonly skipCrc: boolean;
+  /** Read a group of 16-byte values after the 8-byte ones (codecs 8, 8E, 16). */
+  readonly io16: boolean;
+  /** Most records one packet may hold; the wire's count is a byte, so 255 is no bound. */
+  readonly maxRecords: number;
+}
+
+/** A packet with positions; `faults` are the records among them that are bad by themselves. */
+export interface AvlPacket {
+  readonly kind: 'records';
+  readonly codec: Codec;
+  readonly transport: Transport;
+  /** The IMEI of a UDP datagram; null in the other forms. */
+  readonly imei: string | null;
+  readonly records: readonly AvlRecord[];
+  readonly faults: readonly RecordFault[];
+}
+
+/** A packet of codec 12 to 15; `parseMessage` reads its body. */
+export interface MessagePacket {
+  readonly kind: 'message';
+  readonly codec: MessageCodec;
+  readonly transport: Transport;
+  readonly imei: string | null;
+  readonly body: MessageBody;
+}
+
+/** Codec id, first count, second count: the least a data field with records has. */
+const COUNTED_BYTES = 3;
+
+/** Decodes one whole packet; the answer holds slices of `bytes`, which must not change. */
+export function decodeFrame(
+  bytes: Buffer,
+  options: DecodeOptions,
+): AvlPacket | MessagePacket | DecodeError {
+  const frame = openFrame(bytes, options.skipCrc);
+  if (frame.kind === 'error') return frame;
+  const codecId = u8(bytes, frame.start);
+  const codec = codecOf(codecId);
+  if (codec !== null) return decodeRecords(bytes, frame, codec, options);
+  const messageCodec = messageCodecOf(codecId);
+  if (messageCodec !== null) return messagePacket(bytes, frame, messageCodec);
+  return decodeError(
+    'codec_unknown',
+    `codec id ${codecId} is none of 7, 8, 142 (8E), 16 and 12 to 15`,
+    frame.start,
+  );
+}
+
+function codecOf(id: number): Codec | null {
+  switch (id) {
+    case 0x8e:
+      return '8E';
+    case 0x08:
+      return '8';
+    case 0x10:
+      return '16';
+    case 0x07:
+      return '7';
+    default:
+      return null;
+  }
+}
+
+function messageCodecOf(id: number): MessageCodec | null {
+  switch (id) {
+    case 0x0c:
+      return '12';
+    case 0x0d:
+      return '13';
+    case 0x0e:
+      return '14';
+    case 0x0f:
+      return '15';
+    default:
+      return null;
+  }
+}
+
+function decodeRecords(
+  bytes: Buffer,
+  frame: Frame,
+  codec: Codec,
+  options: DecodeOptions,
+): AvlPacket | DecodeError {
+  const { start, end } = frame;
+  if (end - start < COUNTED_BYTES) return tooShort(frame);
+  const count = u8(bytes, start + 1);
+  if (count > options.maxRecords) {
+    return decodeError(
+      'record_count_exceeded',
+      `${count} records, at most ${options.maxRecords} are taken`,
+      start + 1,
+    );
+  }
+  // An array has no length of its own, so its last byte is the second count only if it ends there.
+  if (frame.transport !== 'array' && u8(bytes, end - 1) !== count) {
+    return countMismatch(count, u8(bytes, end - 1), end - 1);
+  }
+
+  const cursor: Cursor = { bytes, at: start + 2, end: end - 1 };
+  const format = recordFormat(codec, options.io16);
+  const records: AvlRecord[] = [];
+  const faults: RecordFault[] = [];
+  for (let index = 0; index < count; index++) {
+    const record =
+      format === null ? decodeCodec7Record(cursor, index) : decodeAvlRecord(cursor, format, index);
+    if (record.kind === 'record') records.push(record);
+    else if (leavesWayOn(record)) faults.push({ index, error: record });
+    else return faults[0]?.error ?? record;
+  }
+  // Records that do not fill their field were misread: a doubtful record is then the likely place.
+  if (cursor.at !== cursor.end) return faults[0]?.error ?? unfilled(frame, cursor.at);
+  if (u8(bytes, cursor.at) !== count) {
+    return countMismatch(count, u8(bytes, cursor.at), cursor.at);
+  }
+  const { transport, imei } = frame;
+  return { kind: 'records', codec, transport, imei, records, faults };
+}
+
+function messagePacket(bytes: Buffer, frame: Frame, codec: MessageCodec): MessagePacket {
+  const { transport, imei, start, end } = frame;
+  const bodyStart = Math.min(start + 2, end);
+  const body: MessageBody = {
+    codec,
+    bytes,
+    count: start + 1 < end ? u8(bytes, start + 1) : 0,
+    start: bodyStart,
+    end: Math.max(bodyStart, end - 1),
+  };
+  return { kind: 'message', codec, transport, imei, body };
+}
+
+function tooShort({ transport, start, end }: Frame): DecodeError {
+  if (transport === 'array')
+    return truncated('record counts', end, start + COUNTED_BYTES - end, end);
+  return decodeError(
+    'length_mismatch',
+    `a data field has at least ${COUNTED_BYTES} bytes, this one ${end - start}`,
+    start,
+  );
+}
+
+function unfilled({ transport, end }: Frame, at: number): DecodeError {
+  if (transport === 'array') {
+    return decodeError(
+      'trailing_bytes',
+      `the records end at ${at}, then one count byte was expected, the array ends at ${end}`,
+      at + 1,
+    );
+  }
+  return decodeError(
+    'length_mismatch',
+    `the records end at ${at}, the data field's second count stands at ${end - 1}`,
+    at,
+  );
+}
+
+function countMismatch(first: number, second: number, at: number): DecodeError {
+  return decodeError(
+    'count_mismatch',
+    `the first record count says ${first}, the second ${second}`,
+    at,
+  );
+}

@@ -1,0 +1,182 @@
+import { u8, u16, u32 } from './bytes.ts';
+import { crc16 } from './crc16.ts';
+import { type DecodeError, decodeError } from './decode-error.ts';
+import { truncated } from './io.ts';
+
+/**
+ * Most bytes one frame may have. Devices cap a packet at 1,280 bytes, camera messages reach
+ * 2,079, and firmware limits move: generous, but bounded.
+ */
+export const MAX_FRAME_BYTES = 65_536;
+
+export type Transport = 'tcp' | 'udp' | 'array';
+
+/** A packet's data field, out of its wrapping: codec id to second record count. */
+export interface Frame {
+  readonly kind: 'frame';
+  readonly transport: Transport;
+  /** Offset of the codec id; there is at least this one byte. */
+  readonly start: number;
+  /** First byte after the data field. */
+  readonly end: number;
+  /** The IMEI of a UDP datagram, 15 digits; null in the other forms. */
+  readonly imei: string | null;
+}
+
+const TCP_HEADER_BYTES = 8;
+const CRC_BYTES = 4;
+const IMEI_BYTES = 15;
+const HANDSHAKE_BYTES = 2 + IMEI_BYTES;
+/** Length 2, packet id 2, packet type 1, AVL packet id 1, IMEI length 2, IMEI 15. */
+const UDP_HEADER_BYTES = 23;
+const UDP_IMEI_LENGTH_AT = 6;
+export const UDP_IMEI_AT = 8;
+
+/** Codec ids of positions: a bare AVL array starts with one of them. */
+const positionCodecIds: readonly number[] = [0x07, 0x08, 0x8e, 0x10];
+
+/**
+ * Takes a packet out of its wrapping: TCP (preamble, length, CRC-16), one UDP channel packet, or
+ * a bare AVL array. Lengths and the CRC are checked here, the inside is not. A datagram with
+ * several channel packets is refused as `trailing_bytes`: the stream carries one packet an entry.
+ */
+export function openFrame(bytes: Buffer, skipCrc: boolean): Frame | DecodeError {
+  const size = bytes.length;
+  if (size > MAX_FRAME_BYTES) {
+    return decodeError(
+      'entry_too_large',
+      `a frame has at most ${MAX_FRAME_BYTES} bytes, this one ${size}`,
+      MAX_FRAME_BYTES,
+    );
+  }
+  if (size === 0) return truncated('frame', 0, 1, 0);
+  if (size >= 4 ? u32(bytes, 0) === 0 : isZero(bytes)) return openTcp(bytes, skipCrc);
+  if (isDatagram(bytes)) return openUdp(bytes);
+  if (positionCodecIds.includes(u8(bytes, 0))) {
+    return { kind: 'frame', transport: 'array', start: 0, end: size, imei: null };
+  }
+  return unrecognised(bytes);
+}
+
+/** The IMEI of a TCP handshake (`000F` and 15 digits, nothing else), or null. */
+export function handshakeImei(bytes: Buffer): string | null {
+  if (bytes.length !== HANDSHAKE_BYTES || u16(bytes, 0) !== IMEI_BYTES) return null;
+  return hasDigits(bytes, 2) ? bytes.toString('latin1', 2, HANDSHAKE_BYTES) : null;
+}
+
+function openTcp(bytes: Buffer, skipCrc: boolean): Frame | DecodeError {
+  const size = bytes.length;
+  if (size < TCP_HEADER_BYTES) {
+    return truncated('preamble and length', size, TCP_HEADER_BYTES - size, size);
+  }
+  const length = u32(bytes, 4);
+  if (length < 1) return decodeError('length_mismatch', 'the data field length is 0', 4);
+  const end = TCP_HEADER_BYTES + length;
+  if (size < end + CRC_BYTES) {
+    return decodeError(
+      'truncated',
+      `a data field of ${length} bytes and its CRC end at ${end + CRC_BYTES}, the frame at ${size}`,
+      size,
+    );
+  }
+  if (size > end + CRC_BYTES) {
+    return decodeError(
+      'trailing_bytes',
+      `the frame ends at ${end + CRC_BYTES}, ${size - end - CRC_BYTES} bytes follow`,
+      end + CRC_BYTES,
+    );
+  }
+  if (!skipCrc) {
+    const told = u32(bytes, end);
+    const computed = crc16(bytes, TCP_HEADER_BYTES, end);
+    if (told !== computed) {
+      return decodeError('crc_mismatch', `the CRC says ${told}, the bytes give ${computed}`, end);
+    }
+  }
+  return { kind: 'frame', transport: 'tcp', start: TCP_HEADER_BYTES, end, imei: null };
+}
+
+/**
+ * The IMEI length marks a datagram. An array that starts with a codec id is one only if no
+ * datagram fits better: length and digits must then agree too.
+ */
+function isDatagram(bytes: Buffer): boolean {
+  if (bytes.length < UDP_IMEI_AT || u16(bytes, UDP_IMEI_LENGTH_AT) !== IMEI_BYTES) return false;
+  if (!positionCodecIds.includes(u8(bytes, 0))) return true;
+  return u16(bytes, 0) === bytes.length - 2 && hasDigits(bytes, UDP_IMEI_AT);
+}
+
+function openUdp(bytes: Buffer): Frame | DecodeError {
+  const size = bytes.length;
+  const length = u16(bytes, 0);
+  const end = length + 2;
+  if (end <= UDP_HEADER_BYTES) {
+    return decodeError(
+      'length_mismatch',
+      `a channel packet has more than ${UDP_HEADER_BYTES - 2} bytes, its length says ${length}`,
+      0,
+    );
+  }
+  if (size < end) {
+    return decodeError(
+      'truncated',
+      `the channel packet ends at ${end}, the datagram at ${size}`,
+      size,
+    );
+  }
+  if (size > end) {
+    return decodeError(
+      'trailing_bytes',
+      `the channel packet ends at ${end}, ${size - end} bytes follow; one packet an entry is taken`,
+      end,
+    );
+  }
+  if (!hasDigits(bytes, UDP_IMEI_AT)) {
+    return decodeError('datagram_invalid', 'expected 15 digits as IMEI', UDP_IMEI_AT);
+  }
+  const imei = bytes.toString('latin1', UDP_IMEI_AT, UDP_HEADER_BYTES);
+  return { kind: 'frame', transport: 'udp', start: UDP_HEADER_BYTES, end, imei };
+}
+
+function unrecognised(bytes: Buffer): DecodeError {
+  const size = bytes.length;
+  if (handshakeImei(bytes) !== null) {
+    return decodeError('datagram_invalid', 'this is an IMEI handshake, not an AVL packet', 0);
+  }
+  if (size >= 2 && u16(bytes, 0) === size - 2) {
+    return decodeError(
+      'datagram_invalid',
+      'expected 000F, the IMEI length of a UDP channel packet',
+      Math.min(UDP_IMEI_LENGTH_AT, size),
+    );
+  }
+  if (size < UDP_IMEI_AT && u8(bytes, 0) === 0) {
+    return truncated('UDP channel header', size, UDP_HEADER_BYTES - size, size);
+  }
+  const first = u8(bytes, 0);
+  if (first >= 0x0c && first <= 0x0f) {
+    return decodeError(
+      'message_invalid',
+      'a message (codec 12 to 15) is only taken as a whole TCP or UDP packet',
+      0,
+    );
+  }
+  return decodeError(
+    'preamble_invalid',
+    'expected 00000000 (TCP), a UDP channel header or a codec id (7, 8, 8E, 16)',
+    0,
+  );
+}
+
+function isZero(bytes: Buffer): boolean {
+  return bytes.every((byte) => byte === 0);
+}
+
+function hasDigits(bytes: Buffer, start: number): boolean {
+  if (bytes.length < start + IMEI_BYTES) return false;
+  for (let at = start; at < start + IMEI_BYTES; at++) {
+    const byte = u8(bytes, at);
+    if (byte < 0x30 || byte > 0x39) return false;
+  }
+  return true;
+}

@@ -1,0 +1,145 @@
+import { isUtf8 } from 'node:buffer';
+import type { MessageCodec } from '../core/types.ts';
+import { u8, u32, u64Rounded } from './bytes.ts';
+
+/** Where a message packet's body stands: after the first count, before the second. */
+export interface MessageBody {
+  readonly codec: MessageCodec;
+  readonly bytes: Buffer;
+  /** Messages that the packet claims to hold. */
+  readonly count: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** What can be told of a message packet's first message. */
+export interface Message {
+  /** 5 command, 6 response, 17 refused (another device's IMEI), 13 camera transfer; others occur. */
+  readonly type: number | null;
+  readonly payload: Buffer;
+  /** The payload as text; null when it is not UTF-8. */
+  readonly text: string | null;
+  /** 15 digits, of codecs 14 and 15; null when it is not one. */
+  readonly imei: string | null;
+  /** The same as the wire has it: 16 hex digits with a leading 0. */
+  readonly imeiHex: string | null;
+  /** Epoch milliseconds, of codecs 13 and 15; null when it cannot be told. */
+  readonly timestamp: number | null;
+  /** Bytes after the first message: further messages, or what its size left out. */
+  readonly rest: Buffer;
+}
+
+const TYPE_AND_SIZE_BYTES = 5;
+const IMEI_BYTES = 8;
+/** Codec 13 and 15 times are believed from 2000-01-01 to 2106-02-07, where 32 bits end. */
+const EARLIEST_MS = 946_684_800_000;
+const LATEST_MS = 0xffff_ffff * 1000;
+
+/**
+ * Reads the first message of a packet, and never refuses one: the inner layouts of codecs 12 to
+ * 15 differ between the maker's own documents and devices, and the packet's length and CRC have
+ * been checked. What does not fit the layout stays visible in `payload` or `rest`.
+ */
+export function parseMessage(body: MessageBody): Message {
+  const { bytes, codec, start, end } = body;
+  if (start + TYPE_AND_SIZE_BYTES > end) return untold(bytes.subarray(start, end));
+  const type = u8(bytes, start);
+  const size = u32(bytes, start + 1);
+  const from = start + TYPE_AND_SIZE_BYTES;
+  const available = end - from;
+  // A size that the packet cannot hold is no size: the body is taken as one message.
+  const told = Math.min(size, available);
+  if (codec === '13') return withCodec13Time(type, bytes, from, end, size);
+
+  let at = from;
+  let timestamp: number | null = null;
+  if (codec === '15' && told >= 4) {
+    timestamp = u32(bytes, at) * 1000;
+    at += 4;
+  }
+  let imeiHex: string | null = null;
+  if (codec !== '12' && from + told - at >= IMEI_BYTES) {
+    imeiHex = bytes.toString('hex', at, at + IMEI_BYTES);
+    at += IMEI_BYTES;
+  }
+  const payload = bytes.subarray(at, from + told);
+  return {
+    type,
+    payload,
+    text: textOf(payload),
+    imei: imeiHex === null ? null : imeiOf(imeiHex),
+    imeiHex,
+    timestamp,
+    rest: bytes.subarray(from + told, end),
+  };
+}
+
+/**
+ * Codec 13's time is printed as 8 bytes of milliseconds and captured as 4 bytes of seconds, and
+ * its size counts the time or does not. The width that gives a believable date is taken; the size
+ * is read as counting it unless exactly that many bytes are over.
+ */
+function withCodec13Time(
+  type: number,
+  bytes: Buffer,
+  from: number,
+  end: number,
+  size: number,
+): Message {
+  const time = codec13Time(bytes, from, end);
+  const available = end - from;
+  const sizeLeavesTimeOut = size + time.width === available;
+  const told = sizeLeavesTimeOut ? available : Math.min(size, available);
+  const messageEnd = Math.max(from + told, from + time.width);
+  const payload = bytes.subarray(from + time.width, messageEnd);
+  return {
+    type,
+    payload,
+    text: textOf(payload),
+    imei: null,
+    imeiHex: null,
+    timestamp: time.ms,
+    rest: bytes.subarray(messageEnd, end),
+  };
+}
+
+function codec13Time(
+  bytes: Buffer,
+  at: number,
+  end: number,
+): { readonly width: 0 | 4 | 8; readonly ms: number | null } {
+  if (at + 8 <= end) {
+    const milliseconds = u64Rounded(bytes, at);
+    if (believable(milliseconds)) return { width: 8, ms: milliseconds };
+  }
+  if (at + 4 <= end) {
+    const milliseconds = u32(bytes, at) * 1000;
+    if (believable(milliseconds)) return { width: 4, ms: milliseconds };
+  }
+  return { width: 0, ms: null };
+}
+
+function believable(milliseconds: number): boolean {
+  return milliseconds >= EARLIEST_MS && milliseconds <= LATEST_MS;
+}
+
+function untold(payload: Buffer): Message {
+  return {
+    type: null,
+    payload,
+    text: textOf(payload),
+    imei: null,
+    imeiHex: null,
+    timestamp: null,
+    rest: Buffer.alloc(0),
+  };
+}
+
+/** Strips the one leading zero nibble: an IMEI may itself start with a zero. */
+function imeiOf(hex: string): string | null {
+  return /^0[0-9]{15}$/.test(hex) ? hex.slice(1) : null;
+}
+
+function textOf(payload: Buffer): string | null {
+  return isUtf8(payload) ? payload.toString('utf8') : null;
+}

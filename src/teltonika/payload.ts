@@ -1,0 +1,142 @@
+import { isUtf8 } from 'node:buffer';
+import { z } from 'zod';
+import { type DecodeError, decodeError } from './decode-error.ts';
+import { parseIsoMs } from './iso-time.ts';
+import { payloadAttributesJson } from './payload-attributes.ts';
+
+/** Most bytes of one payload; checked before anything is parsed. */
+export const MAX_PAYLOAD_BYTES = 262_144;
+/** Payload, attributes and sentinel are three levels; what is deeper is not ours. */
+const MAX_DEPTH = 8;
+
+/** Form A's one record, its shape checked, its ranges not. */
+export interface PayloadRecord {
+  readonly kind: 'payload';
+  readonly deviceId: string;
+  /** Epoch milliseconds of `timestamp`. */
+  readonly ts: number;
+  readonly latitude: number;
+  readonly longitude: number;
+  readonly altitude: number;
+  readonly angle: number;
+  readonly speed: number;
+  readonly satellites: number;
+  readonly priority: number;
+  readonly eventIoId: number | null;
+  readonly generationType: number | null;
+  /** The jsonb text, as form B would give it for the same values. */
+  readonly attributes: string;
+}
+
+/**
+ * Nothing is coerced, no unknown key is let in; `attributes` is walked by hand (measured: 0.6 µs
+ * a payload for these fields, 6 µs when zod also checks the attributes as a record of unions).
+ */
+const fixedFields = z.strictObject({
+  device_id: z.string(),
+  timestamp: z.string(),
+  latitude: z.number(),
+  longitude: z.number(),
+  altitude: z.number(),
+  angle: z.number(),
+  speed: z.number(),
+  satellites: z.number(),
+  priority: z.number(),
+  event_io_id: z.number().optional(),
+  generation_type: z.number().optional(),
+  attributes: z.unknown(),
+});
+
+/**
+ * Reads a payload: `entry_too_large`, `json_invalid` (also for bytes that are not UTF-8),
+ * `json_too_deep`, `payload_shape`, `attribute_invalid` or `attribute_count` on failure.
+ */
+export function decodePayload(payload: Buffer): PayloadRecord | DecodeError {
+  if (payload.length > MAX_PAYLOAD_BYTES) {
+    return decodeError(
+      'entry_too_large',
+      `a payload has at most ${MAX_PAYLOAD_BYTES} bytes, this one ${payload.length}`,
+      MAX_PAYLOAD_BYTES,
+    );
+  }
+  const decoded = readPayload(payload);
+  if (decoded.kind === 'payload') return decoded;
+  // No valid payload is deep, so only a refused one is looked through for why it is bad.
+  const tooDeepAt = offsetBelowDepth(payload, MAX_DEPTH);
+  if (tooDeepAt === null) return decoded;
+  return decodeError('json_too_deep', `nested deeper than ${MAX_DEPTH} levels`, tooDeepAt);
+}
+
+function readPayload(payload: Buffer): PayloadRecord | DecodeError {
+  if (!isUtf8(payload)) return decodeError('json_invalid', 'the payload is not UTF-8', null);
+  let json: unknown;
+  try {
+    json = JSON.parse(payload.toString('utf8'));
+  } catch {
+    // The engine's message quotes the input, so it is not passed on.
+    return decodeError('json_invalid', 'the payload is not JSON', null);
+  }
+  return readPayloadValue(json);
+}
+
+/** The same for a payload that is parsed already; it walks no deeper than the contract goes. */
+export function readPayloadValue(json: unknown): PayloadRecord | DecodeError {
+  const shape = fixedFields.safeParse(json);
+  if (!shape.success) {
+    return decodeError('payload_shape', shapeProblem(shape.error), null);
+  }
+  const fields = shape.data;
+  const ts = parseIsoMs(fields.timestamp);
+  if (ts === null) {
+    return decodeError('payload_shape', 'timestamp: expected ISO 8601 in UTC', null);
+  }
+  const attributes = payloadAttributesJson(fields.attributes);
+  if (typeof attributes !== 'string') return attributes;
+  return {
+    kind: 'payload',
+    deviceId: fields.device_id,
+    ts,
+    latitude: fields.latitude,
+    longitude: fields.longitude,
+    altitude: fields.altitude,
+    angle: fields.angle,
+    speed: fields.speed,
+    satellites: fields.satellites,
+    priority: fields.priority,
+    eventIoId: fields.event_io_id ?? null,
+    generationType: fields.generation_type ?? null,
+    attributes,
+  };
+}
+
+/** Names our own fields and zod's closed codes; never a key or a value of the input. */
+function shapeProblem(error: z.ZodError): string {
+  const issue = error.issues[0];
+  if (issue === undefined) return 'not the payload of the stream contract';
+  if (issue.code === 'unrecognized_keys') return 'a key that the stream contract does not have';
+  const field = issue.path.length === 0 ? 'payload' : String(issue.path[0]);
+  return issue.code === 'invalid_type'
+    ? `${field}: expected ${issue.expected}`
+    : `${field}: ${issue.code}`;
+}
+
+/** Offset of the first bracket below `limit` levels, or null; strings are stepped over. */
+function offsetBelowDepth(json: Buffer, limit: number): number | null {
+  let depth = 0;
+  let inString = false;
+  for (let at = 0; at < json.length; at++) {
+    const byte = json[at];
+    if (inString) {
+      if (byte === 0x5c) at++;
+      else if (byte === 0x22) inString = false;
+    } else if (byte === 0x22) {
+      inString = true;
+    } else if (byte === 0x7b || byte === 0x5b) {
+      depth++;
+      if (depth > limit) return at;
+    } else if (byte === 0x7d || byte === 0x5d) {
+      depth--;
+    }
+  }
+  return null;
+}

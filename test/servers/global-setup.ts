@@ -1,0 +1,69 @@
+/** vitest's globalSetup: both servers once for the whole run, their URLs through `inject`. */
+import type { TestProject } from 'vitest/node';
+import { askPostgres, askRedis } from './ask.ts';
+import { providePostgres, provideRedis, type RunningServer } from './servers.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    redisUrl: string;
+    databaseUrl: string;
+    /** The PostgreSQL server offers the extension. */
+    timescaledb: boolean;
+    timescaledbVersion: string | null;
+    /** 'apache' or 'timescale'; null when neither the server nor TEST_TIMESCALEDB_LICENSE tells. */
+    timescaledbLicense: string | null;
+  }
+}
+
+interface PostgresFacts {
+  readonly version: string;
+  readonly timescaledb: string | null;
+  readonly license: string | null;
+}
+
+const factsStatement = `
+  SELECT current_setting('server_version') AS version,
+         (SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb')
+           AS timescaledb,
+         nullif(current_setting('timescaledb.license', true), '') AS license`;
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const { redis, postgres } = await provideBoth();
+  const stop = async () => {
+    await Promise.all([redis.stop(), postgres.stop()]);
+  };
+  try {
+    const redisFacts = await askRedis(redis.url);
+    const facts = await askPostgres<PostgresFacts>(postgres.url, factsStatement);
+    const { TEST_TIMESCALEDB_LICENSE: told } = process.env;
+    const license = told || facts?.license || null;
+    const timescaledb = facts?.timescaledb ?? null;
+    project.provide('redisUrl', redis.url);
+    project.provide('databaseUrl', postgres.url);
+    project.provide('timescaledb', timescaledb !== null);
+    project.provide('timescaledbVersion', timescaledb);
+    project.provide('timescaledbLicense', timescaledb === null ? null : license);
+    process.stderr.write(
+      `test servers: Redis ${redisFacts.version} (${redis.how}), ` +
+        `PostgreSQL ${facts?.version} (${postgres.how}), TimescaleDB ${timescaledb ?? 'not there'}\n`,
+    );
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return stop;
+}
+
+async function provideBoth(): Promise<{ redis: RunningServer; postgres: RunningServer }> {
+  const [redis, postgres] = await Promise.allSettled([provideRedis(), providePostgres()]);
+  if (redis.status === 'fulfilled' && postgres.status === 'fulfilled') {
+    return { redis: redis.value, postgres: postgres.value };
+  }
+  const reasons: unknown[] = [];
+  for (const result of [redis, postgres]) {
+    if (result.status === 'fulfilled') await result.value.stop();
+    else reasons.push(result.reason);
+  }
+  const told = reasons.map((reason) => (reason instanceof Error ? reason.message : String(reason)));
+  throw new AggregateError(reasons, told.join('; '));
+}

@@ -1,0 +1,129 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { attributesJson } from '../../src/teltonika/attributes.ts';
+import { type AvlRecord, exactTimestamp } from '../../src/teltonika/avl-record.ts';
+import { ioElements } from '../../src/teltonika/io.ts';
+import { imei, sentCodec7, sentRecord } from './arbitraries.ts';
+import {
+  type AvlCodec,
+  encodeArray,
+  encodeCodec7,
+  encodeRecord,
+  type SentIo,
+  type SentRecord,
+  wrapTcp,
+  wrapUdp,
+} from './encode.ts';
+import { attributesOf, packetOf, plain } from './expectations.ts';
+
+const transports = [
+  { transport: 'tcp', wrap: wrapTcp },
+  { transport: 'udp', wrap: (data: Buffer) => wrapUdp(data, imei) },
+  { transport: 'array', wrap: (data: Buffer) => data },
+] as const;
+const cases = (['8', '8E', '16'] as const).flatMap((codec) =>
+  transports.map((each) => ({ codec, ...each })),
+);
+
+function expectSame(read: AvlRecord, sent: SentRecord, codec: AvlCodec, index: number): void {
+  expect(read).toMatchObject({
+    codec,
+    index,
+    priority: sent.priority,
+    longitude: sent.longitude / 1e7,
+    latitude: sent.latitude / 1e7,
+    altitude: sent.altitude,
+    angle: sent.angle,
+    satellites: sent.satellites,
+    speed: sent.speed,
+    eventIoId: sent.eventIoId,
+    generationType: codec === '16' ? sent.generationType : null,
+    cell: null,
+  });
+  expect(exactTimestamp(read)).toBe(sent.ts);
+  expect(read.ts).toBe(Number(sent.ts));
+  expect(ioElements(read.io)).toEqual(elementsOf(sent.io));
+  expect(attributesJson(read)).toBe(attributesOf(sent.io));
+}
+
+function elementsOf(io: readonly SentIo[]) {
+  return io.map(({ id, value }) => ({ id, width: value.length, hex: value.toString('hex') }));
+}
+
+describe('what is encoded is what is decoded', () => {
+  test.each(cases)('codec $codec, $transport', ({ codec, transport, wrap }) => {
+    fc.assert(
+      fc.property(fc.array(sentRecord(codec), { maxLength: 4 }), (sent) => {
+        const data = encodeArray(
+          codec,
+          sent.map((record) => encodeRecord(codec, record)),
+        );
+        const packet = packetOf(wrap(data));
+        expect(packet).toMatchObject({ codec, transport, faults: [] });
+        expect(packet.imei).toBe(transport === 'udp' ? imei : null);
+        expect(packet.records).toHaveLength(sent.length);
+        packet.records.forEach((read, index) => {
+          const record = sent[index];
+          if (record !== undefined) expectSame(read, record, codec, index);
+        });
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test.each(['8', '8E', '16'] as const)('codec %s with the 16-byte group', (codec) => {
+    fc.assert(
+      fc.property(sentRecord(codec, true), (sent) => {
+        const frame = wrapTcp(encodeArray(codec, [encodeRecord(codec, sent, true)]));
+        const [read] = packetOf(frame, { ...plain, io16: true }).records;
+        if (read === undefined) throw new Error('no record');
+        expectSame(read, sent, codec, 0);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test.each(transports)('codec 7, $transport', ({ wrap }) => {
+    fc.assert(
+      fc.property(fc.array(sentCodec7, { maxLength: 4 }), (sent) => {
+        const { records } = packetOf(wrap(encodeArray('7', sent.map(encodeCodec7))));
+        expect(records).toHaveLength(sent.length);
+        records.forEach((read, index) => {
+          const from = sent[index];
+          if (from === undefined) return;
+          const { gps } = from;
+          expect(read).toMatchObject({
+            codec: '7',
+            index,
+            ts: (from.seconds + 1_167_609_600) * 1000,
+            priority: from.priority,
+            altitude: gps?.altitude ?? 0,
+            angle: ((gps?.angle ?? 0) * 360) / 256,
+            speed: gps?.speed ?? 0,
+            satellites: gps?.satellites ?? 0,
+            eventIoId: null,
+            generationType: null,
+          });
+          expect(read.latitude).toBe(gps?.coordinates?.latitude ?? null);
+          expect(read.longitude).toBe(gps?.coordinates?.longitude ?? null);
+          expect(exactTimestamp(read)).toBe(BigInt(read.ts));
+          expect(read.cell).toEqual(cellOf(gps));
+          expect(ioElements(read.io)).toEqual(elementsOf(from.io));
+        });
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+function cellOf(gps: Parameters<typeof encodeCodec7>[0]['gps']) {
+  if (gps?.cell === undefined && gps?.rssi === undefined && gps?.operator === undefined) {
+    return null;
+  }
+  return {
+    lac: gps.cell?.lac ?? null,
+    cid: gps.cell?.cid ?? null,
+    rssi: gps.rssi ?? null,
+    operator: gps.operator ?? null,
+  };
+}
