@@ -55,6 +55,7 @@ export async function askPostgres<Row extends object>(
     const { rows } = await client.query<Row>(statement);
     return rows[0];
   } finally {
+    // The answer or the error above counts, not how the connection ended.
     await client.end().catch(() => {});
   }
 }

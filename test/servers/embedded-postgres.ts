@@ -120,9 +120,11 @@ async function makeCopy(copy: string, source: Package, folder: string): Promise<
   try {
     const fresh = join(guard.folder, 'fresh');
     await writeCopy(fresh, source);
+    // Another run may have made it meanwhile, and may use it already.
+    if (await isWhole(copy, source)) return;
     // A broken copy makes way; a running server keeps the files that it has open.
     await rename(copy, join(guard.folder, 'broken')).catch(() => {});
-    // When this fails, another run was faster, or the folder belongs to another user.
+    // When this fails, another run was faster, or the folder is another user's: the caller looks.
     await rename(fresh, copy).catch(() => {});
   } finally {
     await guard.close();

@@ -11,11 +11,10 @@ const aptTimeoutMs = 300_000;
 const listsLockAttempts = 60;
 const listsLockPauseMs = 2_000;
 
-/** The program in one of the folders of PATH, else in `more`; null when it is in none. */
-export function findProgram(name: string, more: readonly string[] = []): string | null {
+/** The program in one of the folders of PATH; null when it is in none. */
+export function findProgram(name: string): string | null {
   const { PATH = '' } = process.env;
-  const folders = PATH.split(delimiter).filter((folder) => folder !== '');
-  for (const folder of [...folders, ...more]) {
+  for (const folder of PATH.split(delimiter).filter((entry) => entry !== '')) {
     const path = join(folder, name);
     try {
       accessSync(path, constants.X_OK);

@@ -57,7 +57,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<LocalServe
 }
 
 async function redisProgram(): Promise<string> {
-  const find = () => findProgram('redis-server', ['/usr/bin', '/usr/local/bin']);
+  const find = () => findProgram('redis-server');
   const why =
     'no Redis for the tests: set TEST_REDIS_URL, start Docker, or install redis-server and run again';
   const found = find();

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { Redis } from 'ioredis';
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
 import { askPostgres, askRedis, untilAnswered } from './ask.ts';
@@ -136,6 +136,7 @@ test('PostgreSQL runs as an ordinary user, in UTF8 and locale C', async () => {
   );
 
   expect(row).toEqual({ encoding: 'UTF8', collate: 'C' });
+  expect((await stat(`/proc/${server.pid}`)).uid).not.toBe(0);
 });
 
 test('a PostgreSQL with real durability has what it committed after kill -9', async () => {

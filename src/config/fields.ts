@@ -1,0 +1,136 @@
+import { z } from 'zod';
+
+/** What is known of one variable; the one place to add another. */
+export interface Field<Value = unknown> {
+  readonly name: string;
+  readonly schema: z.ZodType<Value>;
+  /** As it would stand in the environment; null when there is none. */
+  readonly default: string | null;
+  readonly required: boolean;
+  /** A secret also has a `*_FILE` form, and its value is never shown. */
+  readonly secret: boolean;
+  readonly shape: string;
+  readonly example: string;
+  readonly meaning: string;
+}
+
+interface Common {
+  readonly default: string | null;
+  readonly meaning: string;
+  readonly example?: string;
+}
+
+function field<Value>(
+  name: string,
+  schema: z.ZodType<Value>,
+  shape: string,
+  common: Common & { readonly secret?: boolean; readonly required?: boolean },
+): Field<Value> {
+  const { default: fallback, meaning, example, secret = false, required = false } = common;
+  return {
+    name,
+    schema,
+    default: fallback,
+    required,
+    secret,
+    shape,
+    meaning,
+    example: example ?? fallback ?? '',
+  };
+}
+
+/** A whole number; strict digits, because Number('') and Number('0x10') are numbers too. */
+export function integer(
+  name: string,
+  bounds: { readonly min: number; readonly max: number },
+  common: Common,
+): Field<number> {
+  const schema = z
+    .string()
+    .regex(/^-?\d{1,15}$/)
+    .transform(Number)
+    .refine((value) => value >= bounds.min && value <= bounds.max);
+  return field(name, schema, `a whole number from ${bounds.min} to ${bounds.max}`, common);
+}
+
+const unitMs: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 7 * 86_400_000,
+  // A calendar year is never longer, so that 5y holds five of them.
+  y: 366 * 86_400_000,
+};
+
+/** A duration such as 90s, 12h or 5y, in milliseconds. */
+export function duration(
+  name: string,
+  bounds: { readonly min: string; readonly max: string },
+  common: Common,
+): Field<number> {
+  const min = parseDuration(bounds.min);
+  const max = parseDuration(bounds.max);
+  const schema = z
+    .string()
+    .regex(/^\d{1,9}(ms|s|m|h|d|w|y)$/)
+    .transform(parseDuration)
+    .refine((value) => value >= min && value <= max);
+  const shape = `a duration from ${bounds.min} to ${bounds.max} (number and ms, s, m, h, d, w or y)`;
+  return field(name, schema, shape, common);
+}
+
+function parseDuration(text: string): number {
+  const digits = /^\d+/.exec(text)?.[0] ?? '0';
+  return Number(digits) * (unitMs[text.slice(digits.length)] ?? 0);
+}
+
+export function choice<const Value extends string>(
+  name: string,
+  values: readonly [Value, ...Value[]],
+  common: Common,
+): Field<Value> {
+  return field(name, z.enum(values), `one of ${values.join(', ')}`, common);
+}
+
+export function flag(name: string, common: Common): Field<boolean> {
+  const schema = z.enum(['true', 'false']).transform((value) => value === 'true');
+  return field(name, schema, 'true or false', common);
+}
+
+/** A name that Redis, PostgreSQL and a log line can all carry. */
+export function word(name: string, common: Common): Field<string> {
+  const schema = z.string().regex(/^[\x21-\x7e]{1,200}$/);
+  return field(name, schema, '1 to 200 printable characters without spaces', common);
+}
+
+/** A host name or address to listen on. */
+export function host(name: string, common: Common): Field<string> {
+  const schema = z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/);
+  return field(name, schema, 'a host name or an IP address', common);
+}
+
+/** A URL with one of the given schemes; it may hold a password and is never shown. */
+export function url(
+  name: string,
+  schemes: readonly string[],
+  common: Common & { readonly required?: boolean },
+): Field<string> {
+  const schema = z
+    .string()
+    .max(2048)
+    .refine((value) => {
+      const parsed = URL.parse(value);
+      return parsed !== null && schemes.includes(parsed.protocol) && parsed.hostname !== '';
+    });
+  const shape = `a URL ${schemes.map((scheme) => `${scheme}//user:password@host:port/…`).join(' or ')}`;
+  return field(name, schema, shape, { ...common, secret: true });
+}
+
+export function secret(name: string, common: Common): Field<string> {
+  return field(name, z.string().min(1).max(1024), '1 to 1024 characters', {
+    ...common,
+    secret: true,
+  });
+}

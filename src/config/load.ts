@@ -1,0 +1,221 @@
+import type { z } from 'zod';
+import type { Field } from './fields.ts';
+import { variables } from './variables.ts';
+
+type Variables = typeof variables;
+type Values = { readonly [Key in keyof Variables]: z.output<Variables[Key]['schema']> | null };
+
+export interface ConfigProblem {
+  readonly variable: string;
+  /** What was found; never a secret's value. */
+  readonly got: string;
+  readonly expected: string;
+  readonly example: string;
+}
+
+export type ConfigResult =
+  | { readonly ok: true; readonly config: Config }
+  | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
+
+/** What load needs of the machine. */
+export interface ConfigHost {
+  readonly hostname: string;
+  /** @throws when the file cannot be read */
+  readFile(path: string): string;
+}
+
+/** The whole configuration, frozen. */
+export type Config = ReturnType<typeof arrange>;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+type Report = (field: Pick<Field, 'name' | 'shape' | 'example'>, got: string) => void;
+
+/** Environment to configuration; every problem at once. An empty variable counts as unset. */
+export function loadConfig(env: Environment, host: ConfigHost): ConfigResult {
+  const problems: ConfigProblem[] = [];
+  const report: Report = ({ name, shape, example }, got) =>
+    problems.push({ variable: name, got, expected: shape, example: `${name}=${example}` });
+  const values = readValues(env, host, report);
+  checkTogether(values, problems);
+  if (problems.length > 0) return { ok: false, problems };
+  return { ok: true, config: arrange(values, host) };
+}
+
+/** All problems as text for a terminal, one line each. */
+export function formatProblems(problems: readonly ConfigProblem[]): string {
+  const lines = problems.map(
+    ({ variable, got, expected, example }) =>
+      `  ${variable}: got ${got}; expected ${expected}, for example ${example}`,
+  );
+  return [`processor: the configuration has ${problems.length} problem(s):`, ...lines].join('\n');
+}
+
+function readValues(env: Environment, host: ConfigHost, report: Report): Values {
+  const read = <Value>(field: Field<Value>): Value | null => readField(field, env, host, report);
+  const entries = Object.entries(variables).map(([key, field]) => [key, read<unknown>(field)]);
+  // The keys and the schemas' output types are those of `variables`, entry by entry.
+  return Object.fromEntries(entries);
+}
+
+function readField<Value>(
+  field: Field<Value>,
+  env: Environment,
+  host: ConfigHost,
+  report: Report,
+): Value | null {
+  const text = readText(field, env, host, report);
+  if (text === null) return null;
+  const parsed = field.schema.safeParse(text);
+  if (parsed.success) return parsed.data;
+  report(
+    field,
+    field.secret ? `a secret of ${text.length} characters` : JSON.stringify(text.slice(0, 100)),
+  );
+  return null;
+}
+
+const maxSecretFileChars = 4096;
+
+function readText(field: Field, env: Environment, host: ConfigHost, report: Report): string | null {
+  const direct = env[field.name] || undefined;
+  const path = field.secret ? env[`${field.name}_FILE`] || undefined : undefined;
+  if (direct !== undefined && path !== undefined) {
+    report(field, `both ${field.name} and ${field.name}_FILE; set one`);
+    return null;
+  }
+  if (path !== undefined) return readSecretFile(field, path, host, report);
+  if (direct === undefined && field.required) report(field, 'nothing');
+  return direct ?? field.default;
+}
+
+function readSecretFile(
+  field: Field,
+  path: string,
+  host: ConfigHost,
+  report: Report,
+): string | null {
+  try {
+    const text = host.readFile(path).replace(/\r?\n$/, '');
+    if (text.length > 0 && text.length <= maxSecretFileChars) return text;
+    report(
+      field,
+      `${field.name}_FILE=${path}, which is empty or larger than ${maxSecretFileChars} characters`,
+    );
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'an error';
+    report(field, `${field.name}_FILE=${path}, which cannot be read (${code})`);
+  }
+  return null;
+}
+
+/** Deadlines nest and budgets hold at least one batch. */
+function checkTogether(values: Values, problems: ConfigProblem[]): void {
+  const order = [
+    ['lockTimeoutMs', 'statementTimeoutMs', 'below'],
+    ['statementTimeoutMs', 'insertDeadlineMs', 'below'],
+    ['insertDeadlineMs', 'drainBudgetMs', 'below'],
+    ['batchRows', 'inFlightRecords', 'at most'],
+    ['batchBytes', 'inFlightBytes', 'at most'],
+  ] as const;
+  for (const [lower, upper, relation] of order) {
+    const low = values[lower];
+    const high = values[upper];
+    if (low === null || high === null || low < high || (relation === 'at most' && low === high))
+      continue;
+    const { name, default: fallback } = variables[lower];
+    problems.push({
+      variable: name,
+      got: `${low}, with ${variables[upper].name}=${high}`,
+      expected: `a value ${relation} ${variables[upper].name}`,
+      example: `${name}=${fallback} and ${variables[upper].name}=${variables[upper].default}`,
+    });
+  }
+}
+
+function need<Value>(value: Value | null): Value {
+  // Unreachable: a missing or bad value was reported, and then nothing is arranged.
+  if (value === null) throw new TypeError('a required value is missing');
+  return value;
+}
+
+function arrange(values: Values, host: ConfigHost) {
+  const consumer = values.consumer ?? host.hostname;
+  const key = need(values.streamKey);
+  const postgresUrl = withPassword(need(values.postgresUrl), values.postgresPassword);
+  return deepFreeze({
+    service: { env: need(values.environment), instance: values.instance ?? consumer },
+    redis: {
+      url: withPassword(need(values.redisUrl), values.redisPassword),
+      connectTimeoutMs: need(values.redisConnectTimeoutMs),
+      commandTimeoutMs: need(values.redisCommandTimeoutMs),
+    },
+    stream: {
+      key,
+      group: need(values.group),
+      consumer,
+      readCount: need(values.readCount),
+      blockMs: need(values.blockMs),
+      deadLetterKey: values.deadLetterKey ?? `${key}:dlq`,
+      deadLetterMaxEntries: need(values.deadLetterMaxEntries),
+      deadLetterMaxBytes: need(values.deadLetterMaxBytes),
+    },
+    database: {
+      url: postgresUrl,
+      migrationUrl:
+        values.migrationPostgresUrl === null
+          ? postgresUrl
+          : withPassword(values.migrationPostgresUrl, values.postgresPassword),
+      connectTimeoutMs: need(values.postgresConnectTimeoutMs),
+      statementTimeoutMs: need(values.statementTimeoutMs),
+      insertDeadlineMs: need(values.insertDeadlineMs),
+      lockTimeoutMs: need(values.lockTimeoutMs),
+      migrations: need(values.migrations),
+      migrationLockTimeoutMs: need(values.migrationLockTimeoutMs),
+      timescaledb: need(values.timescaledb),
+      chunkIntervalMs: need(values.chunkIntervalMs),
+    },
+    pipeline: {
+      writers: need(values.writers),
+      batchRows: need(values.batchRows),
+      batchBytes: need(values.batchBytes),
+      inFlightRecords: need(values.inFlightRecords),
+      inFlightBytes: need(values.inFlightBytes),
+    },
+    validation: {
+      tsMaxPastMs: need(values.tsMaxPastMs),
+      tsMaxFutureMs: need(values.tsMaxFutureMs),
+      maxRecords: need(values.maxRecords),
+      maxEntryBytes: need(values.maxEntryBytes),
+      io16: need(values.io16),
+    },
+    deviceState: {
+      capacity: need(values.deviceCapacity),
+      rehydrateHorizonMs: need(values.rehydrateHorizonMs),
+      negativeTtlMs: need(values.negativeTtlMs),
+    },
+    http: { host: need(values.httpHost), port: need(values.httpPort) },
+    log: { level: need(values.logLevel) },
+    lifecycle: { drainBudgetMs: need(values.drainBudgetMs) },
+  });
+}
+
+function withPassword(url: string, password: string | null): string {
+  if (password === null) return url;
+  const parsed = new URL(url);
+  parsed.password = encodeURIComponent(password);
+  return parsed.href;
+}
+
+function deepFreeze<Value extends object>(value: Value): Readonly<Value> {
+  for (const inner of Object.values(value)) {
+    if (typeof inner === 'object' && inner !== null) deepFreeze(inner);
+  }
+  return Object.freeze(value);
+}
+
+/** A URL for people: host, port and path, never the login. */
+export function redactUrl(url: string): string {
+  const parsed = URL.parse(url);
+  if (parsed === null) return '(not a URL)';
+  return `${parsed.protocol}//${parsed.username === '' ? '' : '***@'}${parsed.host}${parsed.pathname}`;
+}

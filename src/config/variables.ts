@@ -1,0 +1,296 @@
+import { choice, duration, flag, host, integer, secret, url, word } from './fields.ts';
+
+const minute = 60_000;
+
+/** Every variable the service reads, with its default, bounds and meaning. */
+export const variables = {
+  redisUrl: url('REDIS_URL', ['redis:', 'rediss:'], {
+    default: 'redis://127.0.0.1:6379',
+    example: 'redis://processor:secret@redis:6379',
+    meaning: 'The Redis with the telemetry stream; rediss:// for TLS.',
+  }),
+  redisPassword: secret('REDIS_PASSWORD', {
+    default: null,
+    example: 'a-long-password',
+    meaning: 'Overrides the password in REDIS_URL.',
+  }),
+  redisConnectTimeoutMs: integer(
+    'REDIS_CONNECT_TIMEOUT_MS',
+    { min: 100, max: minute },
+    {
+      default: '5000',
+      meaning: 'How long one attempt to connect to Redis may take.',
+    },
+  ),
+  redisCommandTimeoutMs: integer(
+    'REDIS_COMMAND_TIMEOUT_MS',
+    { min: 100, max: minute },
+    {
+      default: '5000',
+      meaning: 'How long a reply of Redis is waited for, beyond the blocking read itself.',
+    },
+  ),
+  streamKey: word('REDIS_TELEMETRY_STREAM', {
+    default: 'telemetry:teltonika',
+    meaning: 'The stream the TCP ingestion service writes to; both must name the same.',
+  }),
+  group: word('REDIS_CONSUMER_GROUP', {
+    default: 'processor',
+    meaning: 'The consumer group that all instances share.',
+  }),
+  consumer: word('CONSUMER_NAME', {
+    default: null,
+    example: 'processor-1',
+    meaning:
+      'Name within the group, unique for each instance and stable over restarts. Default: the host name.',
+  }),
+  readCount: integer(
+    'READ_COUNT',
+    { min: 1, max: 10_000 },
+    {
+      default: '1000',
+      meaning: 'Entries asked for in one XREADGROUP.',
+    },
+  ),
+  blockMs: integer(
+    'READ_BLOCK_MS',
+    { min: 100, max: 10_000 },
+    {
+      default: '2000',
+      meaning: 'How long a read waits for new entries; a stop waits as long for it.',
+    },
+  ),
+  deadLetterKey: word('DEAD_LETTER_STREAM', {
+    default: null,
+    example: 'telemetry:teltonika:dlq',
+    meaning: 'The dead-letter stream. Default: <REDIS_TELEMETRY_STREAM>:dlq.',
+  }),
+  deadLetterMaxEntries: integer(
+    'DEAD_LETTER_MAX_ENTRIES',
+    { min: 1000, max: 1_000_000_000 },
+    {
+      default: '1000000',
+      meaning: 'Approximate cap of the dead-letter stream; the oldest letters go first.',
+    },
+  ),
+  deadLetterMaxBytes: integer(
+    'DEAD_LETTER_MAX_BYTES',
+    { min: 1024, max: 1_048_576 },
+    {
+      default: '65536',
+      meaning:
+        'Largest entry field kept whole in a letter; a larger one keeps length, SHA-256 and prefix.',
+    },
+  ),
+  postgresUrl: url('POSTGRES_URL', ['postgres:', 'postgresql:'], {
+    default: null,
+    required: true,
+    example: 'postgres://processor:secret@timescaledb:5432/telemetry',
+    meaning: 'The database with the table positions.',
+  }),
+  postgresPassword: secret('POSTGRES_PASSWORD', {
+    default: null,
+    example: 'a-long-password',
+    meaning: 'Overrides the password in POSTGRES_URL and MIGRATION_POSTGRES_URL.',
+  }),
+  migrationPostgresUrl: url('MIGRATION_POSTGRES_URL', ['postgres:', 'postgresql:'], {
+    default: null,
+    example: 'postgres://migrator:secret@timescaledb:5432/telemetry',
+    meaning:
+      'Direct URL for migrations, past a pooler or with the owner role. Default: POSTGRES_URL.',
+  }),
+  postgresConnectTimeoutMs: integer(
+    'POSTGRES_CONNECT_TIMEOUT_MS',
+    { min: 100, max: minute },
+    {
+      default: '5000',
+      meaning: 'How long one attempt to connect to PostgreSQL may take.',
+    },
+  ),
+  lockTimeoutMs: integer(
+    'LOCK_TIMEOUT_MS',
+    { min: 100, max: 5 * minute },
+    {
+      default: '5000',
+      meaning: 'How long a statement waits for a lock; shorter than STATEMENT_TIMEOUT_MS.',
+    },
+  ),
+  statementTimeoutMs: integer(
+    'STATEMENT_TIMEOUT_MS',
+    { min: 200, max: 10 * minute },
+    {
+      default: '10000',
+      meaning: 'How long the server works on one statement; shorter than INSERT_DEADLINE_MS.',
+    },
+  ),
+  insertDeadlineMs: integer(
+    'INSERT_DEADLINE_MS',
+    { min: 300, max: 15 * minute },
+    {
+      default: '12000',
+      meaning:
+        'When the client gives a statement up and drops the connection; shorter than DRAIN_BUDGET_MS.',
+    },
+  ),
+  migrations: choice('MIGRATIONS', ['auto', 'verify', 'off'], {
+    default: 'auto',
+    meaning: 'Apply migrations at start, only check that they are applied, or do neither.',
+  }),
+  migrationLockTimeoutMs: integer(
+    'MIGRATION_LOCK_TIMEOUT_MS',
+    { min: 1000, max: 60 * minute },
+    {
+      default: '60000',
+      meaning: 'How long another instance that migrates is waited for.',
+    },
+  ),
+  timescaledb: choice('TIMESCALEDB', ['required', 'optional'], {
+    default: 'required',
+    meaning: 'optional stores positions in a plain table where the extension is not offered.',
+  }),
+  chunkIntervalMs: duration(
+    'CHUNK_INTERVAL',
+    { min: '1h', max: '365d' },
+    {
+      default: '1d',
+      meaning: 'Time span of one chunk of the hypertable; a change holds for new chunks.',
+    },
+  ),
+  writers: integer(
+    'WRITERS',
+    { min: 1, max: 16 },
+    {
+      default: '2',
+      meaning: 'Batches written at the same time, each on a connection of its own.',
+    },
+  ),
+  batchRows: integer(
+    'BATCH_ROWS',
+    { min: 1, max: 20_000 },
+    {
+      default: '5000',
+      meaning: 'Most rows in one batch.',
+    },
+  ),
+  batchBytes: integer(
+    'BATCH_BYTES',
+    { min: 65_536, max: 134_217_728 },
+    {
+      default: '8388608',
+      meaning: 'Most bytes in one batch.',
+    },
+  ),
+  inFlightRecords: integer(
+    'IN_FLIGHT_RECORDS',
+    { min: 100, max: 1_000_000 },
+    {
+      default: '20000',
+      meaning: 'Records read and not yet acknowledged at which reading stops; at least BATCH_ROWS.',
+    },
+  ),
+  inFlightBytes: integer(
+    'IN_FLIGHT_BYTES',
+    { min: 1_048_576, max: 1_073_741_824 },
+    {
+      default: '67108864',
+      meaning: 'Bytes of entries in flight at which reading stops; at least BATCH_BYTES.',
+    },
+  ),
+  tsMaxPastMs: duration(
+    'TS_MAX_PAST',
+    { min: '1h', max: '50y' },
+    {
+      default: '5y',
+      meaning:
+        'Older records are dead-lettered: a wrong clock would make a chunk for every odd day.',
+    },
+  ),
+  tsMaxFutureMs: duration(
+    'TS_MAX_FUTURE',
+    { min: '1s', max: '365d' },
+    {
+      default: '1d',
+      meaning: 'Records dated further ahead are dead-lettered.',
+    },
+  ),
+  maxRecords: integer(
+    'MAX_RECORDS_PER_ENTRY',
+    { min: 1, max: 255 },
+    {
+      default: '255',
+      meaning: 'Most records in one packet.',
+    },
+  ),
+  maxEntryBytes: integer(
+    'MAX_ENTRY_BYTES',
+    { min: 1024, max: 16_777_216 },
+    {
+      default: '262144',
+      meaning: 'A larger entry is dead-lettered unread.',
+    },
+  ),
+  io16: flag('CODEC_IO16', {
+    default: 'false',
+    meaning: 'Expect the 16-byte IO group that some FM devices send after the 8-byte one.',
+  }),
+  deviceCapacity: integer(
+    'DEVICE_STATE_CAPACITY',
+    { min: 100, max: 5_000_000 },
+    {
+      default: '100000',
+      meaning: 'Devices whose state is kept in memory.',
+    },
+  ),
+  rehydrateHorizonMs: duration(
+    'REHYDRATE_HORIZON',
+    { min: '1h', max: '50y' },
+    {
+      default: '30d',
+      meaning: 'How far back the last position of an unknown device is looked up.',
+    },
+  ),
+  negativeTtlMs: integer(
+    'REHYDRATE_NEGATIVE_TTL_MS',
+    { min: 0, max: 60 * minute },
+    {
+      default: '60000',
+      meaning: 'How long a device without stored rows is not looked up again.',
+    },
+  ),
+  httpHost: host('HTTP_HOST', {
+    default: '127.0.0.1',
+    example: '0.0.0.0',
+    meaning:
+      'Where /metrics and /health listen. In a container 0.0.0.0, on an internal network only.',
+  }),
+  httpPort: integer(
+    'HTTP_PORT',
+    { min: 0, max: 65_535 },
+    {
+      default: '9464',
+      meaning: 'Port of /metrics and /health; 0 takes any free one.',
+    },
+  ),
+  logLevel: choice('LOG_LEVEL', ['debug', 'info', 'warn', 'error'], {
+    default: 'info',
+    meaning: 'Least level that is logged.',
+  }),
+  environment: word('ENVIRONMENT', {
+    default: 'production',
+    meaning: 'The field env of every log line.',
+  }),
+  instance: word('INSTANCE_ID', {
+    default: null,
+    example: 'processor-1',
+    meaning: 'The field instance of every log line and dead letter. Default: CONSUMER_NAME.',
+  }),
+  drainBudgetMs: integer(
+    'DRAIN_BUDGET_MS',
+    { min: 1000, max: 30 * minute },
+    {
+      default: '25000',
+      meaning:
+        'How long a stop may take to write what is in flight; below the stop grace of the container.',
+    },
+  ),
+} as const;

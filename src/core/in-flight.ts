@@ -1,0 +1,97 @@
+import type { Entry, EntryId, Rejection } from './types.ts';
+
+/** An entry between its read and its acknowledgement. */
+export interface HeldEntry {
+  readonly entry: Entry;
+  /** Records it was read with; an entry of a message or one that is rejected whole counts 1. */
+  readonly records: number;
+  /** Records whose outcome is not durable yet. */
+  open: number;
+  /** Rejections to dead-letter in the moment the entry is acknowledged. */
+  readonly rejections: Rejection[];
+  /** The entry held a message codec, settled when it is acknowledged. */
+  readonly isMessage: boolean;
+}
+
+export interface InFlightLimits {
+  readonly records: number;
+  readonly bytes: number;
+}
+
+/** The gate opens again at this share of the limits, so that it does not flutter. */
+const lowWater = 0.5;
+
+/**
+ * The entries read and not yet acknowledged, within a budget of records and bytes.
+ * Reading stops at the limits (high water) and goes on at half of them (low water).
+ */
+export class InFlight {
+  readonly #limits: InFlightLimits;
+  readonly #held = new Map<EntryId, HeldEntry>();
+  #records = 0;
+  #bytes = 0;
+  #full = false;
+  #waiting: (() => void)[] = [];
+
+  constructor(limits: InFlightLimits) {
+    this.#limits = limits;
+  }
+
+  hold(held: HeldEntry): void {
+    this.#held.set(held.entry.id, held);
+    this.#records += held.records;
+    this.#bytes += held.entry.bytes;
+    this.#full ||= this.#records >= this.#limits.records || this.#bytes >= this.#limits.bytes;
+  }
+
+  release(held: HeldEntry): void {
+    if (!this.#held.delete(held.entry.id)) return;
+    this.#records -= held.records;
+    this.#bytes -= held.entry.bytes;
+    const { records, bytes } = this.#limits;
+    if (this.#records <= records * lowWater && this.#bytes <= bytes * lowWater) this.#full = false;
+    this.wake();
+  }
+
+  has(id: EntryId): boolean {
+    return this.#held.has(id);
+  }
+
+  ids(): EntryId[] {
+    return [...this.#held.keys()];
+  }
+
+  get records(): number {
+    return this.#records;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get entries(): number {
+    return this.#held.size;
+  }
+
+  get isFull(): boolean {
+    return this.#full;
+  }
+
+  /** Records whose outcome is not durable, counted from the entries themselves. */
+  countOpen(): number {
+    let open = 0;
+    for (const held of this.#held.values()) open += held.open;
+    return open;
+  }
+
+  /** Resolves at the next release (or `wake`): whoever waits looks again. */
+  changed(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+}
