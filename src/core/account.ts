@@ -17,7 +17,8 @@ export interface Account {
   residual(inFlight: number): number;
 }
 
-export function createAccount(): Account {
+/** @param onSettled told of every settlement, for the counter of records */
+export function createAccount(onSettled: (outcome: Outcome, records: number) => void): Account {
   let read = 0;
   const settled = { inserted: 0, duplicate: 0, conflict: 0, dead_letter: 0, message: 0, lost: 0 };
   return {
@@ -26,6 +27,7 @@ export function createAccount(): Account {
     },
     settle(outcome, records) {
       settled[outcome] += records;
+      if (records > 0) onSettled(outcome, records);
     },
     totals: () => ({ read, settled: { ...settled } }),
     residual(inFlight) {

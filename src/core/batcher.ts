@@ -1,16 +1,4 @@
-import type { HeldEntry } from './in-flight.ts';
-import type { Position } from './types.ts';
-
-export const batchClosings = ['rows', 'bytes', 'idle', 'drain'] as const;
-/** What closed a batch: a cap, a free writer that took all there was, or the stop. */
-export type BatchClosing = (typeof batchClosings)[number];
-
-/** Rows to write together; `owners[i]` is the entry that `rows[i]` came from. */
-export interface Batch {
-  readonly rows: readonly Position[];
-  readonly owners: readonly HeldEntry[];
-  readonly closedBy: BatchClosing;
-}
+import type { Batch, BatchClosing, HeldEntry, Position } from './types.ts';
 
 export interface BatchLimits {
   readonly rows: number;

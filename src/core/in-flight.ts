@@ -1,17 +1,4 @@
-import type { Entry, EntryId, Rejection } from './types.ts';
-
-/** An entry between its read and its acknowledgement. */
-export interface HeldEntry {
-  readonly entry: Entry;
-  /** Records it was read with; an entry of a message or one that is rejected whole counts 1. */
-  readonly records: number;
-  /** Records whose outcome is not durable yet. */
-  open: number;
-  /** Rejections to dead-letter in the moment the entry is acknowledged. */
-  readonly rejections: Rejection[];
-  /** The entry held a message codec, settled when it is acknowledged. */
-  readonly isMessage: boolean;
-}
+import type { EntryId, HeldEntry } from './types.ts';
 
 export interface InFlightLimits {
   readonly records: number;

@@ -1,13 +1,16 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Account } from './account.ts';
-import type { Batch, Batcher } from './batcher.ts';
+import type { Batcher } from './batcher.ts';
 import type { DeviceStates } from './device-state.ts';
-import type { HeldEntry, InFlight } from './in-flight.ts';
+import type { InFlight } from './in-flight.ts';
 import {
+  type Batch,
   DependencyError,
   type Entry,
+  type HeldEntry,
   type Interpretation,
   type Outcomes,
+  type PipelineEvents,
   type Position,
   type Rejection,
   type WriteReason,
@@ -38,19 +41,6 @@ export interface PipelineOptions {
   /** First and longest pause before a dependency is tried again. */
   readonly retryMinMs: number;
   readonly retryMaxMs: number;
-}
-
-/** What the pipeline tells: metrics and logs hang on here. */
-export interface PipelineEvents {
-  read(entries: readonly Entry[]): void;
-  interpreted(durationMs: number, entries: number): void;
-  rejected(held: HeldEntry): void;
-  batch(batch: Batch, outcomes: Outcomes, durationMs: number, statements: number): void;
-  late(records: number): void;
-  acknowledged(entries: readonly HeldEntry[], durationMs: number): void;
-  failed(error: DependencyError, attempt: number): void;
-  recovered(dependency: DependencyError['dependency']): void;
-  paused(cause: 'buffer' | 'dependency', durationMs: number): void;
 }
 
 /**

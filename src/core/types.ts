@@ -239,3 +239,44 @@ export interface Logger {
   warn(fields: object, msg: string): void;
   error(fields: object, msg: string): void;
 }
+
+/** An entry between its read and its acknowledgement. */
+export interface HeldEntry {
+  readonly entry: Entry;
+  /** Records it was read with; an entry of a message or one that is rejected whole counts 1. */
+  readonly records: number;
+  /** Records whose outcome is not durable yet. */
+  open: number;
+  /** Rejections to dead-letter in the moment the entry is acknowledged. */
+  readonly rejections: Rejection[];
+  /** The entry held a message codec, settled when it is acknowledged. */
+  readonly isMessage: boolean;
+}
+
+export const batchClosings = ['rows', 'bytes', 'idle', 'drain'] as const;
+/** What closed a batch: a cap, a free writer that took all there was, or the stop. */
+export type BatchClosing = (typeof batchClosings)[number];
+
+/** Rows to write together; `owners[i]` is the entry that `rows[i]` came from. */
+export interface Batch {
+  readonly rows: readonly Position[];
+  readonly owners: readonly HeldEntry[];
+  readonly closedBy: BatchClosing;
+}
+
+export const pauseCauses = ['buffer', 'dependency'] as const;
+/** Why nothing was read for a while. */
+export type PauseCause = (typeof pauseCauses)[number];
+
+/** What the pipeline tells: metrics and logs hang on here. */
+export interface PipelineEvents {
+  read(entries: readonly Entry[]): void;
+  interpreted(durationMs: number, entries: number): void;
+  rejected(held: HeldEntry): void;
+  batch(batch: Batch, outcomes: Outcomes, durationMs: number, statements: number): void;
+  late(records: number): void;
+  acknowledged(entries: readonly HeldEntry[], durationMs: number): void;
+  failed(error: DependencyError, attempt: number): void;
+  recovered(dependency: DependencyError['dependency']): void;
+  paused(cause: PauseCause, durationMs: number): void;
+}

@@ -1,0 +1,261 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import {
+  batchClosings,
+  dependencies,
+  entrySources,
+  messageCodecs,
+  outcomes,
+  pauseCauses,
+  reasons,
+} from '../core/types.ts';
+
+/** Gauges in prom-client that its own format check refuses: gauges named `_total`. */
+const misnamedDefaults = [
+  'nodejs_active_handles_total',
+  'nodejs_active_requests_total',
+  'nodejs_active_resources_total',
+];
+
+const stageNames = ['interpret', 'insert', 'acknowledge'] as const;
+const latencyOrigins = ['entry'] as const;
+const lossCauses = ['trimmed_undelivered', 'trimmed_pending', 'group_recreated'] as const;
+const rehydrationResults = ['found', 'absent', 'failed'] as const;
+const poolStates = ['busy', 'idle'] as const;
+const redisRoles = ['reader', 'writer'] as const;
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+/** All metrics of the service, each label combination at 0 from the start. */
+export function createMetrics(build: { version: string; revision: string }) {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  for (const name of misnamedDefaults) registry.removeSingleMetric(name);
+  const registers = [registry];
+
+  const counter = <Label extends string>(
+    name: string,
+    help: string,
+    label: Label,
+    values: readonly string[],
+  ) => {
+    const made = new Counter({ name, help, labelNames: [label], registers });
+    for (const value of values) made.inc(labels(label, value), 0);
+    return made;
+  };
+  const plainCounter = (name: string, help: string) => new Counter({ name, help, registers });
+  const gauge = (name: string, help: string) => new Gauge({ name, help, registers });
+  const labelled = <Label extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly Label[],
+  ) => new Gauge({ name, help, labelNames: [...labelNames], registers });
+  const histogram = (name: string, help: string, buckets: number[]) =>
+    new Histogram({ name, help, buckets, registers });
+
+  const labelledHistogram = <Label extends string>(
+    name: string,
+    help: string,
+    label: Label,
+    values: readonly string[],
+    buckets: number[],
+  ) => {
+    const made = new Histogram({ name, help, labelNames: [label], buckets, registers });
+    for (const value of values) made.zero(labels(label, value));
+    return made;
+  };
+
+  const buildInfo = labelled('processor_build_info', 'Always 1; what is running.', [
+    'version',
+    'revision',
+    'node_version',
+  ]);
+  buildInfo.set({ ...build, node_version: process.versions.node }, 1);
+
+  return {
+    registry,
+    entriesRead: counter(
+      'processor_entries_read_total',
+      'Entries read from the stream.',
+      'source',
+      entrySources,
+    ),
+    records: counter(
+      'processor_records_total',
+      'Records by how their way ended.',
+      'outcome',
+      outcomes,
+    ),
+    messages: counter(
+      'processor_messages_total',
+      'Messages by codec; they carry no position.',
+      'codec',
+      messageCodecs,
+    ),
+    deadLetters: counter(
+      'processor_dead_letters_total',
+      'Records dead-lettered, by reason.',
+      'reason',
+      reasons,
+    ),
+    batches: counter(
+      'processor_batches_total',
+      'Batches by what closed them.',
+      'closed_by',
+      batchClosings,
+    ),
+    statements: plainCounter('processor_statements_total', 'Statements sent to write batches.'),
+    lateRecords: plainCounter(
+      'processor_late_records_total',
+      'Stored records older than the newest known of their device.',
+    ),
+    luhnFailures: plainCounter(
+      'processor_luhn_failures_total',
+      'Entries whose IMEI fails the Luhn check; never a reason to reject.',
+    ),
+    batchSize: histogram(
+      'processor_batch_size_records',
+      'Rows in a batch.',
+      [1, 10, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 20_000],
+    ),
+    insertDuration: histogram(
+      'processor_insert_duration_seconds',
+      'Time from handing a batch to the database to its outcome.',
+      [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    ),
+    stageDuration: labelledHistogram(
+      'processor_stage_duration_seconds',
+      'Time one stage took for what one read or one batch brought.',
+      'stage',
+      stageNames,
+      [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
+    ),
+    endToEnd: labelledHistogram(
+      'processor_end_to_end_latency_seconds',
+      'From the entry id to the acknowledgement; the oldest and the newest of each acknowledged batch.',
+      'from',
+      latencyOrigins,
+      [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 86_400],
+    ),
+    inFlightRecords: gauge('processor_inflight_records', 'Records read and not yet acknowledged.'),
+    bufferRecords: gauge('processor_buffer_records', 'Records waiting for a writer.'),
+    bufferLimitRecords: gauge(
+      'processor_buffer_limit_records',
+      'Records in flight at which reading stops.',
+    ),
+    backpressure: counter(
+      'processor_backpressure_seconds_total',
+      'Time reading stood still, by cause.',
+      'cause',
+      pauseCauses,
+    ),
+    retries: counter(
+      'processor_retries_total',
+      'Failed attempts that are tried again.',
+      'dependency',
+      dependencies,
+    ),
+    dependencyUp: labelled('processor_dependency_up', '1 while the dependency answers.', [
+      'dependency',
+    ]),
+    conservationResidual: gauge(
+      'processor_conservation_residual_records',
+      'Records read less settled less in flight; anything but 0 is a bug.',
+    ),
+    streamLength: labelled('processor_stream_length_entries', 'Entries in the stream.', ['stream']),
+    streamNeverWritten: labelled(
+      'processor_stream_never_written',
+      '1 while nothing was ever written to the stream: is its name right?',
+      ['stream'],
+    ),
+    groupLag: labelled(
+      'processor_stream_group_lag_entries',
+      'Entries not yet delivered to the group; absent when unknown.',
+      ['stream', 'group'],
+    ),
+    groupLagKnown: labelled('processor_stream_group_lag_known', '1 when the lag can be told.', [
+      'stream',
+      'group',
+    ]),
+    groupLagSeconds: labelled(
+      'processor_stream_group_lag_seconds',
+      'Age of the oldest entry not yet delivered; absent when unknown.',
+      ['stream', 'group'],
+    ),
+    groupPending: labelled(
+      'processor_stream_group_pending_entries',
+      'Entries delivered and not acknowledged.',
+      ['stream', 'group'],
+    ),
+    groupPendingOldest: labelled(
+      'processor_stream_group_pending_oldest_seconds',
+      'Age of the oldest pending entry.',
+      ['stream', 'group'],
+    ),
+    deadLetterEntries: gauge('processor_dead_letter_entries', 'Letters in the dead-letter stream.'),
+    deadLetterOldest: gauge('processor_dead_letter_oldest_seconds', 'Age of the oldest letter.'),
+    entriesLost: counter(
+      'processor_stream_entries_lost_total',
+      'Entries lost before they were processed, by cause.',
+      'cause',
+      lossCauses,
+    ),
+    scrapeErrors: plainCounter('processor_scrape_errors_total', 'Failed samplings of the stream.'),
+    deviceStateEntries: gauge(
+      'processor_device_state_entries',
+      'Devices whose state is in memory.',
+    ),
+    deviceStateCapacity: gauge('processor_device_state_capacity', 'Devices that fit.'),
+    deviceStateHits: plainCounter(
+      'processor_device_state_hits_total',
+      'Devices of a batch that were known.',
+    ),
+    deviceStateMisses: plainCounter(
+      'processor_device_state_misses_total',
+      'Devices of a batch that had to be looked up.',
+    ),
+    deviceStateEvictions: plainCounter(
+      'processor_device_state_evictions_total',
+      'States dropped for newer devices.',
+    ),
+    rehydrations: counter(
+      'processor_rehydrations_total',
+      'Devices looked up in the database.',
+      'result',
+      rehydrationResults,
+    ),
+    poolConnections: counterGauge(
+      labelled('processor_db_pool_connections', 'Database connections by state.', ['state']),
+      poolStates,
+    ),
+    poolWaiting: gauge('processor_db_pool_waiting', 'Statements waiting for a connection.'),
+    redisConnected: labelled('processor_redis_connected', '1 while the connection is up.', [
+      'role',
+    ]),
+    redisReconnects: counter(
+      'processor_redis_reconnects_total',
+      'Connections to Redis made anew.',
+      'role',
+      redisRoles,
+    ),
+    lastCommit: gauge(
+      'processor_last_commit_timestamp_seconds',
+      'When a batch was last committed; 0 before the first.',
+    ),
+    lastRead: gauge(
+      'processor_last_read_timestamp_seconds',
+      'When entries were last read; 0 before the first.',
+    ),
+    shutdownInProgress: gauge('processor_shutdown_in_progress', '1 while the instance drains.'),
+  };
+}
+
+function labels<Label extends string>(label: Label, value: string): Partial<Record<Label, string>> {
+  const made: Partial<Record<Label, string>> = {};
+  made[label] = value;
+  return made;
+}
+
+function counterGauge(gauge: Gauge<'state'>, states: readonly string[]): Gauge<'state'> {
+  for (const state of states) gauge.set({ state }, 0);
+  return gauge;
+}

@@ -1,0 +1,121 @@
+import type { DependencyError, HeldEntry, Logger, PipelineEvents } from '../core/types.ts';
+import type { Metrics } from './metrics.ts';
+
+/** Rejections logged one by one in a minute; all are counted. */
+const rejectionsPerMinute = 60;
+
+export interface PipelineEventsOptions {
+  readonly now: () => number;
+  /** A dependency's state changed, for the readiness probe. */
+  readonly onDependency: (dependency: DependencyError['dependency'], state: string) => void;
+}
+
+/** Every event of the pipeline as metrics, and where a person should know, as a log line. */
+export function createPipelineEvents(
+  metrics: Metrics,
+  log: Logger,
+  options: PipelineEventsOptions,
+): PipelineEvents {
+  const mayLog = limitPerMinute(rejectionsPerMinute, options.now);
+  return {
+    read(entries) {
+      const source = entries[0]?.source;
+      if (source !== undefined) metrics.entriesRead.inc({ source }, entries.length);
+      metrics.lastRead.set(options.now() / 1000);
+    },
+    interpreted(durationMs) {
+      metrics.stageDuration.observe({ stage: 'interpret' }, durationMs / 1000);
+    },
+    rejected(held) {
+      for (const rejection of held.rejections) {
+        metrics.deadLetters.inc({ reason: rejection.reason });
+        if (!mayLog()) continue;
+        const { stage, reason, message, recordIndex, offset } = rejection;
+        log.warn(
+          {
+            entry_id: held.entry.id,
+            stage,
+            reason,
+            detail: message,
+            record_index: recordIndex,
+            offset,
+          },
+          'record dead-lettered',
+        );
+      }
+    },
+    batch(batch, _outcomes, durationMs, statements) {
+      metrics.batches.inc({ closed_by: batch.closedBy });
+      metrics.batchSize.observe(batch.rows.length);
+      metrics.insertDuration.observe(durationMs / 1000);
+      metrics.stageDuration.observe({ stage: 'insert' }, durationMs / 1000);
+      metrics.statements.inc(statements);
+      metrics.lastCommit.set(options.now() / 1000);
+      log.debug(
+        {
+          rows: batch.rows.length,
+          closed_by: batch.closedBy,
+          duration_ms: Math.round(durationMs),
+          statements,
+        },
+        'batch written',
+      );
+    },
+    late(records) {
+      if (records > 0) metrics.lateRecords.inc(records);
+    },
+    acknowledged(entries, durationMs) {
+      metrics.stageDuration.observe({ stage: 'acknowledge' }, durationMs / 1000);
+      observeLatency(metrics, entries, options.now());
+    },
+    failed(error, attempt) {
+      const { dependency, kind, code } = error;
+      metrics.retries.inc({ dependency });
+      metrics.dependencyUp.set({ dependency }, 0);
+      options.onDependency(dependency, `${kind}: ${code}`);
+      // The first failure and then ever fewer: a long outage must not fill the disk.
+      if (!isPowerOfTwo(attempt)) return;
+      const level = kind === 'configuration' ? 'error' : 'warn';
+      log[level](
+        { dependency, kind, code, attempt, err: error },
+        'dependency failed; reading stands still',
+      );
+    },
+    recovered(dependency) {
+      metrics.dependencyUp.set({ dependency }, 1);
+      options.onDependency(dependency, 'ok');
+      log.info({ dependency }, 'dependency works again');
+    },
+    paused(cause, durationMs) {
+      metrics.backpressure.inc({ cause }, durationMs / 1000);
+    },
+  };
+}
+
+/** The ends of each batch: what lies between them lies between their latencies. */
+function observeLatency(metrics: Metrics, entries: readonly HeldEntry[], nowMs: number): void {
+  const ends = entries.length > 1 ? [entries[0], entries.at(-1)] : [entries[0]];
+  for (const held of ends) {
+    if (held === undefined) continue;
+    const enteredMs = Number(held.entry.id.split('-', 1)[0]);
+    metrics.endToEnd.observe({ from: 'entry' }, Math.max(0, nowMs - enteredMs) / 1000);
+  }
+}
+
+function isPowerOfTwo(count: number): boolean {
+  return (count & (count - 1)) === 0;
+}
+
+function limitPerMinute(limit: number, now: () => number): () => boolean {
+  let minute = 0;
+  let used = 0;
+  return () => {
+    const current = Math.floor(now() / 60_000);
+    if (current !== minute) {
+      minute = current;
+      used = 0;
+    }
+    used += 1;
+    return used <= limit;
+  };
+}

@@ -1,0 +1,51 @@
+import type { Metrics } from './metrics.ts';
+
+interface BacklogSample {
+  readonly length: number;
+  readonly neverWritten: boolean;
+  readonly lag: number | null;
+  readonly lagAgeMs: number | null;
+  readonly pending: number;
+  readonly pendingOldestMs: number;
+  readonly deadLetters: number;
+  readonly deadLetterOldestMs: number;
+}
+
+/** Shows one sample of the stream; what is unknown is absent, never 0. */
+export function showBacklog(
+  metrics: Metrics,
+  labels: { readonly stream: string; readonly group: string },
+  backlog: BacklogSample,
+): void {
+  const { stream } = labels;
+  metrics.streamLength.set({ stream }, backlog.length);
+  metrics.streamNeverWritten.set({ stream }, backlog.neverWritten ? 1 : 0);
+  metrics.groupLagKnown.set(labels, backlog.lag === null ? 0 : 1);
+  if (backlog.lag === null) metrics.groupLag.remove(labels);
+  else metrics.groupLag.set(labels, backlog.lag);
+  if (backlog.lagAgeMs === null) metrics.groupLagSeconds.remove(labels);
+  else metrics.groupLagSeconds.set(labels, backlog.lagAgeMs / 1000);
+  metrics.groupPending.set(labels, backlog.pending);
+  metrics.groupPendingOldest.set(labels, backlog.pendingOldestMs / 1000);
+  metrics.deadLetterEntries.set(backlog.deadLetters);
+  metrics.deadLetterOldest.set(backlog.deadLetterOldestMs / 1000);
+}
+
+interface InstanceSample {
+  readonly inFlightRecords: number;
+  readonly bufferedRecords: number;
+  readonly residual: number;
+  readonly devices: number;
+  readonly pool: { readonly total: number; readonly idle: number; readonly waiting: number };
+}
+
+/** Shows what this instance holds at the moment. */
+export function showInstance(metrics: Metrics, sample: InstanceSample): void {
+  metrics.inFlightRecords.set(sample.inFlightRecords);
+  metrics.bufferRecords.set(sample.bufferedRecords);
+  metrics.conservationResidual.set(sample.residual);
+  metrics.deviceStateEntries.set(sample.devices);
+  metrics.poolConnections.set({ state: 'busy' }, sample.pool.total - sample.pool.idle);
+  metrics.poolConnections.set({ state: 'idle' }, sample.pool.idle);
+  metrics.poolWaiting.set(sample.pool.waiting);
+}
