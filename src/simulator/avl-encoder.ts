@@ -1,14 +1,8 @@
 import type { Codec } from '../core/types.ts';
 import { writeCodec7Record } from './codec7-encoder.ts';
 import { crc16 } from './crc16.ts';
+import type { ParcelRecord } from './faults.ts';
 import type { IoGroups, TrackerRecord } from './record.ts';
-
-/** A record as it goes into a packet. */
-export interface PacketRecord {
-  readonly record: TrackerRecord;
-  /** Added to the IO total, which then does not fit the groups: 0 for an honest record. */
-  readonly ioTotalError: number;
-}
 
 const codecIds: Readonly<Record<Codec, number>> = { '7': 0x07, '8': 0x08, '8E': 0x8e, '16': 0x10 };
 
@@ -23,7 +17,7 @@ const UDP_NO_ACK = 1;
 const scratch = Buffer.allocUnsafeSlow(65_536);
 
 /** One packet in TCP form: preamble, length, data field, CRC. */
-export function encodeTcp(codec: Codec, records: readonly PacketRecord[]): Buffer {
+export function encodeTcp(codec: Codec, records: readonly ParcelRecord[]): Buffer {
   return wrapTcp(writeArray(codec, records, TCP_HEADER_BYTES));
 }
 
@@ -37,7 +31,7 @@ export function encodeUdp(
   codec: Codec,
   imei: string,
   packetId: number,
-  records: readonly PacketRecord[],
+  records: readonly ParcelRecord[],
 ): Buffer {
   const end = writeArray(codec, records, UDP_HEADER_BYTES);
   scratch.writeUInt16BE(end - 2, 0);
@@ -57,15 +51,15 @@ function wrapTcp(end: number): Buffer {
 }
 
 /** Codec id, count, records, count again; returns the offset behind. */
-function writeArray(codec: Codec, records: readonly PacketRecord[], start: number): number {
+function writeArray(codec: Codec, records: readonly ParcelRecord[], start: number): number {
   scratch[start] = codecIds[codec];
   scratch[start + 1] = records.length;
   let at = start + 2;
-  for (const { record, ioTotalError } of records) {
+  for (const { record, fault } of records) {
     at =
       codec === '7'
         ? writeCodec7Record(scratch, at, record)
-        : writeRecord(codec, at, record, ioTotalError);
+        : writeRecord(codec, at, record, fault?.ioTotalError ?? 0);
   }
   scratch[at] = records.length;
   return at + 1;

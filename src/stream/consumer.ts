@@ -165,13 +165,21 @@ interface RawEntry {
 
 /** [[key, [[id, [name, value, …] | nil], …]]] or nil, all Buffers. */
 function parseReply(reply: unknown): RawEntry[] {
-  if (!Array.isArray(reply)) return [];
-  const stream: unknown = reply[0];
-  if (!Array.isArray(stream) || !Array.isArray(stream[1])) return [];
-  return stream[1].flatMap((item: unknown) => {
-    if (!Array.isArray(item) || !Buffer.isBuffer(item[0])) return [];
-    return [{ id: toEntryId(item[0]), fields: isBuffers(item[1]) ? item[1] : null }];
+  if (reply === null) return [];
+  const stream: unknown = Array.isArray(reply) ? reply[0] : undefined;
+  const entries: unknown = Array.isArray(stream) ? stream[1] : undefined;
+  if (!Array.isArray(entries)) throw unexpectedReply();
+  return entries.map((item: unknown) => {
+    if (!Array.isArray(item) || !Buffer.isBuffer(item[0])) throw unexpectedReply();
+    return { id: toEntryId(item[0]), fields: isBuffers(item[1]) ? item[1] : null };
   });
+}
+
+/** Entries in a shape we cannot read would stay pending for ever, unseen. */
+function unexpectedReply(): DependencyError {
+  const message =
+    'XREADGROUP answered in an unknown shape: is this a supported Redis (7.0 or later)?';
+  return new DependencyError('redis', 'configuration', 'REPLY_SHAPE', message);
 }
 
 function isBuffers(value: unknown): value is Buffer[] {

@@ -21,6 +21,8 @@ export function openRedis(options: RedisOptions, log: Logger): Redis {
     connectionName: options.connectionName,
     connectTimeout: options.connectTimeoutMs,
     commandTimeout: options.commandTimeoutMs,
+    // The shapes of RESP2, whatever the server: a generic command's RESP3 map comes flattened.
+    protocol: 2,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,

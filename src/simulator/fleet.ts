@@ -1,0 +1,151 @@
+import type { Codec, DeviceId } from '../core/types.ts';
+import { createDevice, type Device } from './device.ts';
+import type { SimulatedEntry } from './entry.ts';
+import { toEntries } from './entry-forms.ts';
+import type { Form } from './faults.ts';
+import { type Habits, realHabits } from './habits.ts';
+import { MAX_DEVICES, MAX_FLEETS, simulatedImei } from './imei.ts';
+import { createOutbox, type Outbox } from './outbox.ts';
+import { createRandom, type Random } from './random.ts';
+
+export const fleetForms = ['a', 'b', 'mixed'] as const;
+/** A: every record as a payload; B: every packet as a frame; mixed: by chance. */
+export type FleetForm = (typeof fleetForms)[number];
+
+export interface FleetOptions {
+  /** Any non-negative safe integer; the same one with the same other options gives the same entries. */
+  readonly seed: number;
+  /** "Now" for the fleet, epoch milliseconds: its records end about here. */
+  readonly baseTime: number;
+  readonly devices: number;
+  readonly form: FleetForm;
+  /** Records in a packet, on average. */
+  readonly packetRecords: number;
+  readonly habits?: Habits;
+  /** Records that will be asked for: tells how far before `baseTime` the devices begin. */
+  readonly expectedRecords: number;
+}
+
+export interface Fleet {
+  readonly deviceIds: readonly DeviceId[];
+  /** @throws RangeError when far more records are asked for than `expectedRecords`. */
+  next(): SimulatedEntry;
+}
+
+/** Shares of codecs among devices: the newer trackers of one maker speak 8 or 8 Extended. */
+const codecMix: readonly Codec[] = [
+  ...['8', '8', '8', '8', '8', '8', '8', '8', '8'],
+  ...['8E', '8E', '8E', '8E', '8E', '8E', '8E', '8E'],
+  ...['16', '16', '7'],
+] as const satisfies readonly Codec[];
+
+/** Measured over the routes, outages included, and rounded up. */
+const MEAN_INTERVAL_MS = 40_000;
+const HOUR_MS = 3_600_000;
+/** Beyond this the service would take records for those of a wrong clock. */
+const MOST_AHEAD_MS = 12 * HOUR_MS;
+const RECEIVE_DELAY_MS = 700;
+
+interface Unit {
+  readonly device: Device;
+  readonly outbox: Outbox;
+  readonly random: Random;
+  readonly transport: 'tcp' | 'udp';
+  readonly tellsReceivedAt: boolean;
+}
+
+/**
+ * A fleet of trackers and what they send, entry by entry. Uses no clock and no chance but its
+ * seed. The IMEIs are of a range for test equipment and follow from seed and base time, so that
+ * two runs on one database do not meet.
+ */
+export function createFleet(options: FleetOptions): Fleet {
+  checkOptions(options);
+  const { seed, baseTime, devices, form, expectedRecords } = options;
+  const habits = habitsFor(options);
+  const random = createRandom(seed, 0);
+  const fleetNumber = Math.floor(createRandom(seed, baseTime % 2 ** 31).next() * MAX_FLEETS);
+  const spanMs = (expectedRecords / devices) * MEAN_INTERVAL_MS * 1.5 + 6 * HOUR_MS;
+  const units = Array.from({ length: devices }, (_, index) =>
+    createUnit(index, simulatedImei(fleetNumber, index), baseTime - spanMs, habits, options),
+  );
+  let waiting: SimulatedEntry[] = [];
+  let waitingAt = 0;
+
+  function nextParcel(): SimulatedEntry[] {
+    const unit = random.pick(units);
+    const { device, outbox, transport, tellsReceivedAt } = unit;
+    if (device.clock > baseTime + MOST_AHEAD_MS) {
+      throw new RangeError(
+        `the fleet was made for ${expectedRecords} records and has come to its end; raise expectedRecords`,
+      );
+    }
+    const chosen = formOf(form, device.codec, unit.random);
+    const parcel = outbox.next(chosen);
+    const receivedAt = tellsReceivedAt ? device.clock + RECEIVE_DELAY_MS : null;
+    const { deviceId, codec } = device;
+    const channel = { deviceId, codec, transport, receivedAt, hexShare: habits.hexFrame };
+    return toEntries(parcel, chosen, channel, unit.random);
+  }
+
+  return {
+    deviceIds: units.map((unit) => unit.device.deviceId),
+    next() {
+      for (;;) {
+        const entry = waiting[waitingAt];
+        waitingAt += 1;
+        if (entry !== undefined) return entry;
+        waiting = nextParcel();
+        waitingAt = 0;
+      }
+    },
+  };
+}
+
+function createUnit(
+  index: number,
+  deviceId: DeviceId,
+  startTs: number,
+  habits: Habits,
+  { seed, form, packetRecords }: FleetOptions,
+): Unit {
+  const random = createRandom(seed, index + 1);
+  const mixed = random.pick(codecMix);
+  const codec = mixed === '7' && form === 'a' ? '8' : mixed;
+  // Staggered, so that devices do not speak at the same millisecond.
+  const start = Math.floor((startTs + random.int(0, 600_000)) / 1000) * 1000;
+  const offset = codec === '7' ? 0 : random.int(0, 999);
+  const device = createDevice(random, {
+    ...{ deviceId, codec, startTs: start + offset },
+    noFixShare: habits.noFix,
+  });
+  return {
+    device,
+    outbox: createOutbox(device, random, habits, packetRecords),
+    random,
+    transport: random.chance(habits.udp) ? 'udp' : 'tcp',
+    tellsReceivedAt: random.chance(0.5),
+  };
+}
+
+/** Messages, empty packets and hex are frames; form A has none of them. */
+function habitsFor({ form, habits = realHabits }: FleetOptions): Habits {
+  return form === 'a' ? { ...habits, message: 0, empty: 0, codecChange: 0 } : habits;
+}
+
+/** Codec 7 has no form A. */
+function formOf(form: FleetForm, codec: Codec, random: Random): Form {
+  if (form === 'b' || codec === '7') return 'frame';
+  return form === 'a' || random.chance(0.5) ? 'payload' : 'frame';
+}
+
+function checkOptions({ seed, baseTime, devices, packetRecords }: FleetOptions): void {
+  if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError('seed: a non-negative integer');
+  if (!Number.isSafeInteger(baseTime)) throw new RangeError('baseTime: epoch milliseconds');
+  if (!Number.isInteger(devices) || devices < 1 || devices > MAX_DEVICES) {
+    throw new RangeError(`devices: 1 to ${MAX_DEVICES}`);
+  }
+  if (!Number.isInteger(packetRecords) || packetRecords < 1 || packetRecords > 255) {
+    throw new RangeError('packetRecords: 1 to 255');
+  }
+}
