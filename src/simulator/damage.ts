@@ -18,7 +18,16 @@ const CRC_BYTES = 4;
 const UNKNOWN_CODEC = 0x63;
 
 type FrameDamage = 'bit' | 'cut' | 'tail' | 'count' | 'codec' | 'hex';
-const frameDamages: readonly FrameDamage[] = ['bit', 'bit', 'cut', 'cut', 'tail', 'count', 'codec', 'hex'];
+const frameDamages: readonly FrameDamage[] = [
+  'bit',
+  'bit',
+  'cut',
+  'cut',
+  'tail',
+  'count',
+  'codec',
+  'hex',
+];
 
 /** A packet damaged on its way, or written by something that is no tracker. */
 export function damagedFrame(

@@ -40,7 +40,7 @@ const codecMix: readonly Codec[] = [
 ] as const satisfies readonly Codec[];
 
 /** Measured over the routes, outages included, and rounded up. */
-const MEAN_INTERVAL_MS = 40_000;
+const MEAN_INTERVAL_MS = 25_000;
 const HOUR_MS = 3_600_000;
 /** Beyond this the service would take records for those of a wrong clock. */
 const MOST_AHEAD_MS = 12 * HOUR_MS;
@@ -65,7 +65,7 @@ export function createFleet(options: FleetOptions): Fleet {
   const habits = habitsFor(options);
   const random = createRandom(seed, 0);
   const fleetNumber = Math.floor(createRandom(seed, baseTime % 2 ** 31).next() * MAX_FLEETS);
-  const spanMs = (expectedRecords / devices) * MEAN_INTERVAL_MS * 1.5 + 6 * HOUR_MS;
+  const spanMs = (expectedRecords / devices) * MEAN_INTERVAL_MS + 6 * HOUR_MS;
   const units = Array.from({ length: devices }, (_, index) =>
     createUnit(index, simulatedImei(fleetNumber, index), baseTime - spanMs, habits, options),
   );

@@ -91,7 +91,7 @@ export function createOutbox(
 
   function nextRecords(form: Form): Parcel {
     const fresh = takeRecords().map(withOwnClock);
-    if (random.chance(habits.outage)) goOutOfReach();
+    if (backlog.length === 0 && random.chance(habits.outage)) goOutOfReach();
     if (random.chance(habits.corrupt)) {
       // Not acknowledged, so the device keeps them.
       backlog.push(...fresh);

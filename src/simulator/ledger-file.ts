@@ -1,0 +1,108 @@
+import { once } from 'node:events';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { pipeline } from 'node:stream/promises';
+import { z } from 'zod';
+import { codecs, reasons } from '../core/types.ts';
+import { createLedger, type Ledger, LedgerError, type SentColumns } from './ledger.ts';
+
+/** Records or letters on one line of the file. */
+const LINE_ITEMS = 1_000;
+const VERSION = 1;
+
+const whole = z.number().int().nonnegative();
+const recordLine = z.object({
+  device: z.string(),
+  records: z.array(z.tuple([z.number(), whole, whole, z.enum(codecs)])),
+});
+const letterLine = z.object({
+  letters: z.array(z.tuple([whole, z.number().int().positive(), z.array(z.enum(reasons))])),
+});
+const headLine = z.object({
+  ledger: z.literal(VERSION),
+  entries: whole,
+  sent: whole,
+  messages: whole,
+});
+
+/** Writes a ledger as NDJSON: totals, then records by device, then expected dead letters. */
+export async function writeLedger(ledger: Ledger, path: string): Promise<void> {
+  await pipeline(linesOf(ledger), createWriteStream(path, { mode: 0o600 }));
+}
+
+/**
+ * Reads what `writeLedger` wrote.
+ * @throws LedgerError `ledger_invalid` with the line, `ledger_full`; file errors as Node has them
+ */
+export async function readLedger(path: string): Promise<Ledger> {
+  const ledger = createLedger();
+  const input = createReadStream(path);
+  await once(input, 'open');
+  let number = 0;
+  for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
+    number += 1;
+    if (!takeLine(ledger, parsed(line), number === 1)) {
+      throw new LedgerError('ledger_invalid', `${path}:${number}: not a line of a ledger`);
+    }
+  }
+  if (number === 0) throw new LedgerError('ledger_invalid', `${path}: the file is empty`);
+  return ledger;
+}
+
+function* linesOf(ledger: Ledger): Generator<string> {
+  yield line({ ledger: VERSION, ...ledger.totals });
+  for (const [device, columns] of ledger.devices) {
+    for (let from = 0; from < columns.ts.length; from += LINE_ITEMS) {
+      yield line({ device, records: recordsFrom(columns, from) });
+    }
+  }
+  const letters = [...ledger.letters].map(([source, { count, reasons: allowed }]) => [
+    ...[source, count],
+    allowed,
+  ]);
+  for (let from = 0; from < letters.length; from += LINE_ITEMS) {
+    yield line({ letters: letters.slice(from, from + LINE_ITEMS) });
+  }
+}
+
+function line(value: object): string {
+  return `${JSON.stringify(value)}\n`;
+}
+
+function recordsFrom({ ts, content, source, codec }: SentColumns, from: number): unknown[] {
+  return ts
+    .slice(from, from + LINE_ITEMS)
+    .map((time, at) => [time, content[from + at], source[from + at], codec[from + at]]);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Answered with the line's number by the caller.
+    return undefined;
+  }
+}
+
+function takeLine(ledger: Ledger, value: unknown, first: boolean): boolean {
+  if (first) {
+    const head = headLine.safeParse(value);
+    if (!head.success) return false;
+    const { entries, sent, messages } = head.data;
+    Object.assign(ledger.totals, { entries, sent, messages });
+    return true;
+  }
+  const records = recordLine.safeParse(value);
+  if (records.success) {
+    for (const [ts, content, source, codec] of records.data.records) {
+      ledger.addRecord(records.data.device, { ts, content, source, codec });
+    }
+    return true;
+  }
+  const letters = letterLine.safeParse(value);
+  if (!letters.success) return false;
+  for (const [source, count, allowed] of letters.data.letters) {
+    ledger.addLetters(source, allowed, count);
+  }
+  return true;
+}

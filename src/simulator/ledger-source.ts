@@ -1,0 +1,90 @@
+import type { Redis } from 'ioredis';
+import type { LedgerSource, StoredLetter, StoredRow } from './ledger-check.ts';
+
+/** Runs one statement; the rows as objects. A pg client or pool has it as `query`. */
+export interface Queryable {
+  query(statement: { name: string; text: string; values: unknown[] }): Promise<{ rows: unknown[] }>;
+}
+
+export interface LedgerSourceOptions {
+  readonly database: Queryable;
+  readonly redis: Redis;
+  readonly deadLetterKey: string;
+  /** Letters with this id and before are not of this run; null takes all. */
+  readonly lettersAfter: string | null;
+}
+
+const PAGE_ROWS = 5_000;
+const PAGE_LETTERS = 500;
+
+/** Columns under the names of `StoredRow`; the time exact, so that a fraction would be seen. */
+const statement = {
+  name: 'ledger-rows',
+  text: `
+SELECT device_id AS "deviceId", (extract(epoch FROM ts) * 1000)::float8 AS ts, ts::text AS place,
+       latitude, longitude, altitude, angle, speed, satellites, priority, fix,
+       event_io_id AS "eventIoId", generation_type AS "generationType", codec, attributes
+FROM positions WHERE device_id = $1 AND ts > $2::timestamptz ORDER BY ts LIMIT ${PAGE_ROWS}`,
+};
+
+/** The table `positions` and the dead-letter stream, read in pages. */
+export function createLedgerSource(options: LedgerSourceOptions): LedgerSource {
+  return {
+    async *rows(deviceIds) {
+      for (const deviceId of deviceIds) yield* rowsOf(options.database, deviceId);
+    },
+    letters: () => lettersOf(options),
+  };
+}
+
+interface PagedRow extends StoredRow {
+  /** The row's time in full, to go on from. */
+  readonly place: string;
+}
+
+async function* rowsOf(database: Queryable, deviceId: string): AsyncGenerator<StoredRow[]> {
+  let place = '-infinity';
+  for (;;) {
+    const { rows } = await database.query({ ...statement, values: [deviceId, place] });
+    const page = rows.filter(isPagedRow);
+    if (page.length !== rows.length) throw new TypeError('positions: a row of another shape');
+    const last = page.at(-1);
+    if (last === undefined) return;
+    yield page;
+    if (page.length < PAGE_ROWS) return;
+    place = last.place;
+  }
+}
+
+/** The statement names the columns and the table their types; this holds the two together. */
+function isPagedRow(row: unknown): row is PagedRow {
+  return (
+    typeof row === 'object' &&
+    row !== null &&
+    'ts' in row &&
+    typeof row.ts === 'number' &&
+    'angle' in row &&
+    typeof row.angle === 'number' &&
+    'place' in row &&
+    typeof row.place === 'string' &&
+    'attributes' in row &&
+    typeof row.attributes === 'object' &&
+    row.attributes !== null
+  );
+}
+
+async function* lettersOf({
+  redis,
+  deadLetterKey,
+  lettersAfter,
+}: LedgerSourceOptions): AsyncGenerator<StoredLetter[]> {
+  let from = lettersAfter === null ? '-' : `(${lettersAfter}`;
+  for (;;) {
+    const found = await redis.xrangeBuffer(deadLetterKey, from, '+', 'COUNT', PAGE_LETTERS);
+    const page = found.map(([id, fields]) => ({ id: id.toString('latin1'), fields }));
+    const last = page.at(-1);
+    if (last === undefined) return;
+    yield page;
+    from = `(${last.id}`;
+  }
+}
