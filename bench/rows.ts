@@ -1,0 +1,56 @@
+import { createHash } from 'node:crypto';
+import type { Entry, EntryId, Position } from '../src/core/types.ts';
+import { createFleet, type FleetForm } from '../src/simulator/fleet.ts';
+import { plainHabits } from '../src/simulator/habits.ts';
+import { readEntry } from '../src/stream/entry.ts';
+import { isDeviceId } from '../src/teltonika/imei.ts';
+import { interpretContent } from '../src/teltonika/interpret.ts';
+import { parseIsoMs } from '../src/teltonika/iso-time.ts';
+
+/** What one case sends: the same seed gives the same entries and rows. */
+export interface Load {
+  readonly entries: readonly (readonly (string | Buffer)[])[];
+  readonly rows: readonly Position[];
+  /** Of the entries, so that two results can be known to speak of the same load. */
+  readonly sha256: string;
+}
+
+const day = 86_400_000;
+
+/** Good records in order, no habits: every record becomes a row. */
+export function makeLoad(
+  form: FleetForm,
+  packetRecords: number,
+  records: number,
+  baseTime: number,
+): Load {
+  const fleet = createFleet({
+    seed: 1,
+    baseTime,
+    devices: 500,
+    form,
+    packetRecords,
+    habits: plainHabits,
+    expectedRecords: records + 1000,
+  });
+  const entries: (readonly (string | Buffer)[])[] = [];
+  const rows: Position[] = [];
+  const hash = createHash('sha256');
+  while (rows.length < records) {
+    const { fields } = fleet.next();
+    for (const field of fields) hash.update(field);
+    entries.push(fields);
+    rows.push(...toRows(fields, baseTime));
+  }
+  return { entries, rows, sha256: hash.digest('hex') };
+}
+
+function toRows(fields: readonly (string | Buffer)[], nowMs: number): readonly Position[] {
+  const buffers = fields.map((field) => (typeof field === 'string' ? Buffer.from(field) : field));
+  const entry: Entry = { id: '0-1' as EntryId, source: 'new', fields: buffers, bytes: 0 };
+  const reading = readEntry(entry, { maxBytes: 1e9, parseTime: parseIsoMs, isDeviceId });
+  if (reading.kind === 'rejected') return [];
+  const window = { nowMs, tsMaxPastMs: 3650 * day, tsMaxFutureMs: day };
+  const found = interpretContent(reading.content, { ...window, maxRecords: 255, io16: false });
+  return found.kind === 'records' ? found.positions : [];
+}
