@@ -36,11 +36,36 @@ function pinnedNode() {
     'bin',
     'node',
   );
-  if (existsSync(pinned)) return pinned;
+  if (existsSync(pinned)) {
+    if (!starts(pinned)) installSystemLibrary();
+    return pinned;
+  }
   const major = Number(process.versions.node.split('.')[0]);
   if (major >= 24) return process.execPath;
   process.stderr.write(
     `processor: no pinned Node for ${process.platform}-${process.arch}; install Node 26 (this is ${process.version})\n`,
+  );
+  process.exit(1);
+}
+
+function starts(node) {
+  return spawnSync(node, ['--version'], { stdio: 'ignore' }).status === 0;
+}
+
+// Node's own builds for Linux need libatomic since version 25; a minimal Debian has it not.
+function installSystemLibrary() {
+  process.stderr.write('processor: the pinned Node needs libatomic1; installing it with apt-get\n');
+  const options = ['-o', 'DPkg::Lock::Timeout=120'];
+  const apt = (...words) =>
+    spawnSync('apt-get', [...options, ...words], {
+      stdio: ['ignore', 2, 2],
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    });
+  if (apt('install', '-y', '--no-install-recommends', 'libatomic1').status === 0) return;
+  apt('update');
+  if (apt('install', '-y', '--no-install-recommends', 'libatomic1').status === 0) return;
+  process.stderr.write(
+    'processor: install libatomic1 as root (apt-get install libatomic1) and try again\n',
   );
   process.exit(1);
 }
