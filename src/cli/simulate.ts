@@ -1,0 +1,151 @@
+import type { Writable } from 'node:stream';
+import { Redis } from 'ioredis';
+import { type FeedTotals, feed } from '../simulator/feed.ts';
+import { createFleet, type FleetForm } from '../simulator/fleet.ts';
+import { plainHabits, realHabits } from '../simulator/habits.ts';
+import { createLedger, type Ledger } from '../simulator/ledger.ts';
+import { writeLedger } from '../simulator/ledger-file.ts';
+
+export interface SimulateOptions {
+  readonly redisUrl: string;
+  readonly stream: string;
+  readonly devices: number;
+  /** How many records to send; null: until `durationSeconds` are over. */
+  readonly records: number | null;
+  readonly durationSeconds: number | null;
+  /** Records a second; null: flat out. */
+  readonly rate: number | null;
+  /** A non-negative integer. */
+  readonly seed: number;
+  readonly form: FleetForm;
+  /** Records in a packet, on average. */
+  readonly packetRecords: number;
+  /** Only good records, each once and in order. */
+  readonly plain: boolean;
+  /** Where to write what was sent; null: nowhere. */
+  readonly ledgerFile: string | null;
+  /** "Now" for the fleet, epoch milliseconds; null: the clock. */
+  readonly baseTime: number | null;
+  /** Entries unread or unacknowledged above which the simulator waits; null: never. */
+  readonly maxBacklog: number | null;
+  readonly json: boolean;
+}
+
+export interface SimulateIo {
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  /** Ends the run in order; what was sent is in the ledger. */
+  readonly signal: AbortSignal;
+}
+
+/** Faster than one Redis takes them: how many records a run by duration may need at most. */
+const MOST_RECORDS_A_SECOND = 100_000;
+const CONNECT_TIMEOUT_MS = 5_000;
+const COMMAND_TIMEOUT_MS = 30_000;
+
+/**
+ * `processor simulate`: a fleet's entries into the stream, then one line of totals.
+ * @returns the exit code: 0, or 1 when the options are wrong, Redis refused or the file failed
+ */
+export async function runSimulate(options: SimulateOptions, io: SimulateIo): Promise<number> {
+  const problem = optionProblem(options);
+  if (problem !== null) return fail(io, problem);
+  const baseTime = options.baseTime ?? Date.now();
+  const ledger = options.ledgerFile === null ? null : createLedger();
+  const redis = connect(options.redisUrl);
+  const started = performance.now();
+  try {
+    const totals = await send(options, baseTime, redis, ledger, io.signal);
+    const seconds = (performance.now() - started) / 1000;
+    io.stdout.write(`${summary(options, baseTime, totals, seconds)}\n`);
+    return 0;
+  } catch (error) {
+    return fail(io, messageOf(error));
+  } finally {
+    redis.disconnect();
+    // Also after a failure: the ledger holds exactly what Redis confirmed.
+    if (ledger !== null && options.ledgerFile !== null) {
+      await writeLedger(ledger, options.ledgerFile);
+    }
+  }
+}
+
+async function send(
+  options: SimulateOptions,
+  baseTime: number,
+  redis: Redis,
+  ledger: Ledger | null,
+  signal: AbortSignal,
+): Promise<FeedTotals> {
+  const { seed, devices, form, packetRecords, records, durationSeconds, rate } = options;
+  const expectedRecords =
+    records ?? Math.ceil((durationSeconds ?? 0) * (rate ?? MOST_RECORDS_A_SECOND));
+  const habits = options.plain ? plainHabits : realHabits;
+  const fleet = createFleet({
+    ...{ seed, baseTime, devices, form, packetRecords, habits, expectedRecords },
+  });
+  await redis.connect();
+  return await feed({
+    redis,
+    fleet,
+    records,
+    rate,
+    signal,
+    stream: options.stream,
+    durationMs: durationSeconds === null ? null : durationSeconds * 1000,
+    maxBacklog: options.maxBacklog,
+    onSent: (entry) => ledger?.add(entry),
+  });
+}
+
+function connect(url: string): Redis {
+  const redis = new Redis(url, {
+    connectionName: 'processor:simulate',
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    lazyConnect: true,
+    protocol: 2,
+    // A resent XADD could add an entry twice.
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => null,
+  });
+  // A failed connection also rejects the command; unheard, ioredis would print it.
+  redis.on('error', () => {});
+  return redis;
+}
+
+function optionProblem({ records, durationSeconds, rate, maxBacklog }: SimulateOptions) {
+  if (records === null && durationSeconds === null) {
+    return 'give an end: --records or --duration';
+  }
+  const numbers = { records, duration: durationSeconds, rate, 'max-backlog': maxBacklog };
+  for (const [name, value] of Object.entries(numbers)) {
+    if (value !== null && !(value > 0)) return `--${name} must be above 0`;
+  }
+  return null;
+}
+
+function summary(
+  { seed, json, ledgerFile }: SimulateOptions,
+  baseTime: number,
+  { entries, records, bytes }: FeedTotals,
+  elapsed: number,
+): string {
+  const seconds = Number(elapsed.toFixed(3));
+  const rate = Math.round(records / Math.max(elapsed, 0.001));
+  const facts = { entries, records, bytes, seconds, rate, seed, base_time: baseTime };
+  if (json) return JSON.stringify({ ...facts, ledger: ledgerFile });
+  return Object.entries(facts)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ');
+}
+
+function fail(io: SimulateIo, message: string): 1 {
+  io.stderr.write(`processor simulate: ${message}\n`);
+  return 1;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

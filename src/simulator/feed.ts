@@ -1,0 +1,141 @@
+import { setTimeout } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import type { SimulatedEntry } from './entry.ts';
+import type { Fleet } from './fleet.ts';
+import { streamBacklog } from './stream-backlog.ts';
+
+export interface FeedOptions {
+  readonly redis: Redis;
+  readonly stream: string;
+  readonly fleet: Pick<Fleet, 'next'>;
+  /** Stops at this many records, at the end of the entry that reaches them; null: no such end. */
+  readonly records: number | null;
+  /** Milliseconds; null: no such end. One of the two ends must be there. */
+  readonly durationMs: number | null;
+  /** Records a second; null: flat out. */
+  readonly rate: number | null;
+  /** Entries unread or unacknowledged above which the feed waits; null: never. */
+  readonly maxBacklog: number | null;
+  /** Called with each entry that is in the stream, in order. */
+  readonly onSent: (entry: SimulatedEntry) => void;
+  readonly signal: AbortSignal;
+}
+
+export interface FeedTotals {
+  entries: number;
+  records: number;
+  /** Of all names and values. */
+  bytes: number;
+}
+
+/** The stream did not take what it was given. */
+export class FeedError extends Error {
+  override readonly name = 'FeedError';
+  readonly code = 'add_failed';
+}
+
+const BATCH_ENTRIES = 256;
+const BATCH_BYTES = 262_144;
+const PAUSE_MS = 5;
+const BACKLOG_PAUSE_MS = 50;
+/** At a low rate entries go out at once; at a high one in batches. */
+const BATCHES_A_SECOND = 50;
+
+interface SentBatch {
+  readonly entries: readonly SimulatedEntry[];
+  readonly answers: Promise<readonly (readonly [Error | null, unknown])[] | null>;
+}
+
+/**
+ * Adds the fleet's entries to the stream until a limit is met or the signal aborts. One pipeline
+ * of at most 256 entries or 256 KiB is on its way while the next is made.
+ * @throws FeedError when an entry was refused or an answer was lost
+ */
+export async function feed(options: FeedOptions): Promise<FeedTotals> {
+  const { redis, stream, fleet, rate, maxBacklog, signal } = options;
+  const records = options.records ?? Number.POSITIVE_INFINITY;
+  const durationMs = options.durationMs ?? Number.POSITIVE_INFINITY;
+  if (records === Number.POSITIVE_INFINITY && durationMs === Number.POSITIVE_INFINITY) {
+    throw new RangeError('a feed needs an end: records or durationMs');
+  }
+  const totals: FeedTotals = { entries: 0, records: 0, bytes: 0 };
+  const start = performance.now();
+  let made = 0;
+  let onItsWay: SentBatch | null = null;
+
+  function makeBatch(most: number): SimulatedEntry[] {
+    const entries: SimulatedEntry[] = [];
+    let bytes = 0;
+    let inBatch = 0;
+    while (inBatch < most && entries.length < BATCH_ENTRIES && bytes < BATCH_BYTES) {
+      const entry = fleet.next();
+      entries.push(entry);
+      bytes += bytesOf(entry);
+      inBatch += entry.records.length;
+    }
+    made += inBatch;
+    return entries;
+  }
+
+  /** Records that may go out now. */
+  function allowance(): number {
+    const left = records - made;
+    if (rate === null) return left;
+    const elapsed = (performance.now() - start) / 1000;
+    const due = Math.floor(rate * elapsed) - made;
+    return due < rate / BATCHES_A_SECOND && due < left ? 0 : Math.min(due, left);
+  }
+
+  async function settle(batch: SentBatch | null): Promise<void> {
+    if (batch === null) return;
+    const answers = await batch.answers;
+    batch.entries.forEach((entry, index) => {
+      const answer = answers?.[index];
+      if (answer === undefined || answer[0] !== null) throw refused(answer?.[0], totals.entries);
+      totals.entries += 1;
+      totals.records += entry.records.length;
+      totals.bytes += bytesOf(entry);
+      options.onSent(entry);
+    });
+  }
+
+  while (made < records && performance.now() - start < durationMs && !signal.aborted) {
+    if (maxBacklog !== null && (await streamBacklog(redis, stream)) > maxBacklog) {
+      await setTimeout(BACKLOG_PAUSE_MS);
+      continue;
+    }
+    const most = allowance();
+    if (most <= 0) {
+      await settle(onItsWay);
+      onItsWay = null;
+      await setTimeout(PAUSE_MS);
+      continue;
+    }
+    const entries = makeBatch(most);
+    await settle(onItsWay);
+    onItsWay = addAll(redis, stream, entries);
+  }
+  await settle(onItsWay);
+  return totals;
+}
+
+function addAll(redis: Redis, stream: string, entries: readonly SimulatedEntry[]): SentBatch {
+  const pipeline = redis.pipeline();
+  for (const { fields } of entries) pipeline.call('XADD', stream, '*', ...fields);
+  const answers = pipeline.exec();
+  // Awaited one batch later; until then a failure must not count as unhandled.
+  answers.catch(() => {});
+  return { entries, answers };
+}
+
+function bytesOf({ fields }: SimulatedEntry): number {
+  return fields.reduce((sum, field) => sum + field.length, 0);
+}
+
+function refused(cause: unknown, added: number): FeedError {
+  const reason = cause instanceof Error ? cause.message : 'no answer';
+  return new FeedError(
+    `Redis did not take an entry after ${added} (${reason}); whether later ones of the same batch are in the stream is not known`,
+    { cause },
+  );
+}
