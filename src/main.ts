@@ -151,7 +151,7 @@ function wire(config: Config, metrics: Metrics, health: Health, log: Logger) {
   const connection = createConnection(openAs('writer', redis.commandTimeoutMs));
   const consumer = createConsumer(
     openAs('reader', stream.blockMs + 2 * readSlackMs),
-    { ...stream, slackMs: readSlackMs },
+    { ...stream, slackMs: readSlackMs, now },
     {
       groupRecreated: () => metrics.entriesLost.inc({ cause: 'group_recreated' }),
       lostPending: (ids) => {
@@ -160,6 +160,10 @@ function wire(config: Config, metrics: Metrics, health: Health, log: Logger) {
           { entry_ids: ids.slice(0, 20), entries: ids.length },
           'entries were trimmed while pending',
         );
+      },
+      claimed: (entries) => {
+        metrics.claims.inc(entries);
+        log.warn({ entries }, 'entries of another instance taken over');
       },
     },
     log,

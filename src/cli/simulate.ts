@@ -52,28 +52,29 @@ export async function runSimulate(options: SimulateOptions, io: SimulateIo): Pro
   if (problem !== null) return fail(io, problem);
   const baseTime = options.baseTime ?? Date.now();
   const ledger = options.ledgerFile === null ? null : createLedger();
-  const redis = connect(options.redisUrl);
+  const failures: string[] = [];
   const started = performance.now();
   try {
-    const totals = await send(options, baseTime, redis, ledger, io.signal);
+    const totals = await send(options, baseTime, ledger, io.signal);
     const seconds = (performance.now() - started) / 1000;
     io.stdout.write(`${summary(options, baseTime, totals, seconds)}\n`);
-    return 0;
   } catch (error) {
-    return fail(io, messageOf(error));
-  } finally {
-    redis.disconnect();
-    // Also after a failure: the ledger holds exactly what Redis confirmed.
-    if (ledger !== null && options.ledgerFile !== null) {
+    failures.push(messageOf(error));
+  }
+  // Also after a failure: the ledger holds exactly what Redis confirmed.
+  if (ledger !== null && options.ledgerFile !== null) {
+    try {
       await writeLedger(ledger, options.ledgerFile);
+    } catch (error) {
+      failures.push(`the ledger could not be written: ${messageOf(error)}`);
     }
   }
+  return failures.length === 0 ? 0 : fail(io, failures.join('; '));
 }
 
 async function send(
   options: SimulateOptions,
   baseTime: number,
-  redis: Redis,
   ledger: Ledger | null,
   signal: AbortSignal,
 ): Promise<FeedTotals> {
@@ -84,21 +85,25 @@ async function send(
   const fleet = createFleet({
     ...{ seed, baseTime, devices, form, packetRecords, habits, expectedRecords },
   });
-  await redis.connect();
-  return await feed({
-    redis,
-    fleet,
-    records,
-    rate,
-    signal,
-    stream: options.stream,
-    durationMs: durationSeconds === null ? null : durationSeconds * 1000,
-    maxBacklog: options.maxBacklog,
-    onSent: (entry) => ledger?.add(entry),
-  });
+  const redis = await connect(options.redisUrl);
+  try {
+    return await feed({
+      redis,
+      fleet,
+      records,
+      rate,
+      signal,
+      stream: options.stream,
+      durationMs: durationSeconds === null ? null : durationSeconds * 1000,
+      maxBacklog: options.maxBacklog,
+      onSent: (entry) => ledger?.add(entry),
+    });
+  } finally {
+    redis.disconnect();
+  }
 }
 
-function connect(url: string): Redis {
+async function connect(url: string): Promise<Redis> {
   const redis = new Redis(url, {
     connectionName: 'processor:simulate',
     connectTimeout: CONNECT_TIMEOUT_MS,
@@ -110,8 +115,16 @@ function connect(url: string): Redis {
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
   });
-  // A failed connection also rejects the command; unheard, ioredis would print it.
-  redis.on('error', () => {});
+  // The rejection only says that the connection is closed; this event says why.
+  let reason = 'no answer';
+  redis.on('error', (error) => {
+    reason = error.message;
+  });
+  try {
+    await redis.connect();
+  } catch (cause) {
+    throw new Error(`no connection to Redis: ${reason}; is --redis-url right?`, { cause });
+  }
   return redis;
 }
 

@@ -114,6 +114,7 @@ function checkTogether(values: Values, problems: ConfigProblem[]): void {
     ['lockTimeoutMs', 'statementTimeoutMs', 'below'],
     ['statementTimeoutMs', 'insertDeadlineMs', 'below'],
     ['insertDeadlineMs', 'drainBudgetMs', 'below'],
+    ['drainBudgetMs', 'claimThresholdMs', 'below'],
     ['batchRows', 'inFlightRecords', 'at most'],
     ['batchBytes', 'inFlightBytes', 'at most'],
   ] as const;
@@ -155,6 +156,8 @@ function arrange(values: Values, host: ConfigHost) {
       consumer,
       readCount: need(values.readCount),
       blockMs: need(values.blockMs),
+      claimThresholdMs: need(values.claimThresholdMs),
+      claimIntervalMs: need(values.claimIntervalMs),
       deadLetterKey: values.deadLetterKey ?? `${key}:dlq`,
       deadLetterMaxEntries: need(values.deadLetterMaxEntries),
       deadLetterMaxBytes: need(values.deadLetterMaxBytes),

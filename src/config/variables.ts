@@ -60,6 +60,23 @@ export const variables = {
       meaning: 'How long a read waits for new entries; a stop waits as long for it.',
     },
   ),
+  claimThresholdMs: integer(
+    'CLAIM_THRESHOLD_MS',
+    { min: 1000, max: 24 * 60 * minute },
+    {
+      default: '60000',
+      meaning:
+        'Entries of another instance idle this long are taken over; above DRAIN_BUDGET_MS, or live work is taken.',
+    },
+  ),
+  claimIntervalMs: integer(
+    'CLAIM_INTERVAL_MS',
+    { min: 100, max: 60 * minute },
+    {
+      default: '15000',
+      meaning: 'How often it is looked for entries to take over, with jitter.',
+    },
+  ),
   deadLetterKey: word('DEAD_LETTER_STREAM', {
     default: null,
     example: 'telemetry:teltonika:dlq',

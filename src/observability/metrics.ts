@@ -199,6 +199,10 @@ export function createMetrics(build: { version: string; revision: string }) {
       'cause',
       lossCauses,
     ),
+    claims: plainCounter(
+      'processor_claims_total',
+      'Entries taken over from another consumer, or from a former life of this one.',
+    ),
     scrapeErrors: plainCounter('processor_scrape_errors_total', 'Failed samplings of the stream.'),
     deviceStateEntries: gauge(
       'processor_device_state_entries',

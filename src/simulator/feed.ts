@@ -100,15 +100,12 @@ export async function feed(options: FeedOptions): Promise<FeedTotals> {
   }
 
   while (made < records && performance.now() - start < durationMs && !signal.aborted) {
-    if (maxBacklog !== null && (await streamBacklog(redis, stream)) > maxBacklog) {
-      await setTimeout(BACKLOG_PAUSE_MS);
-      continue;
-    }
     const most = allowance();
-    if (most <= 0) {
+    const crowded = maxBacklog !== null && (await streamBacklog(redis, stream)) > maxBacklog;
+    if (most <= 0 || crowded) {
       await settle(onItsWay);
       onItsWay = null;
-      await setTimeout(PAUSE_MS);
+      await setTimeout(crowded ? BACKLOG_PAUSE_MS : PAUSE_MS);
       continue;
     }
     const entries = makeBatch(most);

@@ -10,6 +10,10 @@ export interface ConsumerOptions {
   readonly blockMs: number;
   /** Beyond `blockMs`, before a silent connection counts as dead. */
   readonly slackMs: number;
+  /** Entries of others that were idle this long are taken over: their instance is dead. */
+  readonly claimThresholdMs: number;
+  readonly claimIntervalMs: number;
+  readonly now: () => number;
 }
 
 export interface ConsumerEvents {
@@ -17,6 +21,7 @@ export interface ConsumerEvents {
   groupRecreated(): void;
   /** Ids still pending whose entries are no longer in the stream. */
   lostPending(ids: readonly EntryId[]): void;
+  claimed(entries: number): void;
 }
 
 export interface Consumer {
@@ -41,6 +46,9 @@ export function createConsumer(
   let client: Redis | null = null;
   /** Where reading own pending entries goes on; null once they are all read. */
   let pendingCursor: string | null = '0';
+  /** Where a claim run goes on; it scans in steps, and an empty step is not its end. */
+  let claimCursor = '0-0';
+  let claimDueMs = 0;
 
   async function connected(): Promise<Redis> {
     if (client !== null && client.status === 'ready') return client;
@@ -92,6 +100,26 @@ export function createConsumer(
     return found.flatMap((entry) => toEntry(entry, 'own_pending'));
   }
 
+  /**
+   * Takes over entries whose instance is gone, one step of the scan at a time. In the reading
+   * loop, so that claimed entries stay within the same in-flight budget as new ones.
+   */
+  async function claim(redis: Redis, limit: number): Promise<Entry[]> {
+    const { key, group, consumer, claimThresholdMs, claimIntervalMs, now } = options;
+    const reply = await redis.callBuffer(
+      'XAUTOCLAIM',
+      ...[key, group, consumer, String(claimThresholdMs), claimCursor, 'COUNT', String(limit)],
+    );
+    const { cursor, entries, deleted } = parseClaim(reply);
+    claimCursor = cursor;
+    // Jitter, so that several instances do not scan in step.
+    if (cursor === '0-0') claimDueMs = now() + claimIntervalMs * (0.75 + Math.random() / 2);
+    if (deleted.length > 0) events.lostPending(deleted);
+    const taken = entries.flatMap((entry) => toEntry(entry, 'claimed'));
+    if (taken.length > 0) events.claimed(taken.length);
+    return taken;
+  }
+
   return {
     async prepare() {
       try {
@@ -107,6 +135,10 @@ export function createConsumer(
         if (pendingCursor !== null) {
           const pending = await readPending(redis, pendingCursor, limit);
           if (pendingCursor !== null) return pending;
+        }
+        if (options.now() >= claimDueMs) {
+          const claimed = await claim(redis, limit);
+          if (claimed.length > 0) return claimed;
         }
         return (await readGroup(redis, '>', limit)).flatMap((entry) => toEntry(entry, 'new'));
       } catch (error) {
@@ -167,18 +199,36 @@ interface RawEntry {
 function parseReply(reply: unknown): RawEntry[] {
   if (reply === null) return [];
   const stream: unknown = Array.isArray(reply) ? reply[0] : undefined;
-  const entries: unknown = Array.isArray(stream) ? stream[1] : undefined;
-  if (!Array.isArray(entries)) throw unexpectedReply();
+  return parseEntries(Array.isArray(stream) ? stream[1] : undefined, 'XREADGROUP');
+}
+
+function parseEntries(entries: unknown, command: string): RawEntry[] {
+  if (!Array.isArray(entries)) throw unexpectedReply(command);
   return entries.map((item: unknown) => {
-    if (!Array.isArray(item) || !Buffer.isBuffer(item[0])) throw unexpectedReply();
+    if (!Array.isArray(item) || !Buffer.isBuffer(item[0])) throw unexpectedReply(command);
     return { id: toEntryId(item[0]), fields: isBuffers(item[1]) ? item[1] : null };
   });
 }
 
+/** [cursor, [[id, fields | nil], …], [deleted id, …]]; the third element since Redis 7.0. */
+function parseClaim(reply: unknown): {
+  cursor: string;
+  entries: RawEntry[];
+  deleted: EntryId[];
+} {
+  if (!Array.isArray(reply) || !Buffer.isBuffer(reply[0])) throw unexpectedReply('XAUTOCLAIM');
+  const deleted: unknown = reply[2] ?? [];
+  if (!isBuffers(deleted)) throw unexpectedReply('XAUTOCLAIM');
+  return {
+    cursor: reply[0].toString('latin1'),
+    entries: parseEntries(reply[1], 'XAUTOCLAIM'),
+    deleted: deleted.map(toEntryId),
+  };
+}
+
 /** Entries in a shape we cannot read would stay pending for ever, unseen. */
-function unexpectedReply(): DependencyError {
-  const message =
-    'XREADGROUP answered in an unknown shape: is this a supported Redis (7.0 or later)?';
+function unexpectedReply(command: string): DependencyError {
+  const message = `${command} answered in an unknown shape: is this Redis 7.0 or later?`;
   return new DependencyError('redis', 'configuration', 'REPLY_SHAPE', message);
 }
 

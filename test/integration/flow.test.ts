@@ -136,6 +136,24 @@ describe('the service, as real processes against real servers', () => {
     expect(await redis.exists(`${stream}:dlq`)).toBe(0);
   });
 
+  it('the entries of an instance that died are taken over by another', async () => {
+    await send(20_000);
+    const one = service({ BATCH_ROWS: '200' });
+    await eventually('rows arrive', async () =>
+      (await one.metric('processor_records_total{outcome="inserted"}')) > 0 ? true : undefined,
+    );
+    await one.end('SIGKILL');
+    const two = service({
+      CONSUMER_NAME: 'two',
+      ...{ CLAIM_THRESHOLD_MS: '1500', CLAIM_INTERVAL_MS: '300', DRAIN_BUDGET_MS: '1400' },
+      ...{ INSERT_DEADLINE_MS: '1300', STATEMENT_TIMEOUT_MS: '1200', LOCK_TIMEOUT_MS: '500' },
+    });
+    await two.untilReady();
+    await untilSettled();
+    expect(await positions()).toBe(20_000);
+    expect(await two.metric('processor_claims_total')).toBeGreaterThan(0);
+  });
+
   it('a database that is down pauses reading and loses nothing', async () => {
     const postgres = await startPostgres({ durability: 'real' });
     try {

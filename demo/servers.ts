@@ -1,0 +1,95 @@
+import { Redis } from 'ioredis';
+import { askPostgres } from '../test/servers/ask.ts';
+import { startPostgres, startRedis } from '../test/servers/servers.ts';
+
+export interface DemoServers {
+  readonly redis: { readonly url: string; readonly given: boolean };
+  readonly postgres: { readonly url: string; readonly given: boolean };
+  /** Safe twice. */
+  stop(): Promise<void>;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The servers that the environment names; what it does not name is started here, durable. */
+export async function openServers(env: Environment): Promise<DemoServers> {
+  const [redis, postgres] = await Promise.allSettled([
+    isGiven(env, 'REDIS_URL') ? null : startRedis({ durability: 'real' }),
+    isGiven(env, 'POSTGRES_URL') ? null : startPostgres({ durability: 'real' }),
+  ]);
+  const stop = async () => {
+    for (const server of [redis, postgres]) {
+      if (server.status === 'fulfilled') await server.value?.stop();
+    }
+  };
+  if (redis.status === 'rejected' || postgres.status === 'rejected') {
+    await stop();
+    throw redis.status === 'rejected' ? redis.reason : toReason(postgres);
+  }
+  return {
+    redis: { url: redis.value?.url ?? env['REDIS_URL'] ?? '', given: redis.value === null },
+    postgres: {
+      url: postgres.value?.url ?? env['POSTGRES_URL'] ?? '',
+      given: postgres.value === null,
+    },
+    stop,
+  };
+}
+
+function isGiven(env: Environment, name: string): boolean {
+  return Boolean(env[name] || env[`${name}_FILE`]);
+}
+
+function toReason(result: PromiseSettledResult<unknown>): unknown {
+  return result.status === 'rejected' ? result.reason : null;
+}
+
+/** Whether the server offers the extension. */
+export async function offersTimescaledb(url: string): Promise<boolean> {
+  const row = await askPostgres<{ offered: boolean }>(
+    url,
+    "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb') AS offered",
+  );
+  return row?.offered ?? false;
+}
+
+const CONNECT_TIMEOUT_MS = 5_000;
+const COMMAND_TIMEOUT_MS = 30_000;
+
+/** One connection for feeding, watching and checking. It never resends a command. */
+export async function openDemoRedis(url: string): Promise<Redis> {
+  const redis = new Redis(url, {
+    connectionName: 'processor:demo',
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    lazyConnect: true,
+    protocol: 2,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => null,
+  });
+  let reason = 'no answer';
+  redis.on('error', (error) => {
+    reason = error.message;
+  });
+  try {
+    await redis.connect();
+  } catch (cause) {
+    throw new Error(`no connection to Redis: ${reason}`, { cause });
+  }
+  return redis;
+}
+
+/**
+ * The stream for this run: the configured one if it does not exist yet, else one of the demo's
+ * own beside it. What exists belongs to somebody.
+ */
+export async function chooseStream(
+  redis: Redis,
+  configured: { readonly key: string; readonly deadLetterKey: string },
+  unique: string,
+): Promise<{ readonly key: string; readonly deadLetterKey: string }> {
+  if ((await redis.exists(configured.key, configured.deadLetterKey)) === 0) return configured;
+  const key = `${configured.key}:demo:${unique}`;
+  return { key, deadLetterKey: `${key}:dlq` };
+}
