@@ -3,8 +3,9 @@ import { askPostgres } from '../test/servers/ask.ts';
 import { startPostgres, startRedis } from '../test/servers/servers.ts';
 
 export interface DemoServers {
-  readonly redis: { readonly url: string; readonly given: boolean };
-  readonly postgres: { readonly url: string; readonly given: boolean };
+  /** null: the environment names one. */
+  readonly redisUrl: string | null;
+  readonly postgresUrl: string | null;
   /** Safe twice. */
   stop(): Promise<void>;
 }
@@ -24,24 +25,13 @@ export async function openServers(env: Environment): Promise<DemoServers> {
   };
   if (redis.status === 'rejected' || postgres.status === 'rejected') {
     await stop();
-    throw redis.status === 'rejected' ? redis.reason : toReason(postgres);
+    throw [redis, postgres].find((server) => server.status === 'rejected')?.reason;
   }
-  return {
-    redis: { url: redis.value?.url ?? env['REDIS_URL'] ?? '', given: redis.value === null },
-    postgres: {
-      url: postgres.value?.url ?? env['POSTGRES_URL'] ?? '',
-      given: postgres.value === null,
-    },
-    stop,
-  };
+  return { redisUrl: redis.value?.url ?? null, postgresUrl: postgres.value?.url ?? null, stop };
 }
 
 function isGiven(env: Environment, name: string): boolean {
   return Boolean(env[name] || env[`${name}_FILE`]);
-}
-
-function toReason(result: PromiseSettledResult<unknown>): unknown {
-  return result.status === 'rejected' ? result.reason : null;
 }
 
 /** Whether the server offers the extension. */

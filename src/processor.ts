@@ -17,7 +17,13 @@ function createProgram(setExitCode: (code: number) => void): Command {
   program
     .command('run')
     .description('run the service; configured by the environment, see .env.example')
-    .action(async () => setExitCode(await run(process.env, build)));
+    .addHelpText('after', '\nExit codes: 0 stopped cleanly, 1 cannot go on, 75 drain budget spent.')
+    .action(async () => {
+      const code = await run(process.env, build);
+      setExitCode(code);
+      // Whatever still holds the event loop must not hold up a deploy.
+      setTimeout(() => process.exit(code), 1000).unref();
+    });
 
   program
     .command('decode')

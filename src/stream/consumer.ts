@@ -29,7 +29,8 @@ export interface Consumer {
   prepare(): Promise<void>;
   /**
    * Own pending entries first, after every new connection: a reply that was lost with the old
-   * one left its entries there. Then new ones. Blocks for at most `blockMs` and the slack.
+   * one left its entries there. Then, when it is time, those of a dead instance. Then new ones.
+   Blocks for at most `blockMs` and the slack.
    * @throws DependencyError
    */
   read(limit: number): Promise<readonly Entry[]>;

@@ -1,0 +1,237 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import type { Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import { type Config, formatProblems, loadConfig } from '../src/config/load.ts';
+import { feed } from '../src/simulator/feed.ts';
+import { createFleet, type Fleet } from '../src/simulator/fleet.ts';
+import { createLedger, type Ledger } from '../src/simulator/ledger.ts';
+import { freePort } from '../test/servers/ports.ts';
+import { checkRun, type RunResult } from './check.ts';
+import { scrape } from './metrics.ts';
+import type { DemoOptions } from './options.ts';
+import { createProgress } from './progress.ts';
+import {
+  chooseStream,
+  type DemoServers,
+  offersTimescaledb,
+  openDemoRedis,
+  openServers,
+} from './servers.ts';
+import { type ServiceProcess, startService, untilReady } from './service.ts';
+import { untilSettled } from './settle.ts';
+
+export interface DemoIo {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  /** null: stdout is none. */
+  readonly terminal: { readonly columns: number } | null;
+  /** Ends the run early and in order. */
+  readonly signal: AbortSignal;
+  /** Called when the service has stopped, before the ledger is checked; for tests. */
+  readonly beforeCheck?: (place: { readonly databaseUrl: string }) => Promise<void>;
+}
+
+const READY_TIMEOUT_MS = 60_000;
+/** Above the service's longest default drain. */
+const STOP_GRACE_MS = 10_000;
+const exitCodes = { clean: 0, failed: 1, interrupted: 130 } as const;
+
+/**
+ * Servers, service and a fleet for a bounded time; then what was sent is compared, record by
+ * record, with what is stored. The last line on stdout is the account.
+ * @returns the exit code: 0 when nothing is missing, doubled or unexpected
+ */
+export async function runDemo(options: DemoOptions, io: DemoIo): Promise<number> {
+  const cleanup = new AsyncDisposableStack();
+  let result: RunResult | null = null;
+  let failure: unknown = null;
+  try {
+    result = await runOn(cleanup, options, io);
+  } catch (error) {
+    failure = error;
+  }
+  try {
+    await cleanup.disposeAsync();
+  } catch (error) {
+    failure ??= error;
+  }
+  if (io.signal.aborted) {
+    io.stderr.write('processor demo: interrupted; everything it started is stopped\n');
+    return exitCodes.interrupted;
+  }
+  for (const problem of result?.problems ?? []) io.stderr.write(`processor demo: ${problem}\n`);
+  if (failure !== null) {
+    const message = failure instanceof Error ? failure.message : String(failure);
+    io.stderr.write(`processor demo: ${message}\n`);
+  }
+  if (result !== null) io.stdout.write(`${result.summary}\n`);
+  return result?.clean === true && failure === null ? exitCodes.clean : exitCodes.failed;
+}
+
+async function runOn(
+  cleanup: AsyncDisposableStack,
+  options: DemoOptions,
+  io: DemoIo,
+): Promise<RunResult> {
+  const { seed, devices } = options;
+  const servers = await openServers(io.env);
+  cleanup.defer(() => servers.stop());
+  io.signal.throwIfAborted();
+
+  const wanted = await environmentFor(servers, io.env);
+  const redis = await openDemoRedis(configure(wanted).redis.url);
+  cleanup.defer(() => redis.disconnect());
+  const stream = await chooseStream(redis, deadLettersOf(configure(wanted)), String(seed));
+  const env = {
+    ...wanted,
+    REDIS_TELEMETRY_STREAM: stream.key,
+    DEAD_LETTER_STREAM: stream.deadLetterKey,
+  };
+  const config = configure(env);
+  const fleet = createFleet({
+    seed,
+    devices,
+    baseTime: Date.now(),
+    form: 'mixed',
+    packetRecords: 8,
+    expectedRecords: options.seconds * options.rate + options.burst,
+  });
+  io.stdout.write(`processor demo: seed ${seed}, ${devices} devices, stream ${stream.key}\n`);
+  const origin = (url: string | null) => (url === null ? 'given' : 'started here');
+  io.stdout.write(`Redis ${origin(servers.redisUrl)}, PostgreSQL ${origin(servers.postgresUrl)}\n`);
+
+  const service = await startService(env, config.http.port);
+  cleanup.defer(() => service.close());
+  const run: Run = { options, io, config, redis, fleet, service, ledger: createLedger() };
+  try {
+    const result = await runService(run);
+    return result.clean ? result : withLog(result, await service.keepLog());
+  } catch (error) {
+    if (io.signal.aborted) throw error;
+    const message = error instanceof Error ? error.message : String(error);
+    throw new Error(`${message}; the service's log: ${await service.keepLog()}`, { cause: error });
+  }
+}
+
+interface Run {
+  readonly options: DemoOptions;
+  readonly io: DemoIo;
+  readonly config: Config;
+  readonly redis: Redis;
+  readonly fleet: Fleet;
+  readonly service: ServiceProcess;
+  readonly ledger: Ledger;
+}
+
+/** From a starting service to the result of a stopped one. */
+async function runService(run: Run): Promise<RunResult> {
+  const { io, config, service, ledger } = run;
+  await untilReady(service, READY_TIMEOUT_MS, io.signal);
+  await watched(run);
+  const metrics = await settledMetrics(run);
+  const ended = await service.stop(config.lifecycle.drainBudgetMs + STOP_GRACE_MS);
+  await io.beforeCheck?.({ databaseUrl: config.database.url });
+  io.signal.throwIfAborted();
+  return await checkRun({ ...run, ledger, metrics, ended });
+}
+
+/** Sends at the rate, then flat out, then waits for the last acknowledgement; shows it all. */
+async function watched(run: Run): Promise<void> {
+  const { options, io, config, redis, fleet, service, ledger } = run;
+  const expected = options.seconds * options.rate + options.burst;
+  const progress = createProgress(io.stdout, io.terminal, performance.now());
+  const { stream } = config;
+  let phase = 'sending';
+  const show = async () => {
+    // A service that does not answer is shown as such; the waits below find out why.
+    const metrics = await scrape(service.origin).catch(() => null);
+    progress.show({ sent: ledger.totals.sent, expected, phase, metrics }, performance.now());
+  };
+  const shown = repeated(show, progress.everyMs);
+  const { signal } = io;
+  const common = { redis, stream: stream.key, fleet, maxBacklog: null, onSent: ledger.add, signal };
+  try {
+    const { rate, seconds, burst } = options;
+    await feed({ ...common, records: rate * seconds, durationMs: seconds * 1000, rate });
+    phase = 'burst';
+    if (burst > 0) await feed({ ...common, records: burst, durationMs: null, rate: null });
+    phase = 'settling';
+    await untilSettled({ redis, stream: stream.key, group: stream.group, service, signal });
+  } finally {
+    await shown.stop();
+  }
+  await show();
+  progress.end();
+}
+
+function repeated(work: () => Promise<void>, everyMs: number): { stop(): Promise<void> } {
+  const stopped = new AbortController();
+  const loop = async () => {
+    while (!stopped.signal.aborted) {
+      await work();
+      // Aborted while waiting: that is the end, not an error.
+      await sleep(everyMs, null, { signal: stopped.signal }).catch(() => null);
+    }
+  };
+  const running = loop();
+  return {
+    stop() {
+      stopped.abort();
+      return running;
+    },
+  };
+}
+
+const METRICS_TIMEOUT_MS = 5_000;
+const METRICS_PAUSE_MS = 100;
+
+/** The service's own account; asked again for a moment, because it counts after it acknowledges. */
+async function settledMetrics({ service, ledger, io }: Run) {
+  const deadline = performance.now() + METRICS_TIMEOUT_MS;
+  for (;;) {
+    io.signal.throwIfAborted();
+    const metrics = await scrape(service.origin);
+    const settled = Object.values(metrics.records).reduce((sum, count) => sum + count, 0);
+    if (settled === ledger.totals.sent || performance.now() > deadline) return metrics;
+    await sleep(METRICS_PAUSE_MS);
+  }
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The service's environment: the caller's, and what the demo decides. */
+async function environmentFor(servers: DemoServers, env: Environment): Promise<Environment> {
+  const { HTTP_PORT: port = '', TIMESCALEDB: timescaledb = '' } = env;
+  const { redisUrl, postgresUrl } = servers;
+  const own: Environment = {
+    ...env,
+    ...(redisUrl === null ? {} : { REDIS_URL: redisUrl, REDIS_PASSWORD: '' }),
+    ...(postgresUrl === null ? {} : { POSTGRES_URL: postgresUrl, POSTGRES_PASSWORD: '' }),
+    HTTP_HOST: '127.0.0.1',
+    HTTP_PORT: port || String(await freePort()),
+  };
+  if (timescaledb) return own;
+  const offered = await offersTimescaledb(configure(own).database.url);
+  return { ...own, TIMESCALEDB: offered ? 'required' : 'optional' };
+}
+
+/** @throws Error with every problem of the configuration */
+function configure(env: Environment): Config {
+  const loaded = loadConfig(env, {
+    hostname: hostname(),
+    readFile: (path) => readFileSync(path, 'utf8'),
+  });
+  if (!loaded.ok) throw new Error(formatProblems(loaded.problems));
+  return loaded.config;
+}
+
+function deadLettersOf({ stream }: Config) {
+  return { key: stream.key, deadLetterKey: stream.deadLetterKey };
+}
+
+function withLog(result: RunResult, log: string): RunResult {
+  return { ...result, problems: [...result.problems, `the service's log: ${log}`] };
+}

@@ -1,0 +1,157 @@
+import type { Config } from './config/load.ts';
+import { createAccount } from './core/account.ts';
+import { Batcher } from './core/batcher.ts';
+import { DeviceStates } from './core/device-state.ts';
+import { InFlight } from './core/in-flight.ts';
+import { Pipeline } from './core/pipeline.ts';
+import type { Entry, Interpretation, Logger } from './core/types.ts';
+import { openDatabase } from './db/pool.ts';
+import { createPositionWriter } from './db/position-writer.ts';
+import { createRehydrate } from './db/rehydration.ts';
+import type { Health } from './lifecycle/health.ts';
+import { createHttpEndpoint } from './observability/http.ts';
+import type { Metrics } from './observability/metrics.ts';
+import { createPipelineEvents } from './observability/pipeline-events.ts';
+import { showBacklog, showInstance } from './observability/sampling.ts';
+import { createAcknowledger } from './stream/acknowledger.ts';
+import { sampleBacklog } from './stream/backlog.ts';
+import { createConsumer } from './stream/consumer.ts';
+import { readEntry } from './stream/entry.ts';
+import { createConnection, openRedis } from './stream/redis.ts';
+import { isDeviceId, passesLuhn } from './teltonika/imei.ts';
+import { interpretContent } from './teltonika/interpret.ts';
+import { parseIsoMs } from './teltonika/iso-time.ts';
+
+/** Chunks one statement may touch; far below what the default lock table holds. */
+const maxChunksPerStatement = 48;
+/** Beyond the block time, before a silent connection counts as dead. */
+const readSlackMs = 3000;
+/** Pauses before a failed dependency is asked again. */
+export const retry = { minMs: 100, maxMs: 5000 };
+
+/** The service's rooms, joined and not yet started. */
+export type Rooms = ReturnType<typeof wireRooms>;
+
+/** Builds every part and hands each what it needs of the others; starts nothing. */
+export function wireRooms(config: Config, metrics: Metrics, health: Health, log: Logger) {
+  const { stream, redis, database: db, pipeline: limits, validation } = config;
+  const now = () => Date.now();
+  const http = createHttpEndpoint({ ...config.http, registry: metrics.registry, health });
+
+  const database = openDatabase(
+    {
+      url: db.url,
+      applicationName: `processor:${config.service.instance}`,
+      // One more than the writers: a look-up of devices must not wait for a batch.
+      size: limits.writers + 1,
+      connectTimeoutMs: db.connectTimeoutMs,
+      statementTimeoutMs: db.statementTimeoutMs,
+      lockTimeoutMs: db.lockTimeoutMs,
+      deadlineMs: db.insertDeadlineMs,
+    },
+    log,
+  );
+  const writer = createPositionWriter(database, {
+    chunkIntervalMs: db.chunkIntervalMs,
+    maxChunksPerStatement,
+  });
+
+  const openAs = (role: 'reader' | 'writer', commandTimeoutMs: number) => () =>
+    openRedis(
+      {
+        url: redis.url,
+        connectionName: `processor:${config.service.instance}:${role}`,
+        connectTimeoutMs: redis.connectTimeoutMs,
+        commandTimeoutMs,
+        onReconnect: () => metrics.redisReconnects.inc({ role }),
+      },
+      log,
+    );
+  const connection = createConnection(openAs('writer', redis.commandTimeoutMs));
+  const consumer = createConsumer(
+    openAs('reader', stream.blockMs + 2 * readSlackMs),
+    { ...stream, slackMs: readSlackMs, now },
+    {
+      groupRecreated: () => metrics.entriesLost.inc({ cause: 'group_recreated' }),
+      lostPending: (ids) => {
+        metrics.entriesLost.inc({ cause: 'trimmed_pending' }, ids.length);
+        log.error(
+          { entry_ids: ids.slice(0, 20), entries: ids.length },
+          'entries were trimmed while pending',
+        );
+      },
+      claimed: (entries) => {
+        metrics.claims.inc(entries);
+        log.warn({ entries }, 'entries of another instance taken over');
+      },
+    },
+    log,
+  );
+  const acknowledger = createAcknowledger(
+    connection.ready,
+    { ...stream, instance: config.service.instance, maxFieldBytes: stream.deadLetterMaxBytes },
+    now,
+  );
+
+  const account = createAccount((outcome, records) => metrics.records.inc({ outcome }, records));
+  const inFlight = new InFlight({ records: limits.inFlightRecords, bytes: limits.inFlightBytes });
+  const batcher = new Batcher({ rows: limits.batchRows, bytes: limits.batchBytes });
+  const states = new DeviceStates({
+    ...config.deviceState,
+    rehydrate: createRehydrate(database),
+    now,
+    onLookup: (result, devices) =>
+      (result === 'hit' ? metrics.deviceStateHits : metrics.deviceStateMisses).inc(devices),
+    onRehydrated: (result, devices) => metrics.rehydrations.inc({ result }, devices),
+    onEvicted: () => metrics.deviceStateEvictions.inc(),
+  });
+  metrics.deviceStateCapacity.set(config.deviceState.capacity);
+  metrics.bufferLimitRecords.set(limits.inFlightRecords);
+
+  const entryLimits = { maxBytes: validation.maxEntryBytes, parseTime: parseIsoMs, isDeviceId };
+  const interpret = (entry: Entry): Interpretation => {
+    const reading = readEntry(entry, entryLimits);
+    if (reading.kind === 'rejected') return reading;
+    if (!passesLuhn(reading.content.deviceId)) metrics.luhnFailures.inc();
+    const found = interpretContent(reading.content, { ...validation, nowMs: now() });
+    if (found.kind === 'message') metrics.messages.inc({ codec: found.codec });
+    return found;
+  };
+  const pipeline = new Pipeline({
+    account,
+    inFlight,
+    batcher,
+    states,
+    read: consumer.read,
+    interpret,
+    write: writer.write,
+    acknowledge: acknowledger.acknowledge,
+    events: createPipelineEvents(metrics, log, { now, onDependency: health.set }),
+    options: {
+      writers: limits.writers,
+      readCount: stream.readCount,
+      retryMinMs: retry.minMs,
+      retryMaxMs: retry.maxMs,
+    },
+  });
+
+  const labels = { stream: stream.key, group: stream.group };
+  const sample = async () => {
+    showInstance(metrics, {
+      inFlightRecords: inFlight.records,
+      bufferedRecords: batcher.size,
+      residual: account.residual(inFlight.countOpen()),
+      devices: states.size,
+      pool: database.stats(),
+    });
+    try {
+      showBacklog(metrics, labels, await sampleBacklog(await connection.ready(), stream, now()));
+      metrics.redisConnected.set({ role: 'writer' }, 1);
+    } catch (error) {
+      metrics.scrapeErrors.inc();
+      metrics.redisConnected.set({ role: 'writer' }, 0);
+      log.debug({ err: error }, 'the stream could not be sampled');
+    }
+  };
+  return { http, database, consumer, connection, account, inFlight, pipeline, sample };
+}
