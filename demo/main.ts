@@ -23,7 +23,7 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   }
   const { env, stdout, stderr } = process;
-  const terminal = stdout.isTTY ? { columns: stdout.columns } : null;
+  const terminal = stdout.isTTY ? { columns: () => stdout.columns || 80 } : null;
   return await runDemo(options, { env, stdout, stderr, terminal, signal: interrupted.signal });
 }
 

@@ -12,6 +12,11 @@ export interface ProgressSample {
   readonly metrics: ServiceMetrics | null;
 }
 
+export interface Terminal {
+  /** Its width now. */
+  columns(): number;
+}
+
 export interface Progress {
   /** Milliseconds between samples. */
   readonly everyMs: number;
@@ -31,7 +36,7 @@ const UP = '\u001b[1A';
 /** Live progress: redrawn in place on a terminal, one plain line every 2 s anywhere else. */
 export function createProgress(
   out: Writable,
-  terminal: { readonly columns: number } | null,
+  terminal: Terminal | null,
   startMs: number,
 ): Progress {
   const rates: number[] = [];
@@ -49,9 +54,8 @@ export function createProgress(
   }
 
   function draw(lines: readonly string[], columns: number): void {
-    const back = drawn > 0 ? UP.repeat(drawn) : '';
     const text = lines.map((line) => `\r${CLEAR_LINE}${line.slice(0, columns - 1)}\n`).join('');
-    out.write(back + text);
+    out.write(UP.repeat(drawn) + text);
     drawn = lines.length;
   }
 
@@ -67,7 +71,10 @@ export function createProgress(
       }
       const done = bar(sample.expected === 0 ? 1 : sample.sent / sample.expected);
       const speed = `${thousands(rate).padStart(8)} records/s  ${sparkline(rates)}`;
-      draw([`${seconds.padStart(6)} s  ${done}  ${sample.phase}`, speed, facts], terminal.columns);
+      draw(
+        [`${seconds.padStart(6)} s  ${done}  ${sample.phase}`, speed, facts],
+        terminal.columns(),
+      );
     },
     end() {
       drawn = 0;

@@ -11,7 +11,7 @@ import { freePort } from '../test/servers/ports.ts';
 import { checkRun, type RunResult } from './check.ts';
 import { scrape } from './metrics.ts';
 import type { DemoOptions } from './options.ts';
-import { createProgress } from './progress.ts';
+import { createProgress, type Terminal } from './progress.ts';
 import {
   chooseStream,
   type DemoServers,
@@ -27,7 +27,7 @@ export interface DemoIo {
   readonly stdout: Writable;
   readonly stderr: Writable;
   /** null: stdout is none. */
-  readonly terminal: { readonly columns: number } | null;
+  readonly terminal: Terminal | null;
   /** Ends the run early and in order. */
   readonly signal: AbortSignal;
   /** Called when the service has stopped, before the ledger is checked; for tests. */

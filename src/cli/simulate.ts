@@ -83,7 +83,13 @@ async function send(
     records ?? Math.ceil((durationSeconds ?? 0) * (rate ?? MOST_RECORDS_A_SECOND));
   const habits = options.plain ? plainHabits : realHabits;
   const fleet = createFleet({
-    ...{ seed, baseTime, devices, form, packetRecords, habits, expectedRecords },
+    seed,
+    baseTime,
+    devices,
+    form,
+    packetRecords,
+    habits,
+    expectedRecords,
   });
   const redis = await connect(options.redisUrl);
   try {

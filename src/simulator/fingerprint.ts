@@ -24,7 +24,8 @@ export function contentFingerprint(content: RowContent): number {
   ];
   let text = JSON.stringify(fixed);
   for (const key of Object.keys(attributes).sort()) {
-    text += `|${JSON.stringify(key)}:${JSON.stringify(attributes[key])}`;
+    const value = attributes[key];
+    text += `|${key}:${typeof value === 'number' ? value : JSON.stringify(value)}`;
   }
   return fingerprintOf(text);
 }

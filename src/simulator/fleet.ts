@@ -116,7 +116,9 @@ function createUnit(
   const start = Math.floor((startTs + random.int(0, 600_000)) / 1000) * 1000;
   const offset = codec === '7' ? 0 : random.int(0, 999);
   const device = createDevice(random, {
-    ...{ deviceId, codec, startTs: start + offset },
+    deviceId,
+    codec,
+    startTs: start + offset,
     noFixShare: habits.noFix,
   });
   return {

@@ -69,8 +69,16 @@ export function formatCheck(check: LedgerCheck): string {
 export async function checkLedger(ledger: Ledger, source: LedgerSource): Promise<LedgerCheck> {
   const { sent, messages } = ledger.totals;
   const check: LedgerCheck = {
-    ...{ sent, inserted: 0, duplicate: 0, conflict: 0, deadLetter: 0, message: messages },
-    ...{ missing: 0, unexpected: 0, doubled: 0, problems: [] },
+    sent,
+    inserted: 0,
+    duplicate: 0,
+    conflict: 0,
+    deadLetter: 0,
+    message: messages,
+    missing: 0,
+    unexpected: 0,
+    doubled: 0,
+    problems: [],
   };
   const letters = await collectLetters(source, check);
   await checkRows(ledger, source, letters, check);

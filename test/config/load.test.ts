@@ -270,9 +270,9 @@ describe('secrets', () => {
       );
       const told = formatProblems([...direct, ...(byFile.ok ? [] : byFile.problems)]);
 
-      expect(told.match(new RegExp(`  ${name}: got a secret of \\d+ characters`, 'g'))).toHaveLength(
-        2,
-      );
+      expect(
+        told.match(new RegExp(`  ${name}: got a secret of \\d+ characters`, 'g')),
+      ).toHaveLength(2);
       expect(told).not.toContain(marker);
     }
   });

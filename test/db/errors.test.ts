@@ -1,0 +1,113 @@
+import pg from 'pg';
+import { describe, expect, test } from 'vitest';
+import { DependencyError } from '../../src/core/types.ts';
+import {
+  asDependencyError,
+  classifySqlstate,
+  type DatabaseErrorClass,
+  readDatabaseFailure,
+  writeReasonOf,
+} from '../../src/db/errors.ts';
+
+function databaseError(code: string): pg.DatabaseError {
+  const error = new pg.DatabaseError('refused', 100, 'error');
+  error.code = code;
+  error.detail = 'Failing row contains (350000000000001, 54.7, 25.3)';
+  return error;
+}
+
+describe('a SQLSTATE', () => {
+  test.each<[string, string, DatabaseErrorClass]>([
+    ['08006', 'connection failure', 'unavailable'],
+    ['25006', 'read-only transaction, in a failover', 'unavailable'],
+    ['26000', 'prepared statement gone, behind a pooler', 'unavailable'],
+    ['40001', 'serialization failure', 'unavailable'],
+    ['40P01', 'deadlock', 'unavailable'],
+    ['53100', 'disk full', 'unavailable'],
+    ['53300', 'too many connections', 'unavailable'],
+    ['55P03', 'lock not available', 'unavailable'],
+    ['57014', 'statement timeout', 'unavailable'],
+    ['57P01', 'shutdown', 'unavailable'],
+    ['57P03', 'starting up', 'unavailable'],
+    ['58030', 'I/O error', 'unavailable'],
+    ['0A000', 'feature not supported', 'configuration'],
+    ['28P01', 'wrong password', 'configuration'],
+    ['3D000', 'no such database', 'configuration'],
+    ['3F000', 'no such schema', 'configuration'],
+    ['42501', 'no permission', 'configuration'],
+    ['42703', 'no such column', 'configuration'],
+    ['42P01', 'no such table', 'configuration'],
+    ['F0000', 'configuration file error', 'configuration'],
+    ['22003', 'number out of range', 'row'],
+    ['22021', 'not in the character set', 'row'],
+    ['22P02', 'invalid text', 'row'],
+    ['23502', 'not null', 'row'],
+    ['23505', 'unique', 'row'],
+    ['23514', 'check', 'row'],
+    ['54000', 'program limit', 'row'],
+    ['P0001', 'raised by a trigger', 'row'],
+    ['53200', 'out of shared memory', 'batch'],
+    ['53400', 'configured limit of one statement', 'batch'],
+    ['XX000', 'internal error', 'batch'],
+    ['ZZ999', 'never heard of', 'row'],
+  ])('%s (%s) is %s', (sqlstate, _name, expected) => {
+    expect(classifySqlstate(sqlstate)).toBe(expected);
+  });
+
+  test.each([
+    ['22003', 'row_value_invalid'],
+    ['23514', 'row_constraint_violated'],
+    ['54000', 'row_too_large'],
+    ['P0001', 'row_unclassified'],
+  ])('%s of a row alone is the reason %s', (sqlstate, reason) => {
+    expect(writeReasonOf(sqlstate)).toBe(reason);
+  });
+});
+
+describe('what pg throws', () => {
+  test.each([
+    [Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }), 'ECONNREFUSED'],
+    [Object.assign(new Error('reset'), { code: 'ECONNRESET' }), 'ECONNRESET'],
+    [new Error('Query read timeout'), 'CONNECTION'],
+    [new Error('timeout exceeded when trying to connect'), 'CONNECTION'],
+  ])('%s, no answer of the server, means it could not be asked', (error, code) => {
+    expect(readDatabaseFailure(error)).toEqual({ class: 'unavailable', code, constraint: null });
+  });
+
+  test.each([new TypeError('bug'), new RangeError('bug'), 'bug', undefined])(
+    'a programming error (%s) is thrown on',
+    (error) => {
+      const read = () => {
+        try {
+          readDatabaseFailure(error);
+        } catch (thrown) {
+          return thrown === error;
+        }
+        return false;
+      };
+      expect(read()).toBe(true);
+    },
+  );
+
+  test.each([
+    ['28P01', 'configuration', 'POSTGRES_PASSWORD'],
+    ['42P01', 'configuration', 'migrations'],
+    ['53100', 'unavailable', 'disk'],
+    ['42804', 'configuration', 'database log'],
+    ['57P01', 'unavailable', 'retrying'],
+  ])('%s becomes an error of the kind %s with advice', (code, kind, advice) => {
+    const cause = databaseError(code);
+    const error = asDependencyError(cause);
+
+    expect(error).toBeInstanceOf(DependencyError);
+    expect(error).toMatchObject({ dependency: 'database', kind, code, cause });
+    expect(error.message).toContain(advice);
+    expect(error.message).not.toContain('350000000000001');
+  });
+
+  test('an error that is one already stays the same', () => {
+    const error = new DependencyError('database', 'unavailable', 'X', 'x');
+
+    expect(asDependencyError(error)).toBe(error);
+  });
+});
