@@ -4,7 +4,12 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Migration, migrate, readMigrations } from '../../src/db/migrator.ts';
-import { databaseUrl, describeTimescaledb, freshDatabase, hasTimescaledb } from '../servers/database.ts';
+import {
+  databaseUrl,
+  describeTimescaledb,
+  freshDatabase,
+  hasTimescaledb,
+} from '../servers/database.ts';
 import { connect, dayMs, migrateOptions, migrations, position, silent } from './positions.ts';
 
 async function emptyDatabase(): Promise<string> {

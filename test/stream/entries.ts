@@ -1,0 +1,90 @@
+import { Redis } from 'ioredis';
+import { onTestFinished } from 'vitest';
+import type { Entry, EntryId, Logger } from '../../src/core/types.ts';
+import { type Consumer, type ConsumerEvents, createConsumer } from '../../src/stream/consumer.ts';
+import { openRedis } from '../../src/stream/redis.ts';
+import { redisUrl } from '../servers/database.ts';
+
+export const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+export function entryId(text: string): EntryId {
+  // What Redis would have printed.
+  return text as EntryId;
+}
+
+export function entryOf(fields: readonly (string | Buffer)[], id = '1-1'): Entry {
+  const buffers = fields.map((field) => Buffer.from(field));
+  const bytes = buffers.reduce((sum, field) => sum + field.length, 0);
+  return { id: entryId(id), source: 'new', fields: buffers, bytes };
+}
+
+/** A client for looking at Redis from outside; disconnected with the test. */
+export function connect(url = redisUrl()): Redis {
+  const redis = new Redis(url, { protocol: 2 });
+  redis.on('error', () => {});
+  onTestFinished(() => redis.disconnect());
+  return redis;
+}
+
+export interface Heard {
+  recreated: number;
+  readonly lost: EntryId[];
+  claimed: number;
+  /** Every connection the consumer opened, oldest first. */
+  readonly connections: Redis[];
+}
+
+export interface ConsumerChange {
+  readonly consumer?: string;
+  readonly claimThresholdMs?: number;
+  readonly url?: string;
+}
+
+/** A consumer of the group, and what it told. */
+export function openConsumer(
+  stream: { readonly key: string; readonly group: string },
+  { consumer = 'one', claimThresholdMs = 3_600_000, url = redisUrl() }: ConsumerChange = {},
+): { consumer: Consumer; heard: Heard } {
+  const heard: Heard = { recreated: 0, lost: [], claimed: 0, connections: [] };
+  const events: ConsumerEvents = {
+    groupRecreated() {
+      heard.recreated += 1;
+    },
+    lostPending(ids) {
+      heard.lost.push(...ids);
+    },
+    claimed(entries) {
+      heard.claimed += entries;
+    },
+  };
+  const open = () => {
+    const redis = openRedis(
+      {
+        url,
+        connectionName: `processor:test:${consumer}`,
+        connectTimeoutMs: 5000,
+        commandTimeoutMs: 10_000,
+        onReconnect: () => {},
+      },
+      silent,
+    );
+    heard.connections.push(redis);
+    return redis;
+  };
+  const opened = createConsumer(
+    open,
+    {
+      ...stream,
+      consumer,
+      blockMs: 100,
+      slackMs: 5000,
+      claimThresholdMs,
+      claimIntervalMs: 1,
+      now: () => Date.now(),
+    },
+    events,
+    silent,
+  );
+  onTestFinished(() => opened.close());
+  return { consumer: opened, heard };
+}
