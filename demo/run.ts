@@ -211,7 +211,8 @@ async function environmentFor(servers: DemoServers, env: Environment): Promise<E
     ...(redisUrl === null ? {} : { REDIS_URL: redisUrl, REDIS_PASSWORD: '' }),
     ...(postgresUrl === null ? {} : { POSTGRES_URL: postgresUrl, POSTGRES_PASSWORD: '' }),
     HTTP_HOST: '127.0.0.1',
-    HTTP_PORT: port || String(await freePort()),
+    // The demo must know the port, so it chooses one where the service would.
+    HTTP_PORT: Number(port) > 0 ? port : String(await freePort()),
   };
   if (timescaledb) return own;
   const offered = await offersTimescaledb(configure(own).database.url);
