@@ -101,7 +101,9 @@ async function runOn(
   });
   io.stdout.write(`processor demo: seed ${seed}, ${devices} devices, stream ${stream.key}\n`);
   const origin = (url: string | null) => (url === null ? 'given' : 'started here');
-  io.stdout.write(`Redis ${origin(servers.redisUrl)}, PostgreSQL ${origin(servers.postgresUrl)}\n`);
+  io.stdout.write(
+    `Redis ${origin(servers.redisUrl)}, PostgreSQL ${origin(servers.postgresUrl)}, TimescaleDB ${config.database.timescaledb}\n`,
+  );
 
   const service = await startService(env, config.http.port);
   cleanup.defer(() => service.close());

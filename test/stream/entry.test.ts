@@ -84,7 +84,7 @@ describe('an entry is rejected as', () => {
     ['field_missing', without('ts')],
     ['field_missing', without('codec')],
     ['form_unknown', without('payload')],
-    ['form_unknown', {}],
+    ['field_missing', {}],
     ['form_ambiguous', { ...payloadForm, frame: 'x' }],
     ['form_ambiguous', { ...payloadForm, frame_hex: '00' }],
     ['form_ambiguous', { device_id: device, frame: 'x', frame_hex: '00' }],

@@ -1,0 +1,210 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { advance, DeviceStates } from '../../src/core/device-state.ts';
+import { DependencyError, type DeviceId, type DeviceState } from '../../src/core/types.ts';
+import { deviceId, position } from './parts.ts';
+
+const horizonMs = 30 * 86_400_000;
+
+/** States over a store of last positions, and a record of every look-up. */
+function setUp(stored: readonly (readonly [DeviceId, DeviceState])[] = [], capacity = 100) {
+  const store = new Map(stored);
+  const asked: { devices: readonly DeviceId[]; fromMs: number; toMs: number }[] = [];
+  const told: [string, number][] = [];
+  const clock = { ms: 1_000_000_000_000 };
+  const gate: { wait: Promise<void>; failure: Error | null } = {
+    wait: Promise.resolve(),
+    failure: null,
+  };
+  let evicted = 0;
+  const states = new DeviceStates({
+    capacity,
+    rehydrateHorizonMs: horizonMs,
+    negativeTtlMs: 60_000,
+    async rehydrate(devices, range) {
+      asked.push({ devices, ...range });
+      await gate.wait;
+      if (gate.failure !== null) throw gate.failure;
+      return new Map([...store].filter(([device]) => devices.includes(device)));
+    },
+    now: () => clock.ms,
+    onLookup: (result, devices) => told.push([result, devices]),
+    onRehydrated: (result, devices) => told.push([result, devices]),
+    onEvicted: () => {
+      evicted += 1;
+    },
+  });
+  return { states, asked, told, clock, gate, evicted: () => evicted };
+}
+
+const known: DeviceState = { lastTs: 500, lastFix: { ts: 400, latitude: 1, longitude: 2 } };
+
+describe('the state after a row', () => {
+  test('a newer row with a fix takes over time and fix', () => {
+    expect(advance(known, position({ ts: 600 }))).toEqual({
+      lastTs: 600,
+      lastFix: { ts: 600, latitude: 54.7, longitude: 25.3 },
+    });
+  });
+
+  test('a row without a fix never becomes the last fix', () => {
+    expect(advance(known, position({ ts: 600, fix: false }))).toEqual({ ...known, lastTs: 600 });
+    expect(advance(undefined, position({ ts: 600, fix: false }))).toEqual({
+      lastTs: 600,
+      lastFix: null,
+    });
+  });
+
+  test('an older row changes nothing, and the state stays the same object', () => {
+    expect(advance(known, position({ ts: 300 }))).toBe(known);
+  });
+
+  test('a late row still brings the newest fix when it is newer than the known one', () => {
+    expect(advance(known, position({ ts: 450 }))).toEqual({
+      lastTs: 500,
+      lastFix: { ts: 450, latitude: 54.7, longitude: 25.3 },
+    });
+  });
+
+  test('is the same in whatever order the rows come', () => {
+    const rows = fc.uniqueArray(fc.record({ ts: fc.nat(1000), fix: fc.boolean() }), {
+      selector: ({ ts }) => ts,
+      minLength: 1,
+    });
+    const stateAfter = (all: readonly { ts: number; fix: boolean }[]) =>
+      all.reduce<DeviceState | undefined>((state, row) => advance(state, position(row)), undefined);
+    fc.assert(
+      fc.property(rows, (all) => {
+        const inOrder = all.toSorted((a, b) => a.ts - b.ts);
+        const newestFix = inOrder.findLast(({ fix }) => fix);
+        expect(stateAfter(all)).toEqual(stateAfter(inOrder));
+        expect(stateAfter(all)?.lastTs).toBe(inOrder.at(-1)?.ts);
+        expect(stateAfter(all)?.lastFix?.ts).toBe(newestFix?.ts);
+      }),
+    );
+  });
+});
+
+describe('stored rows', () => {
+  test('that are older than the newest known are counted as late', () => {
+    const { states } = setUp();
+
+    expect(states.apply([position({ ts: 5 }), position({ ts: 3 }), position({ ts: 5 })])).toBe(1);
+    expect(states.apply([position({ ts: 4 }), position({ ts: 6 })])).toBe(1);
+    expect(states.get(deviceId(1))?.lastTs).toBe(6);
+  });
+
+  test('of one device never touch another', () => {
+    const { states } = setUp();
+    states.apply([position({ ts: 5 }), position({ ts: 3, deviceId: deviceId(2) })]);
+
+    expect(states.get(deviceId(1))?.lastTs).toBe(5);
+    expect(states.get(deviceId(2))?.lastTs).toBe(3);
+  });
+});
+
+describe('warming', () => {
+  test('asks once for all cold devices of a batch, each once, within the horizon', async () => {
+    const { states, asked, told, clock } = setUp([[deviceId(1), known]]);
+    const rows = [1, 2, 1, 2, 1].map((number) => position({ deviceId: deviceId(number) }));
+
+    await states.warm(rows);
+
+    expect(asked).toEqual([
+      {
+        devices: [deviceId(1), deviceId(2)],
+        fromMs: clock.ms - horizonMs,
+        toMs: clock.ms + 2 * 86_400_000,
+      },
+    ]);
+    expect(states.get(deviceId(1))).toEqual(known);
+    expect(told).toEqual([
+      ['hit', 0],
+      ['miss', 2],
+      ['found', 1],
+      ['absent', 1],
+    ]);
+  });
+
+  test('does not ask for a device that is known', async () => {
+    const { states, asked } = setUp();
+    states.apply([position()]);
+
+    await states.warm([position()]);
+
+    expect(asked).toEqual([]);
+  });
+
+  test('of batches at the same time asks once; the others wait for the answer', async () => {
+    const { states, asked, gate } = setUp([[deviceId(1), known]]);
+    const opened = Promise.withResolvers<void>();
+    gate.wait = opened.promise;
+    const warming = [1, 2, 3].map(() => states.warm([position()]));
+    const ended = Promise.all(warming).then(() => states.get(deviceId(1)));
+
+    opened.resolve();
+
+    expect(await ended).toEqual(known);
+    expect(asked).toHaveLength(1);
+  });
+
+  test('believes that nothing is stored for a while, then asks again', async () => {
+    const { states, asked, clock } = setUp();
+    await states.warm([position()]);
+    clock.ms += 59_000;
+    await states.warm([position()]);
+    expect(asked).toHaveLength(1);
+
+    clock.ms += 2000;
+    await states.warm([position()]);
+    expect(asked).toHaveLength(2);
+  });
+
+  test('that fails goes up, is not remembered, and is asked again', async () => {
+    const { states, asked, gate, told } = setUp([[deviceId(1), known]]);
+    gate.failure = new DependencyError('database', 'unavailable', 'X', 'down');
+    await expect(states.warm([position()])).rejects.toBe(gate.failure);
+    expect(told).toContainEqual(['failed', 1]);
+
+    gate.failure = null;
+    await states.warm([position()]);
+
+    expect(asked).toHaveLength(2);
+    expect(states.get(deviceId(1))).toEqual(known);
+  });
+
+  test('never overwrites what was stored while it asked', async () => {
+    const { states, gate } = setUp([[deviceId(1), known]]);
+    const opened = Promise.withResolvers<void>();
+    gate.wait = opened.promise;
+    const warming = states.warm([position()]);
+    states.apply([position({ ts: 900 })]);
+    opened.resolve();
+    await warming;
+
+    expect(states.get(deviceId(1))?.lastTs).toBe(900);
+  });
+});
+
+test('no more devices are kept than fit; the longest unused go first', () => {
+  const { states, evicted } = setUp([], 3);
+  for (const number of [1, 2, 3, 1, 4]) {
+    states.apply([position({ deviceId: deviceId(number), ts: number })]);
+  }
+
+  expect(states.size).toBe(3);
+  expect(evicted()).toBe(1);
+  expect(states.get(deviceId(2))).toBeUndefined();
+  expect(states.get(deviceId(1))).toBeDefined();
+});
+
+test('a device that is forgotten is looked up anew', async () => {
+  const { states, asked } = setUp([[deviceId(1), known]]);
+  await states.warm([position()]);
+  states.forget(deviceId(1));
+  expect(states.get(deviceId(1))).toBeUndefined();
+
+  await states.warm([position()]);
+
+  expect(asked).toHaveLength(2);
+});

@@ -1,0 +1,247 @@
+import { createHash } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import type { Entry, Rejection } from '../../src/core/types.ts';
+import { createAcknowledger, type Settled } from '../../src/stream/acknowledger.ts';
+import { freshStream, redisUrl } from '../servers/database.ts';
+import { startRedis } from '../servers/servers.ts';
+import { connect, openConsumer } from './entries.ts';
+
+const at = Date.UTC(2026, 2, 1, 12);
+
+const badCrc: Rejection = {
+  stage: 'decode',
+  reason: 'crc_mismatch',
+  message: 'CRC 1 where 2 was told',
+  recordIndex: null,
+  offset: 17,
+};
+const outOfRange: Rejection = {
+  stage: 'validate',
+  reason: 'ts_out_of_range',
+  message: 'too old',
+  recordIndex: 3,
+  offset: null,
+};
+
+/** A stream with these entries, all delivered to consumer `one` and not acknowledged. */
+async function delivered(entries: readonly (string | Buffer)[][], url = redisUrl()) {
+  const stream = freshStream();
+  const redis = connect(url);
+  const { consumer } = openConsumer(stream, { url });
+  await consumer.prepare();
+  for (const fields of entries) await redis.xadd(stream.key, '*', ...fields);
+  const read = await consumer.read(1000);
+  const deadLetterKey = `${stream.key}:dlq`;
+  const acknowledger = createAcknowledger(
+    () => Promise.resolve(redis),
+    { ...stream, deadLetterKey, deadLetterMaxEntries: 1000, instance: 'i1', maxFieldBytes: 2048 },
+    () => at,
+  );
+  return { redis, acknowledger, entries: read, stream, deadLetterKey };
+}
+
+/** The letters' fields, values as bytes. */
+async function letters(redis: Redis, key: string): Promise<Map<string, Buffer>[]> {
+  const entries = await redis.xrangeBuffer(key, '-', '+');
+  return entries.map(([, flat]) => {
+    const letter = new Map<string, Buffer>();
+    for (let place = 0; place + 1 < flat.length; place += 2) {
+      letter.set(String(flat[place]), flat[place + 1] ?? Buffer.alloc(0));
+    }
+    return letter;
+  });
+}
+
+async function pending(redis: Redis, { key, group }: { key: string; group: string }) {
+  const summary = await redis.xpending(key, group);
+  return Number(summary[0]);
+}
+
+function rejectedFor(entry: Entry | undefined, ...rejections: Rejection[]): Settled {
+  if (entry === undefined) throw new Error('nothing was delivered');
+  return { entry, rejections };
+}
+
+describe('an entry without rejections', () => {
+  test('is acknowledged, without a letter, and twice is as good as once', async () => {
+    const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered([
+      ['a', '1'],
+      ['a', '2'],
+      ['a', '3'],
+    ]);
+    const settled = entries.slice(0, 2).map((entry) => rejectedFor(entry));
+
+    await acknowledger.acknowledge(settled);
+    await acknowledger.acknowledge(settled);
+
+    expect(await pending(redis, stream)).toBe(1);
+    expect(await redis.exists(deadLetterKey)).toBe(0);
+  });
+
+  test('more of them than one XACK takes are all acknowledged', async () => {
+    const { redis, acknowledger, stream } = await delivered([]);
+    const { consumer } = openConsumer(stream);
+    const adding = redis.pipeline();
+    for (let count = 0; count < 2500; count += 1) adding.xadd(stream.key, '*', 'a', String(count));
+    await adding.exec();
+    const entries = await consumer.read(3000);
+
+    await acknowledger.acknowledge(entries.map((entry) => rejectedFor(entry)));
+
+    expect(entries).toHaveLength(2500);
+    expect(await pending(redis, stream)).toBe(0);
+  });
+});
+
+describe('a rejected entry', () => {
+  test('becomes one letter with what happened and its own fields, byte for byte', async () => {
+    const bytes = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
+    const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered([
+      ['device_id', '350000000000001', 'frame', bytes, Buffer.from([0xff, 0x00]), 'odd name'],
+    ]);
+
+    await acknowledger.acknowledge([rejectedFor(entries[0], badCrc)]);
+
+    const [[, flat = []] = []] = await redis.xrangeBuffer(deadLetterKey, '-', '+');
+    const texts = flat.slice(0, 18).map(String);
+    expect(texts).toEqual([
+      ...['deliveries', '1', 'entry_id', entries[0]?.id],
+      ...['stage', 'decode', 'reason', 'crc_mismatch', 'message', 'CRC 1 where 2 was told'],
+      ...['record_index', '', 'offset', '17', 'instance', 'i1', 'at', '2026-03-01T12:00:00.000Z'],
+    ]);
+    expect(flat.slice(18)).toEqual([
+      ...[
+        Buffer.from('f:device_id'),
+        Buffer.from('350000000000001'),
+        Buffer.from('f:frame'),
+        bytes,
+      ],
+      ...[Buffer.from([0x66, 0x3a, 0xff, 0x00]), Buffer.from('odd name')],
+    ]);
+    expect(await pending(redis, stream)).toBe(0);
+  });
+
+  test('is moved exactly once, however often it is acknowledged', async () => {
+    const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
+    const settled = [rejectedFor(entries[0], badCrc)];
+
+    await Promise.all([acknowledger.acknowledge(settled), acknowledger.acknowledge(settled)]);
+    await acknowledger.acknowledge(settled);
+
+    expect(await letters(redis, deadLetterKey)).toHaveLength(1);
+    expect(await pending(redis, stream)).toBe(0);
+  });
+
+  test('with several rejected records has a letter for each', async () => {
+    const { redis, acknowledger, entries, deadLetterKey } = await delivered([['a', '1']]);
+
+    await acknowledger.acknowledge([rejectedFor(entries[0], badCrc, outOfRange)]);
+
+    const found = await letters(redis, deadLetterKey);
+    expect(found.map((letter) => String(letter.get('reason')))).toEqual([
+      'crc_mismatch',
+      'ts_out_of_range',
+    ]);
+    expect(String(found[1]?.get('record_index'))).toBe('3');
+  });
+
+  test('that is no longer pending leaves no letter', async () => {
+    const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
+    await redis.xack(stream.key, stream.group, entries[0]?.id ?? '');
+
+    await acknowledger.acknowledge([rejectedFor(entries[0], badCrc)]);
+
+    expect(await redis.exists(deadLetterKey)).toBe(0);
+  });
+
+  test('tells how often it was delivered', async () => {
+    const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
+    await redis.xreadgroup('GROUP', stream.group, 'one', 'COUNT', 10, 'STREAMS', stream.key, '0');
+
+    await acknowledger.acknowledge([rejectedFor(entries[0], badCrc)]);
+
+    expect(String((await letters(redis, deadLetterKey))[0]?.get('deliveries'))).toBe('2');
+  });
+
+  test('keeps of a field past the cap its length, its SHA-256 and its first 1,024 bytes', async () => {
+    const large = Buffer.alloc(2049, 'ab');
+    const whole = large.subarray(0, 2048);
+    const { redis, acknowledger, entries, deadLetterKey } = await delivered([
+      ['large', large, 'whole', whole],
+    ]);
+
+    await acknowledger.acknowledge([rejectedFor(entries[0], badCrc)]);
+
+    const [letter] = await letters(redis, deadLetterKey);
+    expect(letter?.get('f:large')).toEqual(large.subarray(0, 1024));
+    expect(String(letter?.get('cut:large'))).toBe('2049');
+    expect(String(letter?.get('sha256:large'))).toBe(
+      createHash('sha256').update(large).digest('hex'),
+    );
+    expect(letter?.get('f:whole')).toEqual(whole);
+    expect(letter?.has('cut:whole')).toBe(false);
+  });
+
+  test('of a great many fields leaves a bounded letter that says how many were left out', async () => {
+    const fields = Array.from({ length: 1000 }, (_, index) => [`n${index}`, 'v']).flat();
+    const { redis, acknowledger, entries, deadLetterKey } = await delivered([fields]);
+
+    await acknowledger.acknowledge([rejectedFor(entries[0], badCrc)]);
+
+    const [letter] = await letters(redis, deadLetterKey);
+    const kept = [...(letter?.keys() ?? [])].filter((name) => name.startsWith('f:'));
+    expect(kept).toHaveLength(64);
+    expect(String(letter?.get('fields_left_out'))).toBe(String(1000 - 64));
+  });
+
+  test('250 at once are all moved, each once', async () => {
+    const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered(
+      Array.from({ length: 250 }, (_, index) => ['n', String(index)]),
+    );
+
+    await acknowledger.acknowledge(entries.map((entry) => rejectedFor(entry, badCrc)));
+
+    const ids = (await letters(redis, deadLetterKey)).map((letter) =>
+      String(letter.get('entry_id')),
+    );
+    expect(ids).toEqual(entries.map(({ id }) => id));
+    expect(await pending(redis, stream)).toBe(0);
+  });
+});
+
+test('a Redis out of memory keeps the entry pending; with memory again it is moved once', async () => {
+  const server = await startRedis();
+  onTestFinished(server.stop);
+  const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered(
+    [['a', '1']],
+    server.url,
+  );
+  const settled = [rejectedFor(entries[0], badCrc)];
+  await redis.config('SET', 'maxmemory', '1');
+
+  await expect(acknowledger.acknowledge(settled)).rejects.toMatchObject({
+    name: 'DependencyError',
+    dependency: 'redis',
+    kind: 'unavailable',
+    code: 'OOM',
+  });
+  expect(await pending(redis, stream)).toBe(1);
+  expect(await redis.exists(deadLetterKey)).toBe(0);
+
+  await redis.config('SET', 'maxmemory', '0');
+  await acknowledger.acknowledge(settled);
+  expect(await pending(redis, stream)).toBe(0);
+  expect(await letters(redis, deadLetterKey)).toHaveLength(1);
+});
+
+test('a group that is gone is not taken for an acknowledgement', async () => {
+  const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
+  await redis.xgroup('DESTROY', stream.key, stream.group);
+
+  await expect(acknowledger.acknowledge([rejectedFor(entries[0], badCrc)])).rejects.toMatchObject({
+    kind: 'unavailable',
+    code: 'NOGROUP',
+  });
+  expect(await redis.exists(deadLetterKey)).toBe(0);
+});
