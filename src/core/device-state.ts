@@ -42,6 +42,8 @@ export class DeviceStates {
     this.#absent = new LRUCache({
       max: options.capacity,
       ttl: options.negativeTtlMs,
+      // Else the time is kept for a millisecond of the real clock, whatever `now` says.
+      ttlResolution: 0,
       perf: { now: options.now },
     });
   }
@@ -84,6 +86,8 @@ export class DeviceStates {
       if (known !== undefined && row.ts < known.lastTs) late += 1;
       const next = advance(known, row);
       if (next !== known) this.#states.set(row.deviceId, next);
+      // Something is stored now: once evicted, the device has to be looked up.
+      if (known === undefined) this.#absent.delete(row.deviceId);
     }
     return late;
   }
@@ -103,7 +107,7 @@ export class DeviceStates {
   }
 
   async #rehydrate(cold: readonly DeviceId[]): Promise<void> {
-    const { now, rehydrate, rehydrateHorizonMs, onRehydrated } = this.#options;
+    const { now, rehydrate, rehydrateHorizonMs, negativeTtlMs, onRehydrated } = this.#options;
     const nowMs = now();
     let found: ReadonlyMap<DeviceId, DeviceState>;
     try {
@@ -117,7 +121,10 @@ export class DeviceStates {
     }
     for (const device of cold) {
       const state = found.get(device);
-      if (state === undefined) this.#absent.set(device, true);
+      if (state === undefined) {
+        // A ttl of 0 would mean for ever.
+        if (negativeTtlMs > 0) this.#absent.set(device, true);
+      }
       // Another batch may have stored something newer while we asked.
       else if (!this.#states.has(device)) this.#states.set(device, state);
     }

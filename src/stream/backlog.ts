@@ -23,10 +23,13 @@ export interface BacklogOptions {
 
 /** Undelivered entries counted by hand at most when Redis does not know. */
 const maxCounted = 10_000;
+/** Up to here counting is cheap enough not to trust Redis at all. */
+const alwaysCounted = 1000;
 
 /**
  * Samples lag and pending entries. Redis' own `lag` is wrong after trimming (7.0.15: 4 where
- * 2 were left), so it is trusted only where it can be right.
+ * 2 were left), so a short one is counted and a long one is trusted only where it can be right:
+ * too high then by no more than what was trimmed undelivered.
  * @throws DependencyError
  */
 export async function sampleBacklog(
@@ -75,7 +78,9 @@ async function countUndelivered(
   const first = firstId(await redis.xrange(key, '-', '+', 'COUNT', 1));
   if (first === next) return { count: length, oldest: next };
   const lag = toNumber(group.get('lag'));
-  if (lag !== null && lag <= length) return { count: lag, oldest: next };
+  // At least one entry of the stream was delivered, so not all of them can lie ahead.
+  const canBeRight = lag !== null && lag < length;
+  if (canBeRight && lag > alwaysCounted) return { count: lag, oldest: next };
   const ahead = await redis.xrange(key, `(${delivered}`, '+', 'COUNT', maxCounted);
   return { count: ahead.length < maxCounted ? ahead.length : null, oldest: next };
 }

@@ -7,7 +7,10 @@ import { deviceId, position } from './parts.ts';
 const horizonMs = 30 * 86_400_000;
 
 /** States over a store of last positions, and a record of every look-up. */
-function setUp(stored: readonly (readonly [DeviceId, DeviceState])[] = [], capacity = 100) {
+function setUp(
+  stored: readonly (readonly [DeviceId, DeviceState])[] = [],
+  { capacity = 100, negativeTtlMs = 60_000 } = {},
+) {
   const store = new Map(stored);
   const asked: { devices: readonly DeviceId[]; fromMs: number; toMs: number }[] = [];
   const told: [string, number][] = [];
@@ -20,7 +23,7 @@ function setUp(stored: readonly (readonly [DeviceId, DeviceState])[] = [], capac
   const states = new DeviceStates({
     capacity,
     rehydrateHorizonMs: horizonMs,
-    negativeTtlMs: 60_000,
+    negativeTtlMs,
     async rehydrate(devices, range) {
       asked.push({ devices, ...range });
       await gate.wait;
@@ -160,6 +163,25 @@ describe('warming', () => {
     expect(asked).toHaveLength(2);
   });
 
+  test('believes it for no time at all when told so', async () => {
+    const { states, asked } = setUp([], { negativeTtlMs: 0 });
+    await states.warm([position()]);
+    await states.warm([position()]);
+
+    expect(asked).toHaveLength(2);
+  });
+
+  test('asks again for a device that was absent, then stored, then evicted', async () => {
+    const { states, asked } = setUp([], { capacity: 1 });
+    await states.warm([position()]);
+    states.apply([position(), position({ deviceId: deviceId(2) })]);
+    expect(states.get(deviceId(1))).toBeUndefined();
+
+    await states.warm([position()]);
+
+    expect(asked.map(({ devices }) => devices)).toEqual([[deviceId(1)], [deviceId(1)]]);
+  });
+
   test('that fails goes up, is not remembered, and is asked again', async () => {
     const { states, asked, gate, told } = setUp([[deviceId(1), known]]);
     gate.failure = new DependencyError('database', 'unavailable', 'X', 'down');
@@ -187,7 +209,7 @@ describe('warming', () => {
 });
 
 test('no more devices are kept than fit; the longest unused go first', () => {
-  const { states, evicted } = setUp([], 3);
+  const { states, evicted } = setUp([], { capacity: 3 });
   for (const number of [1, 2, 3, 1, 4]) {
     states.apply([position({ deviceId: deviceId(number), ts: number })]);
   }

@@ -1,218 +1,386 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createAccount } from '../../src/core/account.ts';
 import { Batcher } from '../../src/core/batcher.ts';
 import { DeviceStates } from '../../src/core/device-state.ts';
 import { InFlight } from '../../src/core/in-flight.ts';
-import { Pipeline } from '../../src/core/pipeline.ts';
+import { Pipeline, type PipelineParts } from '../../src/core/pipeline.ts';
 import {
   DependencyError,
-  type DeviceId,
   type Entry,
   type EntryId,
   type HeldEntry,
   type Interpretation,
-  type Position,
+  type Rejection,
   type RowOutcome,
 } from '../../src/core/types.ts';
+import { deviceId, entry, events, position, turn } from './parts.ts';
 
-type Planned = RowOutcome | 'rejected';
-type Plan = { kind: 'records'; records: Planned[] } | { kind: 'message' } | { kind: 'rejected' };
+/** What an entry holds, and what the database will say of its rows. */
+interface Planned {
+  readonly form: 'records' | 'message' | 'rejected';
+  readonly rows: readonly RowOutcome[];
+  readonly badRecords: number;
+}
 
-const rowOutcome: fc.Arbitrary<Planned> = fc.constantFrom<Planned[]>(
-  'inserted',
-  'duplicate',
-  'conflict',
-  { reason: 'row_value_invalid', message: 'no' },
-  'rejected',
-);
-const plan: fc.Arbitrary<Plan> = fc.oneof(
-  {
-    weight: 6,
-    arbitrary: fc.record({
-      kind: fc.constant('records' as const),
-      records: fc.array(rowOutcome, { maxLength: 8 }),
-    }),
-  },
-  { weight: 1, arbitrary: fc.constant({ kind: 'message' as const }) },
-  { weight: 1, arbitrary: fc.constant({ kind: 'rejected' as const }) },
-);
+const refused: RowOutcome = { reason: 'row_constraint_violated', message: 'refused' };
+const bad: Rejection = {
+  stage: 'validate',
+  reason: 'ts_out_of_range',
+  message: 'too old',
+  recordIndex: 0,
+  offset: null,
+};
 
-const rejection = { stage: 'decode', reason: 'truncated', message: '', offset: null } as const;
+function interpretationOf(plan: Planned, number: number): Interpretation {
+  if (plan.form === 'message') return { kind: 'message', codec: '12' };
+  if (plan.form === 'rejected') return { kind: 'rejected', rejection: bad };
+  const positions = plan.rows.map((_, index) =>
+    position({ deviceId: deviceId(number % 5), ts: number * 1000 + index, recordIndex: index }),
+  );
+  return { kind: 'records', positions, rejections: Array(plan.badRecords).fill(bad) };
+}
 
-/** A pipeline over planned entries whose writes and acknowledgements fail now and then. */
-function build(
-  plans: readonly Plan[],
-  failures: { next(): boolean },
-  limits: { records: number; batch: number },
-) {
-  const account = createAccount(() => undefined);
-  const inFlight = new InFlight({ records: limits.records, bytes: 1e9 });
-  const outcomeOf = new Map<number, RowOutcome>();
-  const acknowledged: HeldEntry[] = [];
-  const attempts = { write: 0, failed: 0 };
-  let largest = 0;
-  let serial = 0;
-  let at = 0;
+const down = (dependency: 'redis' | 'database') =>
+  new DependencyError(dependency, 'unavailable', 'DOWN', `${dependency} is down`);
 
-  const position = (outcome: RowOutcome, recordIndex: number): Position => {
-    serial += 1;
-    outcomeOf.set(serial, outcome);
-    return {
-      ...{ deviceId: '350000000000001' as DeviceId, ts: serial, latitude: 1, longitude: 2 },
-      ...{ altitude: 0, angle: 0, speed: 0, satellites: 5, priority: 0, fix: true },
-      ...{ eventIoId: 0, generationType: null, codec: '8' as const, attributes: '{}', recordIndex },
-    };
-  };
-  const failSometimes = () => {
-    if (!failures.next()) return;
-    attempts.failed += 1;
-    throw new DependencyError('database', 'unavailable', 'TEST', 'down for now');
-  };
+interface Trouble {
+  /** Calls, counted from 0, that fail. */
+  readonly read: readonly number[];
+  readonly write: readonly number[];
+  readonly acknowledge: readonly number[];
+}
 
-  const pipeline = new Pipeline({
+const noTrouble: Trouble = { read: [], write: [], acknowledge: [] };
+
+/** A pipeline over plans instead of Redis and a database. */
+function setUp(plans: readonly Planned[], trouble: Trouble, change: Partial<PipelineParts> = {}) {
+  const calls = { read: 0, write: 0, acknowledge: 0 };
+  const acknowledged: EntryId[] = [];
+  let letters = 0;
+  let next = 0;
+  const fails = (what: keyof Trouble) => trouble[what].includes(calls[what]++);
+  const allRead = Promise.withResolvers<void>();
+  const account = createAccount(() => {});
+  const inFlight = new InFlight({ records: 12, bytes: 100_000 });
+  const states = new DeviceStates({
+    capacity: 10,
+    rehydrateHorizonMs: 1000,
+    negativeTtlMs: 1000,
+    rehydrate: () => Promise.resolve(new Map()),
+    now: () => 0,
+    onLookup() {},
+    onRehydrated() {},
+    onEvicted() {},
+  });
+  const parts: PipelineParts = {
     account,
     inFlight,
-    batcher: new Batcher({ rows: limits.batch, bytes: 1e9 }),
-    states: new DeviceStates({
-      ...{ capacity: 10, rehydrateHorizonMs: 1, negativeTtlMs: 1, now: Date.now },
-      rehydrate: () => Promise.resolve(new Map()),
-      ...{ onLookup: () => {}, onRehydrated: () => {}, onEvicted: () => {} },
-    }),
+    states,
+    batcher: new Batcher({ rows: 7, bytes: 100_000 }),
     async read(limit) {
-      await new Promise((resolve) => setImmediate(resolve));
-      const entries: Entry[] = plans.slice(at, at + limit).map((_, index) => ({
-        ...{ id: `${at + index + 1}-0` as EntryId, source: 'new' as const, fields: [], bytes: 10 },
-      }));
-      at += entries.length;
+      await turn();
+      if (fails('read')) throw down('redis');
+      const entries = plans.slice(next, next + limit).map((_, index) => entry(next + index));
+      next += entries.length;
+      if (next >= plans.length) allRead.resolve();
       return entries;
     },
-    interpret(entry): Interpretation {
-      const planned = plans[Number(entry.id.split('-')[0]) - 1];
-      if (planned?.kind === 'message') return { kind: 'message', codec: '12' };
-      if (planned?.kind !== 'records') {
-        return { kind: 'rejected', rejection: { ...rejection, recordIndex: null } };
-      }
-      const positions: Position[] = [];
-      const rejections = planned.records.flatMap((outcome, recordIndex) => {
-        if (outcome === 'rejected') return [{ ...rejection, recordIndex }];
-        positions.push(position(outcome, recordIndex));
-        return [];
-      });
-      return { kind: 'records', positions, rejections };
+    interpret: (one) => {
+      const number = numberOf(one);
+      const plan = plans[number];
+      if (plan === undefined) throw new RangeError(`no plan for entry ${number}`);
+      return interpretationOf(plan, number);
     },
     async write(rows, outcomes) {
-      attempts.write += 1;
-      largest = Math.max(largest, rows.length);
-      await new Promise((resolve) => setImmediate(resolve));
+      await turn();
+      const failing = fails('write');
       rows.forEach((row, place) => {
-        outcomes[place] ??= outcomeOf.get(row.ts) ?? null;
-        if (place === rows.length >> 1) failSometimes();
+        // A write that fails half way has settled every other row.
+        if (failing && place % 2 === 0) return;
+        outcomes[place] ??= plans[Math.floor(row.ts / 1000)]?.rows[row.recordIndex] ?? null;
       });
+      if (failing) throw down('database');
       return 1;
     },
     async acknowledge(entries) {
-      await new Promise((resolve) => setImmediate(resolve));
-      failSometimes();
-      acknowledged.push(...entries);
-    },
-    events: {
-      ...{ read: () => {}, interpreted: () => {}, rejected: () => {}, batch: () => {} },
-      ...{
-        late: () => {},
-        acknowledged: () => {},
-        failed: () => {},
-        recovered: () => {},
-        paused: () => {},
-      },
-    },
-    options: { writers: 2, readCount: 7, retryMinMs: 0, retryMaxMs: 1 },
-  });
-  const all = async () => {
-    while (at < plans.length || inFlight.entries > 0)
-      await new Promise((resolve) => setImmediate(resolve));
-  };
-  return { pipeline, account, inFlight, acknowledged, attempts, all, largest: () => largest };
-}
-
-function expectedTotals(plans: readonly Plan[]) {
-  const settled = { inserted: 0, duplicate: 0, conflict: 0, dead_letter: 0, message: 0, lost: 0 };
-  for (const planned of plans) {
-    if (planned.kind === 'message') settled.message += 1;
-    else if (planned.kind === 'rejected') settled.dead_letter += 1;
-    else {
-      for (const outcome of planned.records) {
-        settled[typeof outcome === 'object' || outcome === 'rejected' ? 'dead_letter' : outcome] +=
-          1;
+      await turn();
+      if (fails('acknowledge')) throw down('redis');
+      for (const { entry: one, rejections } of entries) {
+        acknowledged.push(one.id);
+        letters += rejections.length;
       }
-    }
-  }
-  const read = Object.values(settled).reduce((sum, count) => sum + count, 0);
-  return { read, settled };
+    },
+    events: events(),
+    options: { writers: 2, readCount: 3, retryMinMs: 1, retryMaxMs: 2 },
+    ...change,
+  };
+  const pipeline = new Pipeline(parts);
+  return {
+    pipeline,
+    account,
+    inFlight,
+    acknowledged,
+    allRead: allRead.promise,
+    letters: () => letters,
+  };
 }
 
-describe('the pipeline', () => {
-  it('gives every record exactly one outcome and acknowledges every entry once, whatever fails on the way', async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(plan, { maxLength: 60 }),
-        fc.infiniteStream(fc.integer({ min: 0, max: 3 }).map((roll) => roll === 0)),
-        fc.record({
-          records: fc.integer({ min: 1, max: 40 }),
-          batch: fc.integer({ min: 1, max: 20 }),
-        }),
-        async (plans, rolls, limits) => {
-          const failures = { next: () => rolls.next().value === true };
-          const run = build(plans, failures, limits);
-          run.pipeline.start();
-          await run.all();
-          expect(await run.pipeline.drain(5000)).toBe(true);
-          expect(run.account.totals()).toEqual(expectedTotals(plans));
-          expect(run.account.residual(run.inFlight.countOpen())).toBe(0);
-          const ids = run.acknowledged.map(({ entry }) => entry.id);
-          expect(new Set(ids).size).toBe(plans.length);
-          expect(ids.length).toBe(plans.length);
-          expect(run.largest()).toBeLessThanOrEqual(limits.batch);
+function numberOf({ id }: Entry): number {
+  return Number(id.split('-', 1)[0]);
+}
+
+const outcome = fc.constantFrom<RowOutcome>(
+  ...(['inserted', 'inserted', 'duplicate', 'conflict', refused] as const),
+);
+const planned: fc.Arbitrary<Planned> = fc.record({
+  form: fc.constantFrom('records' as const, 'records', 'records', 'message', 'rejected'),
+  rows: fc.array(outcome, { maxLength: 6 }),
+  badRecords: fc.nat(2),
+});
+const someCalls = fc.uniqueArray(fc.nat(12), { maxLength: 5 });
+const troubles = fc.record({ read: someCalls, write: someCalls, acknowledge: someCalls });
+
+test('whatever comes and whatever fails, every record has exactly one outcome', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(planned, { maxLength: 40 }), troubles, async (plans, trouble) => {
+      const { pipeline, account, inFlight, acknowledged, allRead, letters } = setUp(plans, trouble);
+      pipeline.start();
+      await allRead;
+
+      expect(await pipeline.drain(20_000)).toBe(true);
+
+      const rows = plans.flatMap(({ form, rows: planRows }) =>
+        form === 'records' ? planRows : [],
+      );
+      const badRecords = plans.reduce(
+        (sum, { form, badRecords: many }) => sum + (form === 'records' ? many : 0),
+        0,
+      );
+      const whole = plans.filter(({ form }) => form === 'rejected').length;
+      const messages = plans.filter(({ form }) => form === 'message').length;
+      const refusals = rows.filter((one) => typeof one === 'object').length;
+      const conflicts = rows.filter((one) => one === 'conflict').length;
+      expect(account.totals()).toEqual({
+        read: rows.length + badRecords + whole + messages,
+        settled: {
+          inserted: rows.filter((one) => one === 'inserted').length,
+          duplicate: rows.filter((one) => one === 'duplicate').length,
+          conflict: conflicts,
+          dead_letter: refusals + badRecords + whole,
+          message: messages,
+          lost: 0,
         },
-      ),
-      { numRuns: 60 },
-    );
-  });
+      });
+      expect(letters()).toBe(conflicts + refusals + badRecords + whole);
+      expect(account.residual(inFlight.countOpen())).toBe(0);
+      expect([inFlight.entries, inFlight.records, inFlight.bytes]).toEqual([0, 0, 0]);
+      const ids = acknowledged.toSorted((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10));
+      expect(ids).toEqual(plans.map((_, number) => `${number}-0`));
+      expect(pipeline.isFailing).toBe(false);
+    }),
+    { numRuns: 60 },
+  );
+});
 
-  it('tries a failing write again until it works: each failure is one more call', async () => {
-    let left = 5;
-    const failures = {
-      next: () => {
-        left -= 1;
-        return left >= 0;
+const oneRow: Planned = { form: 'records', rows: ['inserted'], badRecords: 0 };
+
+describe('conservation', () => {
+  test('holds at every step, not only at the end', async () => {
+    const residuals = new Set<number>();
+    const plans = Array.from({ length: 30 }, (_, index) => ({
+      ...oneRow,
+      rows: index % 3 === 0 ? (['inserted', 'conflict', refused] as const) : oneRow.rows,
+    }));
+    const look = () => residuals.add(account.residual(inFlight.countOpen()));
+    const heard = events({ batch: look, acknowledged: look, interpreted: look, failed: look });
+    const { pipeline, account, inFlight, allRead } = setUp(
+      plans,
+      { read: [2], write: [1, 3], acknowledge: [0, 2] },
+      { events: heard },
+    );
+    pipeline.start();
+    await allRead;
+    await pipeline.drain(20_000);
+
+    expect([...residuals]).toEqual([0]);
+  });
+});
+
+describe('an entry', () => {
+  test('is acknowledged only after all of its rows are durable', async () => {
+    const opened = Promise.withResolvers<void>();
+    const { pipeline, acknowledged, inFlight, allRead } = setUp([oneRow], noTrouble, {
+      async write(rows, outcomes) {
+        await opened.promise;
+        rows.forEach((_, place) => {
+          outcomes[place] = 'inserted';
+        });
+        return 1;
       },
-    };
-    const run = build([{ kind: 'records', records: ['inserted'] }], failures, {
-      records: 10,
-      batch: 10,
     });
-    run.pipeline.start();
-    await run.all();
-    await run.pipeline.drain(1000);
-    expect(run.attempts).toEqual({ write: 6, failed: 5 });
+    pipeline.start();
+    await allRead;
+    for (let turns = 0; turns < 20; turns += 1) await turn();
+    expect([acknowledged, inFlight.entries]).toEqual([[], 1]);
+
+    opened.resolve();
+    await pipeline.drain(20_000);
+    expect(acknowledged).toEqual(['0-0']);
   });
 
-  it('gives up at the end of the drain budget and leaves the rest unacknowledged', async () => {
-    const run = build(
-      [{ kind: 'records', records: ['inserted'] }],
-      { next: () => true },
-      { records: 10, batch: 10 },
-    );
-    run.pipeline.start();
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    expect(await run.pipeline.drain(50)).toBe(false);
-    expect(run.inFlight.ids()).toEqual(['1-0']);
-    expect(run.acknowledged).toEqual([]);
-  });
+  test('that is held already is not taken a second time', async () => {
+    const opened = Promise.withResolvers<void>();
+    let reads = 0;
+    const twice = Promise.withResolvers<void>();
+    const { pipeline, account } = setUp([oneRow], noTrouble, {
+      async read() {
+        await turn();
+        reads += 1;
+        if (reads === 4) twice.resolve();
+        return reads <= 2 ? [entry(0)] : [];
+      },
+      async write(rows, outcomes) {
+        await opened.promise;
+        rows.forEach((_, place) => {
+          outcomes[place] = 'inserted';
+        });
+        return 1;
+      },
+    });
+    pipeline.start();
+    await twice.promise;
+    opened.resolve();
+    await pipeline.drain(20_000);
 
-  it('stops without a start, and twice', async () => {
-    const run = build([], { next: () => false }, { records: 10, batch: 10 });
-    expect(await run.pipeline.drain(100)).toBe(true);
-    expect(await run.pipeline.drain(100)).toBe(true);
+    expect(account.totals()).toMatchObject({ read: 1, settled: { inserted: 1 } });
   });
+});
+
+test('a drain that runs out of time says so and leaves the rest unacknowledged', async () => {
+  const { pipeline, acknowledged, inFlight, account, allRead } = setUp(
+    [oneRow, oneRow],
+    noTrouble,
+    {
+      write: () => Promise.reject(down('database')),
+    },
+  );
+  pipeline.start();
+  await allRead;
+  while (inFlight.entries < 2) await turn();
+
+  expect(await pipeline.drain(50)).toBe(false);
+
+  expect(acknowledged).toEqual([]);
+  expect(inFlight.ids()).toHaveLength(2);
+  expect(account.residual(inFlight.countOpen())).toBe(0);
+});
+
+test('while a dependency fails nothing is read; once it works reading goes on', async () => {
+  const told: string[] = [];
+  let failing = true;
+  const { pipeline, inFlight, account } = setUp([], noTrouble, {
+    async read() {
+      await turn();
+      told.push(`read while ${pipeline.isFailing ? 'failing' : 'well'}`);
+      return told.length === 1 ? [entry(0)] : [];
+    },
+    interpret: () => ({ kind: 'records', positions: [position()], rejections: [] }),
+    write(rows, outcomes) {
+      if (failing) return Promise.reject(down('database'));
+      outcomes.fill('inserted', 0, rows.length);
+      return Promise.resolve(1);
+    },
+    events: events({
+      failed(_error, attempt) {
+        if (attempt === 5) failing = false;
+      },
+      recovered(dependency) {
+        told.push(`${dependency} recovered`);
+      },
+    }),
+  });
+  pipeline.start();
+  while (!told.includes('database recovered')) await turn();
+  const before = told.length;
+  while (told.length === before) await turn();
+  await pipeline.drain(20_000);
+
+  // One read may already be under way when the failure comes.
+  expect(told.slice(0, before - 1).filter((line) => line.endsWith('failing')).length).toBeLessThan(
+    2,
+  );
+  expect(inFlight.entries).toBe(0);
+  expect(account.totals().settled.inserted).toBe(1);
+});
+
+test('a full buffer stops the reading until there is room', async () => {
+  const plans = Array.from({ length: 60 }, () => ({
+    ...oneRow,
+    rows: ['inserted', 'inserted'] as const,
+  }));
+  const paused = new Set<string>();
+  let most = 0;
+  const heard = events({
+    paused: (cause) => paused.add(cause),
+    interpreted: () => {
+      most = Math.max(most, inFlight.records);
+    },
+  });
+  const { pipeline, inFlight, acknowledged, allRead } = setUp(plans, noTrouble, {
+    events: heard,
+    async write(rows, outcomes) {
+      // Slower than the reads.
+      for (let turns = 0; turns < 20; turns += 1) await turn();
+      outcomes.fill('inserted', 0, rows.length);
+      return 1;
+    },
+  });
+  pipeline.start();
+  await allRead;
+  await pipeline.drain(20_000);
+
+  // 12 records are the limit; the read that meets it brings 3 entries of 2 records.
+  expect(most).toBeLessThan(12 + 6);
+  expect(paused).toContain('buffer');
+  expect(acknowledged).toHaveLength(60);
+});
+
+test('an error that is none of a dependency ends the pipeline, and is told', async () => {
+  const bug = new TypeError('bug');
+  const { pipeline } = setUp([oneRow], noTrouble, {
+    interpret() {
+      throw bug;
+    },
+  });
+  pipeline.start();
+
+  await expect(pipeline.finished()).rejects.toBe(bug);
+});
+
+test('a pipeline that never started drains at once', async () => {
+  const { pipeline } = setUp([], noTrouble);
+
+  expect(await pipeline.drain(1000)).toBe(true);
+});
+
+test('the held entries given to acknowledge carry the rejections of their records', async () => {
+  const seen: HeldEntry[] = [];
+  const plan: Planned = { form: 'records', rows: ['conflict', refused], badRecords: 1 };
+  const { pipeline, allRead } = setUp([plan], noTrouble, {
+    acknowledge(entries) {
+      seen.push(...entries);
+      return Promise.resolve();
+    },
+  });
+  pipeline.start();
+  await allRead;
+  await pipeline.drain(20_000);
+
+  expect(seen).toHaveLength(1);
+  expect(seen[0]?.rejections.map(({ stage, reason }) => `${stage} ${reason}`)).toEqual([
+    'validate ts_out_of_range',
+    'conflict conflict',
+    'write row_constraint_violated',
+  ]);
 });

@@ -1,53 +1,114 @@
-import { describe, expect, it } from 'vitest';
-import { createLogger, scrub } from '../../src/observability/logger.ts';
+import { describe, expect, test } from 'vitest';
+import { createLogger, describeError, scrub } from '../../src/observability/logger.ts';
 
-const secret = 'hunter2-marker';
-const imei = '356307042441013';
+const imei = '352093081452251';
+const marker = 'hunter2-marker';
 
-function capture(work: (log: ReturnType<typeof createLogger>) => void): string[] {
+function setUp(level: 'debug' | 'info' | 'warn' | 'error' = 'info') {
   const lines: string[] = [];
-  work(
-    createLogger({
-      ...{ level: 'info', env: 'test', instance: 'one' },
-      destination: { write: (line) => lines.push(line) },
-    }),
-  );
-  return lines;
+  const log = createLogger({
+    level,
+    env: 'test',
+    instance: 'i1',
+    destination: { write: (line) => void lines.push(line) },
+  });
+  return { log, lines, last: (): unknown => JSON.parse(lines.at(-1) ?? 'null') };
 }
 
-describe('the log', () => {
-  it('is JSON lines of a stable schema: ts, level, service, env, instance, msg, fields', () => {
-    const [line = '{}'] = capture((log) => log.info({ rows: 3 }, 'batch written'));
-    const parsed = JSON.parse(line);
-    expect(parsed).toMatchObject({
-      ...{ level: 'info', service: 'processor', env: 'test', instance: 'one' },
-      ...{ rows: 3, msg: 'batch written' },
+describe('a log line', () => {
+  test('is one line of JSON: ts, level, service, env, instance, msg and the fields', () => {
+    const { log, lines, last } = setUp();
+
+    log.warn({ rows: 7, closed_by: 'idle' }, 'batch\nwritten');
+
+    expect(last()).toEqual({
+      level: 'warn',
+      ts: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+      service: 'processor',
+      env: 'test',
+      instance: 'i1',
+      rows: 7,
+      closed_by: 'idle',
+      msg: 'batch\nwritten',
     });
-    expect(new Date(parsed.ts).toISOString()).toBe(parsed.ts);
+    expect(lines[0]?.trimEnd().split('\n')).toHaveLength(1);
   });
 
-  it('never holds a password, an IMEI or a row that PostgreSQL put into an error', () => {
-    const cause = Object.assign(new Error(`connect postgres://user:${secret}@db/x failed`), {
+  test('below the level is not written', () => {
+    const { log, lines } = setUp('warn');
+    log.debug({}, 'a');
+    log.info({}, 'b');
+    log.warn({}, 'c');
+    log.error({}, 'd');
+
+    expect(lines.map((line) => JSON.parse(line).msg)).toEqual(['c', 'd']);
+  });
+});
+
+describe('what must not be told', () => {
+  test.each(['url', 'password', 'device_id', 'deviceId', 'imei', 'latitude', 'longitude'])(
+    'a field %s is redacted, at the top and one level down',
+    (name) => {
+      const { log, lines, last } = setUp();
+
+      log.error({ [name]: marker, inner: { [name]: marker, kept: 1 } }, 'x');
+
+      expect(lines.join('')).not.toContain(marker);
+      expect(last()).toMatchObject({ [name]: '[redacted]', inner: { kept: 1 } });
+    },
+  );
+
+  test('logins in URLs and IMEIs leave the messages, stacks and causes of errors', () => {
+    const { log, lines, last } = setUp();
+    const cause = new Error(`connect postgres://user:${marker}@db:5432/x for ${imei}`);
+    const err = Object.assign(new Error(`no redis://:${marker}@redis`, { cause }), {
+      code: 'ECONNREFUSED',
+    });
+
+    log.error({ err }, 'x');
+
+    expect(lines.join('')).not.toContain(marker);
+    expect(lines.join('')).not.toContain(imei);
+    expect(last()).toMatchObject({
+      err: {
+        type: 'Error',
+        code: 'ECONNREFUSED',
+        message: 'no redis://***@redis',
+        cause: { message: 'connect postgres://***@db:5432/x for [imei]' },
+      },
+    });
+  });
+
+  test('whatever pg adds to an error, whole rows among it, is left out', () => {
+    const error = Object.assign(new Error('violates check'), {
       code: '23514',
-      detail: `Failing row contains (${imei}, 54.7)`,
-      where: `COPY positions, line 1: ${secret}`,
+      detail: `Failing row contains (${imei}, 54.7146)`,
+      where: marker,
+      parameters: [marker],
     });
-    const error = new Error(`device ${imei} refused`, { cause });
-    const text = capture((log) => {
-      log.error({ err: error, url: `redis://:${secret}@r`, imei }, 'failed');
-      log.warn({ inner: { password: secret, latitude: 54.7 } }, 'failed');
-    }).join('');
-    expect(text).not.toContain(secret);
-    expect(text).not.toContain(imei);
-    expect(text).not.toContain('54.7');
-    expect(text).toContain('23514');
+
+    expect(Object.keys(describeError(error)).sort()).toEqual(['code', 'message', 'stack', 'type']);
+    expect(JSON.stringify(describeError(error))).not.toContain('54.7146');
   });
 
-  it('bounds what it says of an error', () => {
-    expect(scrub('x'.repeat(1_000_000)).length).toBeLessThanOrEqual(2000);
+  test('what is no error is told by its type, scrubbed', () => {
+    expect(describeError(`imei ${imei}`)).toEqual({ type: 'string', message: 'imei [imei]' });
   });
 
-  it('leaves out what is below its level', () => {
-    expect(capture((log) => log.debug({}, 'detail'))).toEqual([]);
+  test('numbers of another length stay', () => {
+    expect(scrub(`1772366400123 ${imei}0 ${imei}`)).toBe(`1772366400123 ${imei}0 [imei]`);
+  });
+});
+
+describe('what is told of an error is bounded', () => {
+  test('its text', () => {
+    expect(describeError(new Error('x'.repeat(100_000))).message).toHaveLength(2000);
+  });
+
+  test('its causes, even where they turn in a circle', () => {
+    const error = new Error('round');
+    error.cause = error;
+
+    expect(JSON.stringify(describeError(error)).match(/"type"/g)).toHaveLength(5);
   });
 });

@@ -85,6 +85,26 @@ describe('the lag', () => {
     expect(await sample()).toMatchObject({ lag: 6 });
   });
 
+  test('is exact after undelivered entries were trimmed and delivery went on', async () => {
+    const { redis, options, add, deliver, sample } = await setUp();
+    await add(20);
+    await deliver(2);
+    await redis.xtrim(options.key, 'MAXLEN', 15);
+    await deliver(5);
+
+    expect(await sample()).toMatchObject({ length: 15, lag: 10 });
+  });
+
+  test('of thousands is told too', async () => {
+    const { redis, options, deliver, sample } = await setUp();
+    const adding = redis.pipeline();
+    for (let count = 0; count < 3000; count += 1) adding.xadd(options.key, '*', 'n', '1');
+    await adding.exec();
+    await deliver(500);
+
+    expect(await sample()).toMatchObject({ length: 3000, lag: 2500 });
+  });
+
   test('is never wrong, whatever was added, delivered, trimmed, deleted or set', async () => {
     const amount = fc.integer({ min: 1, max: 6 });
     const step = fc.oneof(

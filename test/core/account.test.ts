@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest';
+import { createAccount } from '../../src/core/account.ts';
+
+test('what was read is settled or in flight; anything else shows as a residual', () => {
+  const account = createAccount(() => {});
+  account.read(10);
+  account.settle('inserted', 4);
+  account.settle('duplicate', 1);
+  account.settle('dead_letter', 2);
+
+  expect(account.residual(3)).toBe(0);
+  expect(account.residual(2)).toBe(1);
+  account.settle('inserted', 1);
+  expect(account.residual(3)).toBe(-1);
+});
+
+test('totals are a copy of that moment', () => {
+  const account = createAccount(() => {});
+  account.read(1);
+  const before = account.totals();
+  account.settle('conflict', 1);
+
+  expect(before.settled.conflict).toBe(0);
+  expect(account.totals()).toMatchObject({ read: 1, settled: { conflict: 1, inserted: 0 } });
+});
+
+test('every settlement is told, none of nothing', () => {
+  const told: unknown[] = [];
+  const account = createAccount((outcome, records) => told.push([outcome, records]));
+  account.settle('inserted', 0);
+  account.settle('message', 2);
+
+  expect(told).toEqual([['message', 2]]);
+});
