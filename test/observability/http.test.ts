@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { request } from 'node:http';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import {
@@ -85,10 +84,11 @@ describe('anything else', () => {
   test('HEAD answers as GET does, without a body', async () => {
     const { url } = await serve();
 
+    const whole = await (await fetch(`${url}/health/live`)).text();
     const answer = await fetch(`${url}/health/live`, { method: 'HEAD' });
 
     expect(answer.status).toBe(200);
-    expect(answer.headers.get('content-length')).toBe('39');
+    expect(answer.headers.get('content-length')).toBe(String(whole.length));
     expect(await answer.text()).toBe('');
   });
 
@@ -132,24 +132,6 @@ describe('/metrics', () => {
     expect(answer.status).toBe(200);
     expect(answer.headers.get('content-type')).toContain('text/plain; version=0.0.4');
     expect(readExposition(await answer.text()).length).toBeGreaterThan(100);
-  });
-
-  test('passes promtool where it is installed', async () => {
-    const { metrics } = await serve();
-    showBacklog(
-      metrics,
-      { stream: 's', group: 'g' },
-      {
-        ...{ length: 1, neverWritten: false, lag: 1, lagAgeMs: 5, pending: 1, pendingOldestMs: 3 },
-        ...{ deadLetters: 0, deadLetterOldestMs: 0 },
-      },
-    );
-    const input = await metrics.registry.metrics();
-    const checked = spawnSync('promtool', ['check', 'metrics'], { input, encoding: 'utf8' });
-    const installed = checked.error === undefined;
-
-    expect([checked.status, checked.stderr]).toEqual(installed ? [0, ''] : [null, null]);
-    readExposition(input);
   });
 
   test('scrapes that come together all get an answer', async () => {
