@@ -1,6 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { type Config, formatProblems, loadConfig, redactUrl } from './config/load.ts';
+import {
+  type Config,
+  describeConfig,
+  formatProblems,
+  loadConfig,
+  redactUrl,
+} from './config/load.ts';
 import type { Logger } from './core/types.ts';
 import { MigrationError } from './db/migration-error.ts';
 import { migrate, readMigrations } from './db/migrator.ts';
@@ -67,6 +73,7 @@ async function serve(
   releases.defer(() => http.stop());
   await http.start();
   log.info({ ...http.address(), ...build }, 'probes and metrics are served');
+  log.debug({ config: describeConfig(config) }, 'effective configuration');
 
   releases.defer(() => database.close(poolGraceMs));
   releases.defer(() => connection.close());

@@ -12,7 +12,7 @@ import type { Health } from './lifecycle/health.ts';
 import { createHttpEndpoint } from './observability/http.ts';
 import type { Metrics } from './observability/metrics.ts';
 import { createPipelineEvents } from './observability/pipeline-events.ts';
-import { showBacklog, showInstance } from './observability/sampling.ts';
+import { forgetBacklog, showBacklog, showInstance } from './observability/sampling.ts';
 import { createAcknowledger } from './stream/acknowledger.ts';
 import { sampleBacklog } from './stream/backlog.ts';
 import { createConsumer } from './stream/consumer.ts';
@@ -150,6 +150,7 @@ export function wireRooms(config: Config, metrics: Metrics, health: Health, log:
     } catch (error) {
       metrics.scrapeErrors.inc();
       metrics.redisConnected.set({ role: 'writer' }, 0);
+      forgetBacklog(metrics, labels);
       log.debug({ err: error }, 'the stream could not be sampled');
     }
   };

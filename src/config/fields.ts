@@ -120,6 +120,7 @@ export function url(
   const schema = z
     .string()
     .max(2048)
+    .regex(/^\S+$/)
     .refine((value) => {
       const parsed = URL.parse(value);
       return parsed !== null && schemes.includes(parsed.protocol) && parsed.hostname !== '';

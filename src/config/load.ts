@@ -36,7 +36,9 @@ export function loadConfig(env: Environment, host: ConfigHost): ConfigResult {
   const report: Report = ({ name, shape, example }, got) =>
     problems.push({ variable: name, got, expected: shape, example: `${name}=${example}` });
   const values = readValues(env, host, report);
+  checkHostname(values, host, report);
   checkTogether(values, problems);
+  checkStreams(values, report);
   if (problems.length > 0) return { ok: false, problems };
   return { ok: true, config: arrange(values, host) };
 }
@@ -67,11 +69,19 @@ function readField<Value>(
   if (text === null) return null;
   const parsed = field.schema.safeParse(text);
   if (parsed.success) return parsed.data;
-  report(
-    field,
-    field.secret ? `a secret of ${text.length} characters` : JSON.stringify(text.slice(0, 100)),
-  );
+  report(field, field.secret ? `a secret of ${text.length} characters` : show(text));
   return null;
+}
+
+/** A value as it was found, unless it may hold a login that was meant for another variable. */
+function show(text: string): string {
+  if (/:\/\/|@/.test(text)) return `a text of ${text.length} characters that may hold a login`;
+  return JSON.stringify(text.slice(0, 100));
+}
+
+/** A path as it was found, in one bounded line. */
+function showPath(path: string): string {
+  return /:\/\/|@/.test(path) ? show(path) : path.slice(0, 200).replace(/[^\x20-\x7e]/g, '?');
 }
 
 const maxSecretFileChars = 4096;
@@ -99,11 +109,11 @@ function readSecretFile(
     if (text.length > 0 && text.length <= maxSecretFileChars) return text;
     report(
       field,
-      `${field.name}_FILE=${path}, which is empty or larger than ${maxSecretFileChars} characters`,
+      `${field.name}_FILE=${showPath(path)}, which is empty or larger than ${maxSecretFileChars} characters`,
     );
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'an error';
-    report(field, `${field.name}_FILE=${path}, which cannot be read (${code})`);
+    report(field, `${field.name}_FILE=${showPath(path)}, which cannot be read (${code})`);
   }
   return null;
 }
@@ -131,6 +141,21 @@ function checkTogether(values: Values, problems: ConfigProblem[]): void {
       example: `${name}=${fallback} and ${variables[upper].name}=${variables[upper].default}`,
     });
   }
+}
+
+/** The host name stands in for the consumer's name, and must be fit for that. */
+function checkHostname(values: Values, host: ConfigHost, report: Report): void {
+  const { consumer } = variables;
+  if (values.consumer !== null || consumer.schema.safeParse(host.hostname).success) return;
+  report(consumer, `nothing, and the host name ${show(host.hostname)}`);
+}
+
+/** A dead letter in the stream that is read would be read, rejected and written again for ever. */
+function checkStreams({ streamKey, deadLetterKey }: Values, report: Report): void {
+  if (deadLetterKey === null || deadLetterKey !== streamKey) return;
+  const { deadLetterKey: field, streamKey: stream } = variables;
+  const shape = `another stream than ${stream.name}`;
+  report({ ...field, shape }, `${show(deadLetterKey)}, the same as ${stream.name}`);
 }
 
 function need<Value>(value: Value | null): Value {
@@ -221,4 +246,18 @@ export function redactUrl(url: string): string {
   const parsed = URL.parse(url);
   if (parsed === null) return '(not a URL)';
   return `${parsed.protocol}//${parsed.username === '' ? '' : '***@'}${parsed.host}${parsed.pathname}`;
+}
+
+/** The effective configuration for people and logs: every URL without its login. */
+export function describeConfig(config: Config): Config {
+  const { redis, database } = config;
+  return {
+    ...config,
+    redis: { ...redis, url: redactUrl(redis.url) },
+    database: {
+      ...database,
+      url: redactUrl(database.url),
+      migrationUrl: redactUrl(database.migrationUrl),
+    },
+  };
 }

@@ -52,6 +52,7 @@ export class Pipeline {
   readonly #parts: PipelineParts;
   readonly #abandoned = new AbortController();
   readonly #ready: HeldEntry[] = [];
+  readonly #broken = Promise.withResolvers<never>();
   #acknowledging: Promise<void> | null = null;
   #failing = 0;
   #reading = true;
@@ -60,6 +61,8 @@ export class Pipeline {
 
   constructor(parts: PipelineParts) {
     this.#parts = parts;
+    // Whoever waits for `finished` hears of it; while nobody does it must not end the process.
+    this.#broken.promise.catch(() => undefined);
   }
 
   start(): void {
@@ -75,7 +78,8 @@ export class Pipeline {
 
   /** Rejects when a loop meets an error that is none of a dependency: a bug. */
   async finished(): Promise<void> {
-    await Promise.all([this.#reader, ...this.#writers]);
+    const loops = Promise.all([this.#reader, ...this.#writers]);
+    await Promise.race([loops, this.#broken.promise]);
   }
 
   /**
@@ -201,10 +205,16 @@ export class Pipeline {
   #acknowledgeReady(): void {
     if (this.#acknowledging !== null || this.#ready.length === 0) return;
     const entries = this.#ready.splice(0);
-    this.#acknowledging = this.#acknowledge(entries).finally(() => {
-      this.#acknowledging = null;
-      if (!this.#abandoned.signal.aborted) this.#acknowledgeReady();
-    });
+    this.#acknowledging = this.#acknowledge(entries).then(
+      () => {
+        this.#acknowledging = null;
+        if (!this.#abandoned.signal.aborted) this.#acknowledgeReady();
+      },
+      (error: unknown) => {
+        this.#acknowledging = null;
+        this.#broken.reject(error);
+      },
+    );
   }
 
   async #acknowledge(entries: readonly HeldEntry[]): Promise<void> {

@@ -126,7 +126,6 @@ export const writeReasons = [
   'row_value_invalid',
   'row_constraint_violated',
   'row_too_large',
-  'row_resource_limit',
   'row_unclassified',
 ] as const;
 export type WriteReason = (typeof writeReasons)[number];

@@ -2,6 +2,7 @@ export const migrationErrorCodes = [
   'checksum_changed',
   'unknown_newer_version',
   'pending',
+  'failed',
   'lock_timeout',
   'timescaledb_missing',
   'plain_table_has_rows',

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import pg from 'pg';
-import type { Logger } from '../core/types.ts';
-import { asDependencyError } from './errors.ts';
+import { DependencyError, type Logger } from '../core/types.ts';
+import { readDatabaseFailure, toDependencyError } from './errors.ts';
 import { MigrationError } from './migration-error.ts';
 import { applyStorage, describeStorage, type Storage, type StorageOptions } from './storage.ts';
 
@@ -75,8 +75,7 @@ export async function migrate(
       return await migrateOnce(migrations, options, log);
     } catch (error) {
       if (!isLockTimeout(error)) {
-        if (error instanceof MigrationError) throw error;
-        throw asDependencyError(error);
+        throw error instanceof MigrationError ? error : migrationFailure(error);
       }
       if (Date.now() >= giveUpAt) {
         throw new MigrationError(
@@ -89,6 +88,17 @@ export async function migrate(
       await setTimeout(100 + Math.random() * 400);
     }
   }
+}
+
+/** A statement that the data refuses will be refused again: that is not retried. */
+function migrationFailure(error: unknown): MigrationError | DependencyError {
+  if (error instanceof DependencyError) return error;
+  const failure = readDatabaseFailure(error);
+  if (failure.class === 'unavailable' || failure.class === 'configuration') {
+    return toDependencyError(failure, error);
+  }
+  const message = `a migration failed with ${failure.code} and was rolled back: see the cause`;
+  return new MigrationError('failed', message, { cause: error });
 }
 
 function isLockTimeout(error: unknown): boolean {

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
 import type { Service } from '../core/types.ts';
+import { scrub } from './scrub.ts';
 
 export interface HealthReport {
   readonly ok: boolean;
@@ -28,30 +29,56 @@ export interface HttpEndpoint extends Service {
 
 type Answer = { status: number; type: string; body: string };
 
+const maxConnections = 64;
+/** For a request to arrive whole, and between two on one connection. */
+const requestTimeoutMs = 5000;
+/** Without a byte in either direction, such as a client that does not read its answer. */
+const idleTimeoutMs = 10_000;
+/** What answers under way are waited for when the endpoint stops. */
+const stopGraceMs = 1000;
+
 /** /metrics and /health: read only, bounded, nothing secret. */
 export function createHttpEndpoint(options: HttpOptions): HttpEndpoint {
-  const respond = createResponder(options);
-  const server = createServer(
-    { requestTimeout: 5000, headersTimeout: 5000, maxHeaderSize: 8192 },
-    respond,
-  );
-  server.maxConnections = 64;
-  server.keepAliveTimeout = 5000;
+  let server: Server | null = null;
+  const respond = createResponder(options, () => server !== null);
   let starting: Promise<void> | null = null;
+  let stopping: Promise<void> = Promise.resolve();
+
+  async function open(): Promise<void> {
+    await stopping;
+    const opened = createHttpServer(respond);
+    await listen(opened, options);
+    server = opened;
+  }
+
+  async function end(started: Promise<void>): Promise<void> {
+    // Who called start() was told of a failure; here it only means there is nothing to close.
+    await started.catch(() => undefined);
+    const closing = server;
+    server = null;
+    if (closing !== null) await close(closing);
+  }
+
   return {
     name: 'http',
-    start() {
-      starting ??= listen(server, options);
-      return starting;
+    async start() {
+      const attempt = starting ?? open();
+      starting = attempt;
+      try {
+        await attempt;
+      } catch (error) {
+        // The port may be free at the next attempt.
+        if (starting === attempt) starting = null;
+        throw error;
+      }
     },
     stop() {
-      return new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      });
+      if (starting !== null) stopping = end(starting);
+      starting = null;
+      return stopping;
     },
     address() {
-      const address = server.address();
+      const address = server?.address();
       return typeof address === 'object' && address !== null
         ? { host: address.address, port: address.port }
         : { host: options.host, port: options.port };
@@ -59,23 +86,52 @@ export function createHttpEndpoint(options: HttpOptions): HttpEndpoint {
   };
 }
 
+function createHttpServer(respond: (request: IncomingMessage, response: ServerResponse) => void) {
+  const server = createServer(
+    {
+      requestTimeout: requestTimeoutMs,
+      headersTimeout: requestTimeoutMs,
+      keepAliveTimeout: requestTimeoutMs,
+      // Node looks for late requests only so often; its default is every 30 s.
+      connectionsCheckingInterval: 1000,
+      maxHeaderSize: 8192,
+    },
+    respond,
+  );
+  server.maxConnections = maxConnections;
+  server.timeout = idleTimeoutMs;
+  return server;
+}
+
 function listen(server: Server, { host, port }: HttpOptions): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (cause) => {
-      reject(
-        new Error(
-          `cannot listen on ${host}:${port}: free the port or set HTTP_HOST and HTTP_PORT`,
-          {
-            cause,
-          },
-        ),
-      );
+    const onError = (cause: Error) => {
+      const advice = 'free the port or set HTTP_HOST and HTTP_PORT';
+      reject(new Error(`cannot listen on ${host}:${port}: ${advice}`, { cause }));
+    };
+    server.once('error', onError);
+    server.listen(port, host, () => {
+      server.off('error', onError);
+      // A connection that cannot be accepted (no file descriptor left) is the client's loss; it
+      // must not end the service.
+      server.on('error', (error) => process.emitWarning(error));
+      resolve();
     });
-    server.listen(port, host, resolve);
   });
 }
 
-function createResponder(options: HttpOptions) {
+/** Idle connections end at once, answers under way get a moment. */
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const cut = setTimeout(() => server.closeAllConnections(), stopGraceMs);
+    server.close(() => {
+      clearTimeout(cut);
+      resolve();
+    });
+  });
+}
+
+function createResponder(options: HttpOptions, isOpen: () => boolean) {
   let rendering: Promise<string> | null = null;
   // Scrapes that arrive together share one rendering.
   const renderMetrics = () => {
@@ -102,6 +158,7 @@ function createResponder(options: HttpOptions) {
   };
   return (request: IncomingMessage, response: ServerResponse): void => {
     request.resume();
+    if (hasBody(request)) response.shouldKeepAlive = false;
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.setHeader('Allow', 'GET, HEAD');
       send(request, response, jsonAnswer(405, { error: 'method not allowed' }));
@@ -109,10 +166,22 @@ function createResponder(options: HttpOptions) {
     }
     const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
     answer(path).then(
-      (found) => send(request, response, found),
-      () => send(request, response, jsonAnswer(500, { error: 'internal error' })),
+      (found) => {
+        // The connection of an answer given while the endpoint stops must not stay idle.
+        if (!isOpen()) response.shouldKeepAlive = false;
+        send(request, response, found);
+      },
+      (error: unknown) => {
+        process.emitWarning(`${path} could not be answered: ${scrub(String(error))}`);
+        send(request, response, jsonAnswer(500, { error: 'internal error' }));
+      },
     );
   };
+}
+
+/** Nothing here takes one: whoever sends it is not waited for. */
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
 function healthAnswer(report: HealthReport): Answer {
@@ -132,6 +201,7 @@ function send(
     'Content-Type': type,
     'Content-Length': Buffer.byteLength(body),
     'Cache-Control': 'no-store',
+    'X-Content-Type-Options': 'nosniff',
   });
   response.end(request.method === 'HEAD' ? undefined : body);
 }

@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import {
   batchClosings,
+  decodeReasons,
   dependencies,
   entrySources,
   messageCodecs,
@@ -17,11 +18,17 @@ const misnamedDefaults = [
 ];
 
 const stageNames = ['interpret', 'insert', 'acknowledge'] as const;
-const latencyOrigins = ['entry'] as const;
+const latencyOrigins = ['entry', 'device'] as const;
 const lossCauses = ['trimmed_undelivered', 'trimmed_pending', 'group_recreated'] as const;
 const rehydrationResults = ['found', 'absent', 'failed'] as const;
 const poolStates = ['busy', 'idle'] as const;
 const redisRoles = ['reader', 'writer'] as const;
+
+/** From an idle service (5 ms) over an outage (1 h) to a tracker back from abroad (30 d). */
+const latencyBuckets = [
+  ...[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600],
+  ...[21_600, 86_400, 604_800, 2_592_000],
+];
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
@@ -91,6 +98,12 @@ export function createMetrics(build: { version: string; revision: string }) {
       'codec',
       messageCodecs,
     ),
+    decodeErrors: counter(
+      'processor_decode_errors_total',
+      'Entries and records that could not be decoded, by reason.',
+      'reason',
+      decodeReasons,
+    ),
     deadLetters: counter(
       'processor_dead_letters_total',
       'Records dead-lettered, by reason.',
@@ -131,10 +144,10 @@ export function createMetrics(build: { version: string; revision: string }) {
     ),
     endToEnd: labelledHistogram(
       'processor_end_to_end_latency_seconds',
-      'From the entry id to the acknowledgement; the oldest and the newest of each acknowledged batch.',
+      'To being durable: of each entry from its id, and of its first new record from the device.',
       'from',
       latencyOrigins,
-      [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 86_400],
+      latencyBuckets,
     ),
     inFlightRecords: gauge('processor_inflight_records', 'Records read and not yet acknowledged.'),
     bufferRecords: gauge('processor_buffer_records', 'Records waiting for a writer.'),

@@ -1,4 +1,11 @@
-import type { DependencyError, HeldEntry, Logger, PipelineEvents } from '../core/types.ts';
+import type {
+  Batch,
+  DependencyError,
+  HeldEntry,
+  Logger,
+  Outcomes,
+  PipelineEvents,
+} from '../core/types.ts';
 import type { Metrics } from './metrics.ts';
 
 /** Rejections logged one by one in a minute; all are counted. */
@@ -29,6 +36,7 @@ export function createPipelineEvents(
     rejected(held) {
       for (const rejection of held.rejections) {
         metrics.deadLetters.inc({ reason: rejection.reason });
+        if (rejection.stage === 'decode') metrics.decodeErrors.inc({ reason: rejection.reason });
         if (!mayLog()) continue;
         const { stage, reason, message, recordIndex, offset } = rejection;
         log.warn(
@@ -44,13 +52,15 @@ export function createPipelineEvents(
         );
       }
     },
-    batch(batch, _outcomes, durationMs, statements) {
+    batch(batch, outcomes, durationMs, statements) {
       metrics.batches.inc({ closed_by: batch.closedBy });
       metrics.batchSize.observe(batch.rows.length);
       metrics.insertDuration.observe(durationMs / 1000);
       metrics.stageDuration.observe({ stage: 'insert' }, durationMs / 1000);
       metrics.statements.inc(statements);
       metrics.lastCommit.set(options.now() / 1000);
+      metrics.dependencyUp.set({ dependency: 'database' }, 1);
+      observeDeviceLatency(metrics, batch, outcomes, options.now());
       log.debug(
         {
           rows: batch.rows.length,
@@ -66,7 +76,8 @@ export function createPipelineEvents(
     },
     acknowledged(entries, durationMs) {
       metrics.stageDuration.observe({ stage: 'acknowledge' }, durationMs / 1000);
-      observeLatency(metrics, entries, options.now());
+      metrics.dependencyUp.set({ dependency: 'redis' }, 1);
+      observeEntryLatency(metrics, entries, options.now());
     },
     failed(error, attempt) {
       const { dependency, kind, code } = error;
@@ -92,14 +103,31 @@ export function createPipelineEvents(
   };
 }
 
-/** The ends of each batch: what lies between them lies between their latencies. */
-function observeLatency(metrics: Metrics, entries: readonly HeldEntry[], nowMs: number): void {
-  const ends = entries.length > 1 ? [entries[0], entries.at(-1)] : [entries[0]];
-  for (const held of ends) {
-    if (held === undefined) continue;
-    const enteredMs = Number(held.entry.id.split('-', 1)[0]);
+/** Every entry: an observation takes 0.2 µs, reading and acknowledging one takes 7. */
+function observeEntryLatency(metrics: Metrics, entries: readonly HeldEntry[], nowMs: number): void {
+  for (const { entry } of entries) {
+    const enteredMs = Number(entry.id.slice(0, entry.id.indexOf('-')));
     metrics.endToEnd.observe({ from: 'entry' }, Math.max(0, nowMs - enteredMs) / 1000);
   }
+}
+
+/**
+ * One record of each entry stands for the packet. Only rows that are new: a retransmission would
+ * count the same record again, later. A device's clock may be ahead, which counts as 0.
+ */
+function observeDeviceLatency(
+  metrics: Metrics,
+  { rows, owners }: Batch,
+  outcomes: Outcomes,
+  nowMs: number,
+): void {
+  let last: HeldEntry | undefined;
+  rows.forEach(({ ts }, place) => {
+    const owner = owners[place];
+    if (outcomes[place] !== 'inserted' || owner === last) return;
+    last = owner;
+    metrics.endToEnd.observe({ from: 'device' }, Math.max(0, nowMs - ts) / 1000);
+  });
 }
 
 function isPowerOfTwo(count: number): boolean {

@@ -31,6 +31,24 @@ export function showBacklog(
   metrics.deadLetterOldest.set(backlog.deadLetterOldestMs / 1000);
 }
 
+/** The stream cannot be asked: what was known of it is taken back, or it would look like news. */
+export function forgetBacklog(
+  metrics: Metrics,
+  labels: { readonly stream: string; readonly group: string },
+): void {
+  const { stream } = labels;
+  metrics.streamLength.remove({ stream });
+  metrics.groupLagKnown.set(labels, 0);
+  for (const gauge of [
+    metrics.groupLag,
+    metrics.groupLagSeconds,
+    metrics.groupPending,
+    metrics.groupPendingOldest,
+  ]) {
+    gauge.remove(labels);
+  }
+}
+
 interface InstanceSample {
   readonly inFlightRecords: number;
   readonly bufferedRecords: number;

@@ -156,7 +156,7 @@ describe('/metrics', () => {
     ['processor_redis_reconnects_total', 'role', ['reader', 'writer']],
     ['processor_db_pool_connections', 'state', ['busy', 'idle']],
     ['processor_stage_duration_seconds_count', 'stage', ['interpret', 'insert', 'acknowledge']],
-    ['processor_end_to_end_latency_seconds_count', 'from', ['entry']],
+    ['processor_end_to_end_latency_seconds_count', 'from', ['entry', 'device']],
   ])('%s has every %s at 0 from the start', async (name, label, values) => {
     const { metrics } = await serve();
 
