@@ -47,7 +47,13 @@ export function makeLoad(
 
 function toRows(fields: readonly (string | Buffer)[], nowMs: number): readonly Position[] {
   const buffers = fields.map((field) => (typeof field === 'string' ? Buffer.from(field) : field));
-  const entry: Entry = { id: '0-1' as EntryId, source: 'new', fields: buffers, bytes: 0 };
+  const entry: Entry = {
+    id: '0-1' as EntryId,
+    source: 'new',
+    deliveries: 1,
+    fields: buffers,
+    bytes: 0,
+  };
   const reading = readEntry(entry, { maxBytes: 1e9, parseTime: parseIsoMs, isDeviceId });
   if (reading.kind === 'rejected') return [];
   const window = { nowMs, tsMaxPastMs: 3650 * day, tsMaxFutureMs: day };

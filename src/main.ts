@@ -12,15 +12,14 @@ import { MigrationError } from './db/migration-error.ts';
 import { migrate, readMigrations } from './db/migrator.ts';
 import type { Storage } from './db/storage.ts';
 import { createHealth, type Health } from './lifecycle/health.ts';
-import { repeat } from './lifecycle/repeat.ts';
 import { exitCodes, stopSignal } from './lifecycle/signals.ts';
 import { keepTrying } from './lifecycle/start-up.ts';
 import { createLogger } from './observability/logger.ts';
 import { createMetrics } from './observability/metrics.ts';
 import { sampleBacklog } from './stream/backlog.ts';
+import { startUpkeep } from './upkeep.ts';
 import { type Rooms, retry, wireRooms } from './wiring.ts';
 
-const sampleEveryMs = 1000;
 /** What a pool that will not close is waited for. */
 const poolGraceMs = 1000;
 
@@ -65,7 +64,7 @@ async function serve(
   stopped: Promise<void>,
 ): Promise<number> {
   const metrics = createMetrics(build);
-  const health = createHealth(['startup', 'redis', 'database']);
+  const health = createHealth(['startup', 'redis', 'database', 'consumption']);
   const rooms = wireRooms(config, metrics, health, log);
   const { http, database, consumer, connection, pipeline } = rooms;
   await using releases = new AsyncDisposableStack();
@@ -81,8 +80,8 @@ async function serve(
   const storage = await startUp(config, rooms, health, log, stopping);
   announce(config, build, storage, log);
 
+  releases.defer(await startUpkeep({ config, rooms, metrics, health, log }));
   pipeline.start();
-  releases.defer(repeat(rooms.sample, sampleEveryMs));
   health.set('startup', 'ok');
   await Promise.race([stopped, pipeline.finished()]);
 

@@ -1,7 +1,11 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import type { ChangeFlags } from './cli/change.ts';
 import { runDecode } from './cli/decode.ts';
+import { runRehydrate } from './cli/device.ts';
+import type { CliIo } from './cli/io.ts';
+import { runPause, runResume } from './cli/pause.ts';
 import { runSimulate } from './cli/simulate.ts';
 import { run } from './main.ts';
 import { type FleetForm, fleetForms } from './simulator/fleet.ts';
@@ -17,7 +21,10 @@ function createProgram(setExitCode: (code: number) => void): Command {
   program
     .command('run')
     .description('run the service; configured by the environment, see .env.example')
-    .addHelpText('after', '\nExit codes: 0 stopped cleanly, 1 cannot go on, 75 drain budget spent.')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 stopped cleanly, 1 cannot go on, 70 panic (a dump was written), 75 drain budget spent or no progress, 137 event loop stood still.',
+    )
     .action(async () => {
       const code = await run(process.env, build);
       setExitCode(code);
@@ -37,7 +44,49 @@ function createProgram(setExitCode: (code: number) => void): Command {
     });
 
   addSimulate(program, setExitCode);
+  addSwitches(program, setExitCode);
   return program;
+}
+
+/** What changes running instances. */
+function addSwitches(program: Command, setExitCode: (code: number) => void): void {
+  const exits = '\nExit codes: 0 done, 1 failed, 2 not carried out.';
+  changing(program.command('pause'))
+    .description('stop consumption on all instances, now and until resume')
+    .requiredOption('--reason <text>', 'why, for the audit line and the log')
+    .addHelpText('after', exits)
+    .action(async (flags: ChangeFlags & { reason: string }) =>
+      setExitCode(await runPause(cliIo(), flags)),
+    );
+  changing(program.command('resume'))
+    .description('start consumption again on all instances')
+    .addHelpText('after', exits)
+    .action(async (flags: ChangeFlags) => setExitCode(await runResume(cliIo(), flags)));
+  const device = program.command('device').description('look at one device, or mend its state');
+  changing(device.command('rehydrate'))
+    .description('make running instances look the device up anew')
+    .argument('<imei>', '15 digits')
+    .addHelpText('after', exits)
+    .action(async (imei: string, flags: ChangeFlags) =>
+      setExitCode(await runRehydrate(cliIo(), imei, flags)),
+    );
+}
+
+/** The options of every command that changes something. */
+function changing(command: Command): Command {
+  return command
+    .option('--json', 'print the result as one JSON line', false)
+    .option('--dry-run', 'only tell what would be done', false)
+    .option('--yes', 'do not ask', false)
+    .option('--by <name>', 'who you are, for the audit line; default: your login');
+}
+
+function cliIo(): CliIo {
+  const interrupted = new AbortController();
+  process.once('SIGINT', () => interrupted.abort());
+  process.once('SIGTERM', () => interrupted.abort());
+  const { env, stdin, stdout, stderr } = process;
+  return { env, stdin, stdout, stderr, signal: interrupted.signal };
 }
 
 interface SimulateFlags {

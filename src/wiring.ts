@@ -2,22 +2,28 @@ import type { Config } from './config/load.ts';
 import { createAccount } from './core/account.ts';
 import { Batcher } from './core/batcher.ts';
 import { DeviceStates } from './core/device-state.ts';
+import { Guard } from './core/guard.ts';
 import { InFlight } from './core/in-flight.ts';
 import { Pipeline } from './core/pipeline.ts';
-import type { Entry, Interpretation, Logger } from './core/types.ts';
+import { createSeclusion } from './core/seclusion.ts';
+import type { Dependency, Entry, Interpretation, Logger } from './core/types.ts';
 import { openDatabase } from './db/pool.ts';
 import { createPositionWriter } from './db/position-writer.ts';
 import { createRehydrate } from './db/rehydration.ts';
 import type { Health } from './lifecycle/health.ts';
+import { createConsumerEvents } from './observability/consumer-events.ts';
+import { createGuardEvents } from './observability/guard-events.ts';
 import { createHttpEndpoint } from './observability/http.ts';
 import type { Metrics } from './observability/metrics.ts';
 import { createPipelineEvents } from './observability/pipeline-events.ts';
-import { forgetBacklog, showBacklog, showInstance } from './observability/sampling.ts';
 import { createAcknowledger } from './stream/acknowledger.ts';
-import { sampleBacklog } from './stream/backlog.ts';
 import { createConsumer } from './stream/consumer.ts';
+import { createControl } from './stream/control.ts';
+import { controlKeys } from './stream/control-keys.ts';
 import { readEntry } from './stream/entry.ts';
+import { createKeeper } from './stream/keeper.ts';
 import { createConnection, openRedis } from './stream/redis.ts';
+import { createSuspects } from './stream/suspects.ts';
 import { isDeviceId, passesLuhn } from './teltonika/imei.ts';
 import { interpretContent } from './teltonika/interpret.ts';
 import { parseIsoMs } from './teltonika/iso-time.ts';
@@ -67,25 +73,12 @@ export function wireRooms(config: Config, metrics: Metrics, health: Health, log:
       },
       log,
     );
+  const account = createAccount((outcome, records) => metrics.records.inc({ outcome }, records));
   const connection = createConnection(openAs('writer', redis.commandTimeoutMs));
   const consumer = createConsumer(
     openAs('reader', stream.blockMs + 2 * readSlackMs),
     { ...stream, slackMs: readSlackMs, now },
-    {
-      groupRecreated: () => metrics.entriesLost.inc({ cause: 'group_recreated' }),
-      lostPending: (ids) => {
-        metrics.entriesLost.inc({ cause: 'trimmed_pending' }, ids.length);
-        log.error(
-          { entry_ids: ids.slice(0, 20), entries: ids.length },
-          'entries were trimmed while pending',
-        );
-      },
-      claimed: (entries) => {
-        metrics.claims.inc(entries);
-        log.warn({ entries }, 'entries of another instance taken over');
-      },
-    },
-    log,
+    createConsumerEvents(metrics, log, account),
   );
   const acknowledger = createAcknowledger(
     connection.ready,
@@ -93,7 +86,6 @@ export function wireRooms(config: Config, metrics: Metrics, health: Health, log:
     now,
   );
 
-  const account = createAccount((outcome, records) => metrics.records.inc({ outcome }, records));
   const inFlight = new InFlight({ records: limits.inFlightRecords, bytes: limits.inFlightBytes });
   const batcher = new Batcher({ rows: limits.batchRows, bytes: limits.batchBytes });
   const states = new DeviceStates({
@@ -117,42 +109,47 @@ export function wireRooms(config: Config, metrics: Metrics, health: Health, log:
     if (found.kind === 'message') metrics.messages.inc({ codec: found.codec });
     return found;
   };
+  const guardEvents = createGuardEvents(metrics, log, {
+    onDependency: health.set,
+    onError: () => undefined,
+  });
+  const guardOf = (dependency: Dependency) =>
+    new Guard(
+      { dependency, retryMinMs: retry.minMs, retryMaxMs: retry.maxMs, ...config.retry },
+      guardEvents,
+    );
+  const guards = { redis: guardOf('redis'), database: guardOf('database') };
+  const events = createPipelineEvents(metrics, log, { now });
+  const keys = controlKeys(stream.key);
+  const { enter, leave } = createSuspects(connection.ready, keys);
   const pipeline = new Pipeline({
     account,
     inFlight,
     batcher,
     states,
+    guards,
+    seclusion: createSeclusion({ ...stream, guard: guards.redis, enter, leave, events }),
     read: consumer.read,
     interpret,
     write: writer.write,
     acknowledge: acknowledger.acknowledge,
-    events: createPipelineEvents(metrics, log, { now, onDependency: health.set }),
-    options: {
-      writers: limits.writers,
-      readCount: stream.readCount,
-      retryMinMs: retry.minMs,
-      retryMaxMs: retry.maxMs,
-    },
+    events,
+    options: { writers: limits.writers, readCount: stream.readCount },
   });
-
-  const labels = { stream: stream.key, group: stream.group };
-  const sample = async () => {
-    showInstance(metrics, {
-      inFlightRecords: inFlight.records,
-      bufferedRecords: batcher.size,
-      residual: account.residual(inFlight.countOpen()),
-      devices: states.size,
-      pool: database.stats(),
-    });
-    try {
-      showBacklog(metrics, labels, await sampleBacklog(await connection.ready(), stream, now()));
-      metrics.redisConnected.set({ role: 'writer' }, 1);
-    } catch (error) {
-      metrics.scrapeErrors.inc();
-      metrics.redisConnected.set({ role: 'writer' }, 0);
-      forgetBacklog(metrics, labels);
-      log.debug({ err: error }, 'the stream could not be sampled');
-    }
+  const control = createControl(connection.ready, keys);
+  const keep = createKeeper(connection.ready, stream);
+  return {
+    http,
+    database,
+    consumer,
+    connection,
+    account,
+    inFlight,
+    batcher,
+    states,
+    guards,
+    pipeline,
+    control,
+    keep,
   };
-  return { http, database, consumer, connection, account, inFlight, pipeline, sample };
 }

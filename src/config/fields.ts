@@ -105,6 +105,12 @@ export function word(name: string, common: Common): Field<string> {
   return field(name, schema, '1 to 200 printable characters without spaces', common);
 }
 
+/** An absolute path in the file system. */
+export function path(name: string, common: Common): Field<string> {
+  const schema = z.string().regex(/^\/[\x20-\x7e]{0,500}$/);
+  return field(name, schema, 'an absolute path', common);
+}
+
 /** A host name or address to listen on. */
 export function host(name: string, common: Common): Field<string> {
   const schema = z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/);

@@ -125,6 +125,8 @@ function checkTogether(values: Values, problems: ConfigProblem[]): void {
     ['statementTimeoutMs', 'insertDeadlineMs', 'below'],
     ['insertDeadlineMs', 'drainBudgetMs', 'below'],
     ['drainBudgetMs', 'claimThresholdMs', 'below'],
+    ['blockMs', 'consumerIdleMs', 'below'],
+    ['breakerMinSamples', 'breakerSamples', 'at most'],
     ['batchRows', 'inFlightRecords', 'at most'],
     ['batchBytes', 'inFlightBytes', 'at most'],
   ] as const;
@@ -183,6 +185,8 @@ function arrange(values: Values, host: ConfigHost) {
       blockMs: need(values.blockMs),
       claimThresholdMs: need(values.claimThresholdMs),
       claimIntervalMs: need(values.claimIntervalMs),
+      consumerIdleMs: need(values.consumerIdleMs),
+      maxDeliveries: need(values.maxDeliveries),
       deadLetterKey: values.deadLetterKey ?? `${key}:dlq`,
       deadLetterMaxEntries: need(values.deadLetterMaxEntries),
       deadLetterMaxBytes: need(values.deadLetterMaxBytes),
@@ -223,7 +227,20 @@ function arrange(values: Values, host: ConfigHost) {
     },
     http: { host: need(values.httpHost), port: need(values.httpPort) },
     log: { level: need(values.logLevel) },
-    lifecycle: { drainBudgetMs: need(values.drainBudgetMs) },
+    retry: {
+      retriesPerMinute: need(values.retriesPerMinute),
+      breaker: {
+        errorRate: need(values.breakerErrorPercent) / 100,
+        samples: need(values.breakerSamples),
+        minSamples: need(values.breakerMinSamples),
+        coolDownMs: need(values.breakerCoolDownMs),
+      },
+    },
+    lifecycle: {
+      drainBudgetMs: need(values.drainBudgetMs),
+      stallLimitMs: need(values.stallLimitMs),
+      panicDir: need(values.panicDir),
+    },
   });
 }
 

@@ -1,4 +1,4 @@
-import { choice, duration, flag, host, integer, secret, url, word } from './fields.ts';
+import { choice, duration, flag, host, integer, path, secret, url, word } from './fields.ts';
 
 const minute = 60_000;
 
@@ -75,6 +75,23 @@ export const variables = {
     {
       default: '15000',
       meaning: 'How often it is looked for entries to take over, with jitter.',
+    },
+  ),
+  maxDeliveries: integer(
+    'MAX_DELIVERIES',
+    { min: 1, max: 1000 },
+    {
+      default: '5',
+      meaning:
+        'An entry delivered more often is tried alone, and dead-lettered when the process does not survive that either.',
+    },
+  ),
+  consumerIdleMs: integer(
+    'CONSUMER_IDLE_LIMIT_MS',
+    { min: 1000, max: 30 * 24 * 60 * minute },
+    {
+      default: '3600000',
+      meaning: 'Consumers of the group that are idle this long and hold nothing are removed.',
     },
   ),
   deadLetterKey: word('DEAD_LETTER_STREAM', {
@@ -300,6 +317,60 @@ export const variables = {
     default: null,
     example: 'processor-1',
     meaning: 'The field instance of every log line and dead letter. Default: CONSUMER_NAME.',
+  }),
+  retriesPerMinute: integer(
+    'RETRIES_PER_MINUTE',
+    { min: 6, max: 6000 },
+    {
+      default: '120',
+      meaning: 'Retries a minute for each dependency, in the long run; as many may come at once.',
+    },
+  ),
+  breakerErrorPercent: integer(
+    'BREAKER_ERROR_PERCENT',
+    { min: 1, max: 99 },
+    {
+      default: '50',
+      meaning: 'The breaker of a dependency opens when more of its last attempts failed.',
+    },
+  ),
+  breakerSamples: integer(
+    'BREAKER_SAMPLES',
+    { min: 1, max: 1000 },
+    {
+      default: '20',
+      meaning: 'How many of the last attempts the breaker looks at.',
+    },
+  ),
+  breakerMinSamples: integer(
+    'BREAKER_MIN_SAMPLES',
+    { min: 1, max: 1000 },
+    {
+      default: '5',
+      meaning: 'Attempts there must be before the breaker may open; at most BREAKER_SAMPLES.',
+    },
+  ),
+  breakerCoolDownMs: integer(
+    'BREAKER_COOL_DOWN_MS',
+    { min: 100, max: 10 * minute },
+    {
+      default: '2000',
+      meaning: 'How long an open breaker leaves the dependency alone before one probe asks it.',
+    },
+  ),
+  stallLimitMs: integer(
+    'STALL_LIMIT_MS',
+    { min: 1000, max: 24 * 60 * minute },
+    {
+      default: '300000',
+      meaning:
+        'An event loop that stands still, or a backlog without progress, ends the process after this.',
+    },
+  ),
+  panicDir: path('PANIC_DIR', {
+    default: '/tmp',
+    example: '/var/lib/processor',
+    meaning: 'Where the dump of a panic is written, readable by this user only.',
   }),
   drainBudgetMs: integer(
     'DRAIN_BUDGET_MS',

@@ -1,21 +1,4 @@
-import { type Outcome, outcomes } from './types.ts';
-
-/** Records read and what became of them, in one instance, since it started. */
-export interface AccountTotals {
-  readonly read: number;
-  readonly settled: Readonly<Record<Outcome, number>>;
-}
-
-export interface Account {
-  read(records: number): void;
-  settle(outcome: Outcome, records: number): void;
-  totals(): AccountTotals;
-  /**
-   * read - settled - in flight. `inFlight` is counted elsewhere, from the entries still held,
-   * so that anything but 0 means a record was dropped or counted twice.
-   */
-  residual(inFlight: number): number;
-}
+import { type Account, type Outcome, outcomes } from './types.ts';
 
 /** @param onSettled told of every settlement, for the counter of records */
 export function createAccount(onSettled: (outcome: Outcome, records: number) => void): Account {

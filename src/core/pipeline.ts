@@ -1,19 +1,21 @@
 import { setTimeout } from 'node:timers/promises';
-import type { Account } from './account.ts';
 import type { Batcher } from './batcher.ts';
 import type { DeviceStates } from './device-state.ts';
+import type { Guard } from './guard.ts';
+import { hold, rejectionOf } from './held-entry.ts';
 import type { InFlight } from './in-flight.ts';
-import {
-  type Batch,
-  DependencyError,
-  type Entry,
-  type HeldEntry,
-  type Interpretation,
-  type Outcomes,
-  type PipelineEvents,
-  type Position,
-  type Rejection,
-  type WriteReason,
+import type { Seclusion } from './seclusion.ts';
+import type {
+  Account,
+  Batch,
+  Dependency,
+  Entry,
+  HeldEntry,
+  Interpretation,
+  Outcomes,
+  PauseCause,
+  PipelineEvents,
+  Position,
 } from './types.ts';
 
 /** What the pipeline is wired to; main.ts passes the rooms in. */
@@ -22,6 +24,8 @@ export interface PipelineParts {
   readonly inFlight: InFlight;
   readonly batcher: Batcher;
   readonly states: DeviceStates;
+  readonly seclusion: Seclusion;
+  readonly guards: Readonly<Record<Dependency, Guard>>;
   /** Blocks for a bounded time; an empty answer is an answer. @throws DependencyError */
   readonly read: (limit: number) => Promise<readonly Entry[]>;
   /** Decodes and validates; never throws. */
@@ -38,9 +42,6 @@ export interface PipelineOptions {
   readonly writers: number;
   /** Entries asked for in one read. */
   readonly readCount: number;
-  /** First and longest pause before a dependency is tried again. */
-  readonly retryMinMs: number;
-  readonly retryMaxMs: number;
 }
 
 /**
@@ -50,30 +51,43 @@ export interface PipelineOptions {
  */
 export class Pipeline {
   readonly #parts: PipelineParts;
+  /** The drain budget is over: what is held stays pending. */
   readonly #abandoned = new AbortController();
+  /** No new reads. */
+  readonly #stopped = new AbortController();
   readonly #ready: HeldEntry[] = [];
   readonly #broken = Promise.withResolvers<never>();
   #acknowledging: Promise<void> | null = null;
-  #failing = 0;
-  #reading = true;
+  #isPaused = false;
   #reader: Promise<void> | null = null;
   #writers: Promise<void>[] = [];
 
   constructor(parts: PipelineParts) {
     this.#parts = parts;
+    for (const guard of Object.values(parts.guards)) guard.onChange(() => parts.inFlight.wake());
     // Whoever waits for `finished` hears of it; while nobody does it must not end the process.
     this.#broken.promise.catch(() => undefined);
   }
 
   start(): void {
-    if (this.#reader !== null || !this.#reading) return;
+    if (this.#reader !== null || this.#stopped.signal.aborted) return;
     this.#writers = Array.from({ length: this.#parts.options.writers }, () => this.#writeLoop());
     this.#reader = this.#readLoop();
   }
 
   /** True while a dependency fails: nothing is read then. */
   get isFailing(): boolean {
-    return this.#failing > 0;
+    return Object.values(this.#parts.guards).some((guard) => guard.isFailing);
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  /** The kill switch: nothing is read while it is on; what is held is written and acknowledged. */
+  setPaused(isPaused: boolean): void {
+    this.#isPaused = isPaused;
+    this.#parts.inFlight.wake();
   }
 
   /** Rejects when a loop meets an error that is none of a dependency: a bug. */
@@ -87,7 +101,7 @@ export class Pipeline {
    * false when `budgetMs` ran out first: the rest stays pending in the group.
    */
   async drain(budgetMs: number): Promise<boolean> {
-    this.#reading = false;
+    this.#stopped.abort();
     this.#parts.inFlight.wake();
     const overrun = setTimeout(budgetMs, false, { ref: false });
     const drained = await Promise.race([this.#drainAll().then(() => true), overrun]);
@@ -103,26 +117,26 @@ export class Pipeline {
   }
 
   async #readLoop(): Promise<void> {
-    const { inFlight, read, events, options } = this.#parts;
-    let attempt = 0;
-    while (this.#reading) {
-      if (inFlight.isFull || this.#failing > 0) {
-        await this.#waitForRoom(inFlight.isFull ? 'buffer' : 'dependency');
+    const { guards, read, options } = this.#parts;
+    const { signal } = this.#stopped;
+    while (!signal.aborted) {
+      const cause = this.#pauseCause();
+      if (cause !== null) {
+        await this.#waitForRoom(cause);
         continue;
       }
-      try {
-        const entries = await read(options.readCount);
-        if (attempt > 0) events.recovered('redis');
-        attempt = 0;
-        if (entries.length > 0) await this.#accept(entries);
-      } catch (error) {
-        attempt += 1;
-        await this.#pauseAfter(error, attempt);
-      }
+      const entries = await guards.redis.untilDone(() => read(options.readCount), signal);
+      if (entries !== null && entries.length > 0) await this.#accept(entries);
     }
   }
 
-  async #waitForRoom(cause: 'buffer' | 'dependency'): Promise<void> {
+  #pauseCause(): PauseCause | null {
+    if (this.#parts.inFlight.isFull) return 'buffer';
+    if (this.isFailing) return 'dependency';
+    return this.#isPaused ? 'kill_switch' : null;
+  }
+
+  async #waitForRoom(cause: PauseCause): Promise<void> {
     const since = performance.now();
     await this.#parts.inFlight.changed();
     this.#parts.events.paused(cause, performance.now() - since);
@@ -130,19 +144,39 @@ export class Pipeline {
 
   /** Interprets what was read and hands it on; the stages behind run while we wait for more. */
   async #accept(entries: readonly Entry[]): Promise<void> {
-    const { inFlight, interpret, batcher, events } = this.#parts;
+    const { inFlight, interpret, seclusion, events } = this.#parts;
     const since = performance.now();
-    events.read(entries);
-    for (const entry of entries) {
-      // Our own pending entries are read again after a reconnect; what we hold is under way.
-      if (inFlight.has(entry.id)) continue;
-      this.#take(entry, interpret(entry));
+    // Our own pending entries are read again after a reconnect; what we hold is under way.
+    const fresh = entries.filter((entry) => !inFlight.has(entry.id));
+    const suspects = fresh.filter((entry) => seclusion.isSuspect(entry));
+    events.read(fresh);
+    for (const entry of fresh) {
+      if (!seclusion.isSuspect(entry)) this.#take(entry, interpret(entry));
     }
-    events.interpreted(performance.now() - since, entries.length);
-    batcher.offer();
-    this.#acknowledgeReady();
+    events.interpreted(performance.now() - since, fresh.length);
+    this.#handOn();
+    for (const suspect of suspects) await this.#tryAlone(suspect);
     // Replies of other connections get their turn between two large reads.
     await setImmediateTurn();
+  }
+
+  /** What the stop leaves untried stays pending. */
+  async #tryAlone(entry: Entry): Promise<void> {
+    const { inFlight, interpret, seclusion } = this.#parts;
+    const { signal } = this.#stopped;
+    await seclusion.tryAlone(
+      entry,
+      (rejected) => {
+        this.#take(entry, rejected ?? interpret(entry));
+        this.#handOn();
+      },
+      { inFlight, isFailing: () => this.isFailing, signal, abandoned: this.#abandoned.signal },
+    );
+  }
+
+  #handOn(): void {
+    this.#parts.batcher.offer();
+    this.#acknowledgeReady();
   }
 
   #take(entry: Entry, found: Interpretation): void {
@@ -166,15 +200,16 @@ export class Pipeline {
 
   /** Holds on to a batch until it is durable, or the drain budget is over. */
   async #writeBatch(batch: Batch): Promise<void> {
-    const { states, write, events } = this.#parts;
+    const { guards, states, write, events } = this.#parts;
     const outcomes: Outcomes = batch.rows.map(() => null);
-    const written = await this.#untilDone(async () => {
+    const written = await guards.database.untilDone(async () => {
       await states.warm(batch.rows);
       const since = performance.now();
       const statements = await write(batch.rows, outcomes);
       events.batch(batch, outcomes, performance.now() - since, statements);
-    });
-    if (written) this.#settle(batch, outcomes);
+      return true;
+    }, this.#abandoned.signal);
+    if (written !== null) this.#settle(batch, outcomes);
   }
 
   #settle(batch: Batch, outcomes: Outcomes): void {
@@ -218,9 +253,13 @@ export class Pipeline {
   }
 
   async #acknowledge(entries: readonly HeldEntry[]): Promise<void> {
-    const { acknowledge, inFlight, events } = this.#parts;
+    const { guards, acknowledge, inFlight, events } = this.#parts;
     const since = performance.now();
-    if (!(await this.#untilDone(() => acknowledge(entries)))) return;
+    const done = await guards.redis.untilDone(async () => {
+      await acknowledge(entries);
+      return true;
+    }, this.#abandoned.signal);
+    if (done === null) return;
     for (const held of entries) {
       this.#settleAcknowledged(held);
       inFlight.release(held);
@@ -237,72 +276,8 @@ export class Pipeline {
     if (held.rejections.length > 0) events.rejected(held);
     held.open = 0;
   }
-
-  /**
-   * Tries until it works, with growing pauses; nothing is read from the first failure to the
-   * success after it. @returns false when the stop came first
-   */
-  async #untilDone(work: () => Promise<void>): Promise<boolean> {
-    let failure: DependencyError | null = null;
-    try {
-      for (let attempt = 1; !this.#abandoned.signal.aborted; attempt += 1) {
-        try {
-          await work();
-          if (failure !== null) this.#parts.events.recovered(failure.dependency);
-          return true;
-        } catch (error) {
-          if (!(error instanceof DependencyError)) throw error;
-          if (failure === null) this.#failing += 1;
-          failure = error;
-          await this.#pauseAfter(error, attempt);
-        }
-      }
-      return false;
-    } finally {
-      if (failure !== null) this.#failing -= 1;
-      if (this.#failing === 0) this.#parts.inFlight.wake();
-    }
-  }
-
-  /** Waits before the next attempt; an error that is none of a dependency goes up. */
-  async #pauseAfter(error: unknown, attempt: number): Promise<void> {
-    if (!(error instanceof DependencyError)) throw error;
-    this.#parts.events.failed(error, attempt);
-    const { retryMinMs, retryMaxMs } = this.#parts.options;
-    const pauseMs = Math.min(retryMaxMs, retryMinMs * 2 ** Math.min(attempt - 1, 16));
-    const jittered = pauseMs * (0.5 + Math.random());
-    await setTimeout(jittered, undefined, { signal: this.#abandoned.signal }).catch(
-      () => undefined,
-    );
-  }
 }
 
 function setImmediateTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
-}
-
-function hold(entry: Entry, found: Interpretation): HeldEntry {
-  switch (found.kind) {
-    case 'records': {
-      const records = found.positions.length + found.rejections.length;
-      const rejections = [...found.rejections];
-      return { entry, records, open: records, rejections, isMessage: false };
-    }
-    case 'message':
-      return { entry, records: 1, open: 1, rejections: [], isMessage: true };
-    case 'rejected':
-      return { entry, records: 1, open: 1, rejections: [found.rejection], isMessage: false };
-  }
-}
-
-function rejectionOf(
-  row: Position,
-  outcome: 'conflict' | { reason: WriteReason; message: string },
-): Rejection {
-  const base = { recordIndex: row.recordIndex, offset: null };
-  if (outcome === 'conflict') {
-    const message = 'the stored row under this key has other content; the first version stays';
-    return { ...base, stage: 'conflict', reason: 'conflict', message };
-  }
-  return { ...base, stage: 'write', reason: outcome.reason, message: outcome.message };
 }

@@ -19,6 +19,8 @@ export type EntrySource = (typeof entrySources)[number];
 export interface Entry {
   readonly id: EntryId;
   readonly source: EntrySource;
+  /** Times it was delivered, this one included; above 1 an earlier delivery was not acknowledged. */
+  readonly deliveries: number;
   /** name, value, name, value …, byte for byte. */
   readonly fields: readonly Buffer[];
   /** Sum of the lengths of all names and values. */
@@ -167,6 +169,23 @@ export const outcomes = [
 /** How a record's way ended; every record read has exactly one. */
 export type Outcome = (typeof outcomes)[number];
 
+/** Records read and what became of them, in one instance, since it started. */
+export interface AccountTotals {
+  readonly read: number;
+  readonly settled: Readonly<Record<Outcome, number>>;
+}
+
+export interface Account {
+  read(records: number): void;
+  settle(outcome: Outcome, records: number): void;
+  totals(): AccountTotals;
+  /**
+   * read - settled - in flight. `inFlight` is counted elsewhere, from the entries still held,
+   * so that anything but 0 means a record was dropped or counted twice.
+   */
+  residual(inFlight: number): number;
+}
+
 /** What the writer says of each row of a batch, in the batch's order. */
 export type RowOutcome =
   | 'inserted'
@@ -263,19 +282,31 @@ export interface Batch {
   readonly closedBy: BatchClosing;
 }
 
-export const pauseCauses = ['buffer', 'dependency'] as const;
+export const pauseCauses = ['buffer', 'dependency', 'kill_switch'] as const;
 /** Why nothing was read for a while. */
 export type PauseCause = (typeof pauseCauses)[number];
+
+export const breakerStates = ['closed', 'half_open', 'open'] as const;
+/** Open: the dependency is not asked. Half open: one probe asks it. */
+export type BreakerState = (typeof breakerStates)[number];
+
+/** What the guard of a dependency tells. */
+export interface GuardEvents {
+  /** An attempt failed; `attempt` counts from 1 for each piece of work. */
+  failed(error: DependencyError, attempt: number): void;
+  recovered(dependency: Dependency): void;
+  breaker(dependency: Dependency, state: BreakerState): void;
+}
 
 /** What the pipeline tells: metrics and logs hang on here. */
 export interface PipelineEvents {
   read(entries: readonly Entry[]): void;
   interpreted(durationMs: number, entries: number): void;
   rejected(held: HeldEntry): void;
+  /** An entry that was delivered too often is tried with nothing beside it; `tries` counts from 1. */
+  triedAlone(entry: Entry, tries: number): void;
   batch(batch: Batch, outcomes: Outcomes, durationMs: number, statements: number): void;
   late(records: number): void;
   acknowledged(entries: readonly HeldEntry[], durationMs: number): void;
-  failed(error: DependencyError, attempt: number): void;
-  recovered(dependency: DependencyError['dependency']): void;
   paused(cause: PauseCause, durationMs: number): void;
 }

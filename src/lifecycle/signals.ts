@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import type { Logger } from '../core/types.ts';
 
 /** Exit codes an operator and a restart policy can tell apart. */
-export const exitCodes = { ok: 0, failed: 1, drainOverrun: 75 } as const;
+export const exitCodes = { ok: 0, failed: 1, panic: 70, drainOverrun: 75, stalled: 75 } as const;
 
 /**
  * Resolves with the first SIGTERM or SIGINT; a second one ends the process at once, for an

@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import {
   batchClosings,
+  breakerStates,
   decodeReasons,
   dependencies,
   entrySources,
@@ -19,7 +20,8 @@ const misnamedDefaults = [
 
 const stageNames = ['interpret', 'insert', 'acknowledge'] as const;
 const latencyOrigins = ['entry', 'device'] as const;
-const lossCauses = ['trimmed_undelivered', 'trimmed_pending', 'group_recreated'] as const;
+const lossCauses = ['trimmed_undelivered', 'trimmed_pending'] as const;
+const streamEvents = ['group_recreated', 'went_back'] as const;
 const rehydrationResults = ['found', 'absent', 'failed'] as const;
 const poolStates = ['busy', 'idle'] as const;
 const redisRoles = ['reader', 'writer'] as const;
@@ -47,6 +49,20 @@ export function createMetrics(build: { version: string; revision: string }) {
   ) => {
     const made = new Counter({ name, help, labelNames: [label], registers });
     for (const value of values) made.inc(labels(label, value), 0);
+    return made;
+  };
+  const counter2 = <First extends string, Second extends string>(
+    name: string,
+    help: string,
+    values: Readonly<Record<First | Second, readonly string[]>>,
+  ) => {
+    const [first, second] = Object.entries<readonly string[]>(values);
+    if (first === undefined || second === undefined) throw new TypeError(`${name}: two labels`);
+    const labelNames = [first[0], second[0]];
+    const made = new Counter<string>({ name, help, labelNames, registers });
+    for (const a of first[1]) {
+      for (const b of second[1]) made.inc({ [first[0]]: a, [second[0]]: b }, 0);
+    }
     return made;
   };
   const plainCounter = (name: string, help: string) => new Counter({ name, help, registers });
@@ -167,6 +183,25 @@ export function createMetrics(build: { version: string; revision: string }) {
       'dependency',
       dependencies,
     ),
+    retryBudget: labelled(
+      'processor_retry_budget_remaining_ratio',
+      'Share of the retry budget that is left.',
+      ['dependency'],
+    ),
+    breakerState: initialised(
+      labelled('processor_circuit_breaker_state', '1 for the state the breaker is in.', [
+        'dependency',
+        'state',
+      ]),
+      dependencies.flatMap((dependency) =>
+        breakerStates.map((state) => [{ dependency, state }, state === 'closed' ? 1 : 0] as const),
+      ),
+    ),
+    breakerTransitions: counter2(
+      'processor_circuit_breaker_transitions_total',
+      'Changes of the breaker, by the state it went to.',
+      { dependency: dependencies, to: breakerStates },
+    ),
     dependencyUp: labelled('processor_dependency_up', '1 while the dependency answers.', [
       'dependency',
     ]),
@@ -212,9 +247,31 @@ export function createMetrics(build: { version: string; revision: string }) {
       'cause',
       lossCauses,
     ),
+    streamEvents: counter(
+      'processor_stream_events_total',
+      'What happened to the stream or its group elsewhere: it is read from the start again.',
+      'event',
+      streamEvents,
+    ),
     claims: plainCounter(
       'processor_claims_total',
       'Entries taken over from another consumer, or from a former life of this one.',
+    ),
+    claimRuns: plainCounter(
+      'processor_claim_runs_total',
+      'Scans for entries of dead instances that came to their end.',
+    ),
+    claimsKept: plainCounter(
+      'processor_claims_kept_total',
+      'Renewals of the claim on entries held for long.',
+    ),
+    consumersRemoved: plainCounter(
+      'processor_consumers_removed_total',
+      'Consumers removed that were idle and held nothing.',
+    ),
+    triedAlone: plainCounter(
+      'processor_entries_tried_alone_total',
+      'Entries delivered too often and tried with nothing beside them.',
     ),
     scrapeErrors: plainCounter('processor_scrape_errors_total', 'Failed samplings of the stream.'),
     deviceStateEntries: gauge(
@@ -262,6 +319,14 @@ export function createMetrics(build: { version: string; revision: string }) {
       'processor_last_read_timestamp_seconds',
       'When entries were last read; 0 before the first.',
     ),
+    consumptionPaused: gauge(
+      'processor_consumption_paused',
+      '1 while consumption is paused by an operator.',
+    ),
+    controlRequests: plainCounter(
+      'processor_control_requests_total',
+      'Requests of operators that this instance carried out.',
+    ),
     shutdownInProgress: gauge('processor_shutdown_in_progress', '1 while the instance drains.'),
   };
 }
@@ -270,6 +335,14 @@ function labels<Label extends string>(label: Label, value: string): Partial<Reco
   const made: Partial<Record<Label, string>> = {};
   made[label] = value;
   return made;
+}
+
+function initialised<Label extends string>(
+  gauge: Gauge<Label>,
+  values: readonly (readonly [Partial<Record<Label, string>>, number])[],
+): Gauge<Label> {
+  for (const [series, value] of values) gauge.set(series, value);
+  return gauge;
 }
 
 function counterGauge(gauge: Gauge<'state'>, states: readonly string[]): Gauge<'state'> {

@@ -1,31 +1,19 @@
-import type {
-  Batch,
-  DependencyError,
-  HeldEntry,
-  Logger,
-  Outcomes,
-  PipelineEvents,
-} from '../core/types.ts';
+import type { Batch, HeldEntry, Logger, Outcomes, PipelineEvents } from '../core/types.ts';
 import type { Metrics } from './metrics.ts';
 
 /** Rejections logged one by one in a minute; all are counted. */
 const rejectionsPerMinute = 60;
 
-export interface PipelineEventsOptions {
-  readonly now: () => number;
-  /** A dependency's state changed, for the readiness probe. */
-  readonly onDependency: (dependency: DependencyError['dependency'], state: string) => void;
-}
-
 /** Every event of the pipeline as metrics, and where a person should know, as a log line. */
 export function createPipelineEvents(
   metrics: Metrics,
   log: Logger,
-  options: PipelineEventsOptions,
+  options: { readonly now: () => number },
 ): PipelineEvents {
   const mayLog = limitPerMinute(rejectionsPerMinute, options.now);
   return {
     read(entries) {
+      // One read brings entries of one source.
       const source = entries[0]?.source;
       if (source !== undefined) metrics.entriesRead.inc({ source }, entries.length);
       metrics.lastRead.set(options.now() / 1000);
@@ -71,6 +59,11 @@ export function createPipelineEvents(
         'batch written',
       );
     },
+    triedAlone(entry, tries) {
+      metrics.triedAlone.inc();
+      const { id, deliveries } = entry;
+      log.warn({ entry_id: id, deliveries, tries }, 'entry delivered too often is tried alone');
+    },
     late(records) {
       if (records > 0) metrics.lateRecords.inc(records);
     },
@@ -78,24 +71,6 @@ export function createPipelineEvents(
       metrics.stageDuration.observe({ stage: 'acknowledge' }, durationMs / 1000);
       metrics.dependencyUp.set({ dependency: 'redis' }, 1);
       observeEntryLatency(metrics, entries, options.now());
-    },
-    failed(error, attempt) {
-      const { dependency, kind, code } = error;
-      metrics.retries.inc({ dependency });
-      metrics.dependencyUp.set({ dependency }, 0);
-      options.onDependency(dependency, `${kind}: ${code}`);
-      // The first failure and then ever fewer: a long outage must not fill the disk.
-      if (!isPowerOfTwo(attempt)) return;
-      const level = kind === 'configuration' ? 'error' : 'warn';
-      log[level](
-        { dependency, kind, code, attempt, err: error },
-        'dependency failed; reading stands still',
-      );
-    },
-    recovered(dependency) {
-      metrics.dependencyUp.set({ dependency }, 1);
-      options.onDependency(dependency, 'ok');
-      log.info({ dependency }, 'dependency works again');
     },
     paused(cause, durationMs) {
       metrics.backpressure.inc({ cause }, durationMs / 1000);
@@ -128,10 +103,6 @@ function observeDeviceLatency(
     last = owner;
     metrics.endToEnd.observe({ from: 'device' }, Math.max(0, nowMs - ts) / 1000);
   });
-}
-
-function isPowerOfTwo(count: number): boolean {
-  return (count & (count - 1)) === 0;
 }
 
 function limitPerMinute(limit: number, now: () => number): () => boolean {

@@ -1,3 +1,4 @@
+import { type Dependency, dependencies } from '../core/types.ts';
 import type { Metrics } from './metrics.ts';
 
 interface BacklogSample {
@@ -54,6 +55,7 @@ interface InstanceSample {
   readonly bufferedRecords: number;
   readonly residual: number;
   readonly devices: number;
+  readonly retryBudgets: Readonly<Record<Dependency, number>>;
   readonly pool: { readonly total: number; readonly idle: number; readonly waiting: number };
 }
 
@@ -65,5 +67,8 @@ export function showInstance(metrics: Metrics, sample: InstanceSample): void {
   metrics.deviceStateEntries.set(sample.devices);
   metrics.poolConnections.set({ state: 'busy' }, sample.pool.total - sample.pool.idle);
   metrics.poolConnections.set({ state: 'idle' }, sample.pool.idle);
+  for (const dependency of dependencies) {
+    metrics.retryBudget.set({ dependency }, sample.retryBudgets[dependency]);
+  }
   metrics.poolWaiting.set(sample.pool.waiting);
 }

@@ -1,7 +1,16 @@
 import type { Redis } from 'ioredis';
-import type { Entry, EntryId, EntrySource, Logger } from '../core/types.ts';
+import type { Entry, EntryId, EntrySource } from '../core/types.ts';
 import { DependencyError } from '../core/types.ts';
+import {
+  countDeliveries,
+  createGroup,
+  type Inspection,
+  inspectCommand,
+  parseInspection,
+  removeIdleConsumers,
+} from './group.ts';
 import { asRedisError, isGroupGone } from './redis.ts';
+import { parseClaim, parseRead, type RawEntry, unexpectedReply } from './replies.ts';
 
 export interface ConsumerOptions {
   readonly key: string;
@@ -13,15 +22,26 @@ export interface ConsumerOptions {
   /** Entries of others that were idle this long are taken over: their instance is dead. */
   readonly claimThresholdMs: number;
   readonly claimIntervalMs: number;
+  /** Consumers that hold nothing and were idle this long are removed. */
+  readonly consumerIdleMs: number;
   readonly now: () => number;
 }
 
+/** What the consumer finds beside entries. */
 export interface ConsumerEvents {
   /** The group was gone and was made anew, at the start of the stream. */
   groupRecreated(): void;
-  /** Ids still pending whose entries are no longer in the stream. */
+  /** Ids still pending whose entries are no longer in the stream; acknowledged by now. */
   lostPending(ids: readonly EntryId[]): void;
+  /** Entries that were trimmed before anybody got them. */
+  lostUndelivered(entries: number): void;
+  /** The stream's newest id lay before the last delivered one: it is read from the start again. */
+  streamWentBack(entries: number): void;
   claimed(entries: number): void;
+  /** A scan for entries of dead instances came to its end. */
+  claimRun(): void;
+  consumersRemoved(names: readonly string[]): void;
+  connected(isConnected: boolean): void;
 }
 
 export interface Consumer {
@@ -30,7 +50,7 @@ export interface Consumer {
   /**
    * Own pending entries first, after every new connection: a reply that was lost with the old
    * one left its entries there. Then, when it is time, those of a dead instance. Then new ones.
-   Blocks for at most `blockMs` and the slack.
+   * Blocks for at most `blockMs` and the slack.
    * @throws DependencyError
    */
   read(limit: number): Promise<readonly Entry[]>;
@@ -42,8 +62,8 @@ export function createConsumer(
   open: () => Redis,
   options: ConsumerOptions,
   events: ConsumerEvents,
-  log: Logger,
 ): Consumer {
+  const { key, group, consumer, blockMs, now } = options;
   let client: Redis | null = null;
   /** Where reading own pending entries goes on; null once they are all read. */
   let pendingCursor: string | null = '0';
@@ -58,6 +78,7 @@ export function createConsumer(
     client = opened;
     pendingCursor = '0';
     await opened.connect();
+    events.connected(true);
     return opened;
   }
 
@@ -65,40 +86,44 @@ export function createConsumer(
   function discard(): void {
     client?.disconnect();
     client = null;
+    events.connected(false);
   }
 
-  async function createGroup(redis: Redis): Promise<boolean> {
+  async function guarded<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result> {
     try {
-      // From 0: entries written before the group existed are data too.
-      await redis.xgroup('CREATE', options.key, options.group, '0', 'MKSTREAM');
-      return true;
+      return await work(await connected());
     } catch (error) {
-      if (error instanceof Error && error.message.startsWith('BUSYGROUP')) return false;
-      throw error;
+      discard();
+      throw asRedisError(error);
     }
   }
 
-  async function readGroup(redis: Redis, from: string, limit: number): Promise<RawEntry[]> {
-    const { group, consumer, key, blockMs, slackMs } = options;
-    const reply = redis.callBuffer(
-      'XREADGROUP',
-      ...['GROUP', group, consumer, 'COUNT', String(limit)],
-      ...(from === '>' ? ['BLOCK', String(blockMs)] : []),
-      ...['STREAMS', key, from],
-    );
-    return parseReply(await withDeadline(reply, blockMs + slackMs));
+  /** Nothing is left to process, and unacknowledged the ids would stay for ever. */
+  async function settleLost(redis: Redis, found: readonly RawEntry[]): Promise<void> {
+    const lost = found.filter((entry) => entry.fields === null).map((entry) => entry.id);
+    if (lost.length === 0) return;
+    await redis.xack(key, group, ...lost);
+    events.lostPending(lost);
+  }
+
+  /** Entries that were delivered before, with the count that Redis keeps of it. */
+  async function redelivered(
+    redis: Redis,
+    found: readonly RawEntry[],
+    source: EntrySource,
+  ): Promise<Entry[]> {
+    const there = found.filter((entry) => entry.fields !== null);
+    const ids = there.map((entry) => entry.id);
+    const deliveries = await countDeliveries(redis, key, group, ids);
+    return there.flatMap((entry, at) => toEntry(entry, source, deliveries[at] ?? 1));
   }
 
   async function readPending(redis: Redis, cursor: string, limit: number): Promise<Entry[]> {
-    const found = await readGroup(redis, cursor, limit);
+    const words = ['GROUP', group, consumer, 'COUNT', String(limit), 'STREAMS', key, cursor];
+    const found = parseRead(await answered(redis.callBuffer('XREADGROUP', ...words)));
     pendingCursor = found.at(-1)?.id ?? null;
-    const lost = found.filter((entry) => entry.fields === null).map((entry) => entry.id);
-    if (lost.length > 0) {
-      // Trimmed under us: nothing is left to process, and unacknowledged they would stay for ever.
-      await redis.xack(options.key, options.group, ...lost);
-      events.lostPending(lost);
-    }
-    return found.flatMap((entry) => toEntry(entry, 'own_pending'));
+    await settleLost(redis, found);
+    return await redelivered(redis, found, 'own_pending');
   }
 
   /**
@@ -106,72 +131,91 @@ export function createConsumer(
    * loop, so that claimed entries stay within the same in-flight budget as new ones.
    */
   async function claim(redis: Redis, limit: number): Promise<Entry[]> {
-    const { key, group, consumer, claimThresholdMs, claimIntervalMs, now } = options;
-    const reply = await redis.callBuffer(
-      'XAUTOCLAIM',
-      ...[key, group, consumer, String(claimThresholdMs), claimCursor, 'COUNT', String(limit)],
-    );
-    const { cursor, entries, deleted } = parseClaim(reply);
+    const { claimThresholdMs } = options;
+    const words = [key, group, consumer, String(claimThresholdMs), claimCursor];
+    const reply = redis.callBuffer('XAUTOCLAIM', ...words, 'COUNT', String(limit));
+    const { cursor, entries, deleted } = parseClaim(await answered(reply));
     claimCursor = cursor;
-    // Jitter, so that several instances do not scan in step.
-    if (cursor === '0-0') claimDueMs = now() + claimIntervalMs * (0.75 + Math.random() / 2);
+    // XAUTOCLAIM itself has taken these out of the pending list.
     if (deleted.length > 0) events.lostPending(deleted);
-    const taken = entries.flatMap((entry) => toEntry(entry, 'claimed'));
-    if (taken.length > 0) events.claimed(taken.length);
-    return taken;
+    if (entries.length > 0) events.claimed(entries.length);
+    if (cursor === '0-0') await endClaimRun(redis);
+    return await redelivered(redis, entries, 'claimed');
+  }
+
+  async function endClaimRun(redis: Redis): Promise<void> {
+    const { claimIntervalMs, consumerIdleMs: idleMs } = options;
+    // Jitter, so that several instances do not scan in step.
+    claimDueMs = now() + claimIntervalMs * (0.75 + Math.random() / 2);
+    events.claimRun();
+    const removed = await removeIdleConsumers(redis, { key, group, self: consumer, idleMs });
+    if (removed.length > 0) events.consumersRemoved(removed);
+  }
+
+  /** New entries, after a look at what was lost before they came; both in one round trip. */
+  async function readNew(redis: Redis, limit: number): Promise<Entry[]> {
+    const words = ['GROUP', group, consumer, 'COUNT', String(limit)];
+    const replies = redis
+      .pipeline()
+      .call(...inspectCommand(key, group))
+      .callBuffer('XREADGROUP', ...words, 'BLOCK', String(blockMs), 'STREAMS', key, '>')
+      .exec();
+    const [looked, read] = (await answered(replies)) ?? [];
+    if (looked === undefined || read === undefined) throw unexpectedReply('EVAL');
+    if (looked[0] !== null) throw looked[0];
+    report(parseInspection(looked[1]));
+    if (read[0] !== null) throw read[0];
+    return parseRead(read[1]).flatMap((entry) => toEntry(entry, 'new', 1));
+  }
+
+  function report(found: Inspection): void {
+    if (found.kind === 'trimmed') events.lostUndelivered(found.entries);
+    if (found.kind === 'went_back') events.streamWentBack(found.entries);
+  }
+
+  /** Ends the wait for a half-open connection, which answers nothing and never fails. */
+  function answered<Reply>(reply: Promise<Reply>): Promise<Reply> {
+    return withDeadline(reply, blockMs + options.slackMs);
+  }
+
+  async function readNext(redis: Redis, limit: number): Promise<readonly Entry[]> {
+    if (pendingCursor !== null) {
+      const pending = await readPending(redis, pendingCursor, limit);
+      if (pendingCursor !== null) return pending;
+    }
+    if (now() >= claimDueMs) {
+      const claimed = await claim(redis, limit);
+      if (claimed.length > 0) return claimed;
+    }
+    return await readNew(redis, limit);
+  }
+
+  async function recreateGroup(): Promise<void> {
+    const isNew = await guarded((redis) => createGroup(redis, key, group));
+    if (isNew) events.groupRecreated();
+    pendingCursor = '0';
   }
 
   return {
     async prepare() {
-      try {
-        await createGroup(await connected());
-      } catch (error) {
-        discard();
-        throw asRedisError(error);
-      }
+      await guarded((redis) => createGroup(redis, key, group));
     },
     async read(limit) {
       try {
-        const redis = await connected();
-        if (pendingCursor !== null) {
-          const pending = await readPending(redis, pendingCursor, limit);
-          if (pendingCursor !== null) return pending;
-        }
-        if (options.now() >= claimDueMs) {
-          const claimed = await claim(redis, limit);
-          if (claimed.length > 0) return claimed;
-        }
-        return (await readGroup(redis, '>', limit)).flatMap((entry) => toEntry(entry, 'new'));
+        return await readNext(await connected(), limit);
       } catch (error) {
-        if (isGroupGone(error) && client !== null) {
-          await recreateGroup(client);
-          return [];
+        if (!isGroupGone(error) || client === null) {
+          discard();
+          throw asRedisError(error);
         }
-        discard();
-        throw asRedisError(error);
       }
+      await recreateGroup();
+      return [];
     },
     close: discard,
   };
-
-  async function recreateGroup(redis: Redis): Promise<void> {
-    try {
-      if (await createGroup(redis)) {
-        log.error(
-          { stream: options.key, group: options.group },
-          'consumer group was gone; recreated from the start',
-        );
-        events.groupRecreated();
-      }
-      pendingCursor = '0';
-    } catch (error) {
-      discard();
-      throw asRedisError(error);
-    }
-  }
 }
 
-/** Ends the wait for a half-open connection, which answers nothing and never fails. */
 async function withDeadline<Value>(reply: Promise<Value>, deadlineMs: number): Promise<Value> {
   let timer: NodeJS.Timeout | undefined;
   const silence = new Promise<never>((_resolve, reject) => {
@@ -190,61 +234,9 @@ async function withDeadline<Value>(reply: Promise<Value>, deadlineMs: number): P
   }
 }
 
-interface RawEntry {
-  readonly id: EntryId;
-  /** null when the entry was deleted from the stream while it was pending. */
-  readonly fields: readonly Buffer[] | null;
-}
-
-/** [[key, [[id, [name, value, …] | nil], …]]] or nil, all Buffers. */
-function parseReply(reply: unknown): RawEntry[] {
-  if (reply === null) return [];
-  const stream: unknown = Array.isArray(reply) ? reply[0] : undefined;
-  return parseEntries(Array.isArray(stream) ? stream[1] : undefined, 'XREADGROUP');
-}
-
-function parseEntries(entries: unknown, command: string): RawEntry[] {
-  if (!Array.isArray(entries)) throw unexpectedReply(command);
-  return entries.map((item: unknown) => {
-    if (!Array.isArray(item) || !Buffer.isBuffer(item[0])) throw unexpectedReply(command);
-    return { id: toEntryId(item[0]), fields: isBuffers(item[1]) ? item[1] : null };
-  });
-}
-
-/** [cursor, [[id, fields | nil], …], [deleted id, …]]; the third element since Redis 7.0. */
-function parseClaim(reply: unknown): {
-  cursor: string;
-  entries: RawEntry[];
-  deleted: EntryId[];
-} {
-  if (!Array.isArray(reply) || !Buffer.isBuffer(reply[0])) throw unexpectedReply('XAUTOCLAIM');
-  const deleted: unknown = reply[2] ?? [];
-  if (!isBuffers(deleted)) throw unexpectedReply('XAUTOCLAIM');
-  return {
-    cursor: reply[0].toString('latin1'),
-    entries: parseEntries(reply[1], 'XAUTOCLAIM'),
-    deleted: deleted.map(toEntryId),
-  };
-}
-
-/** Entries in a shape we cannot read would stay pending for ever, unseen. */
-function unexpectedReply(command: string): DependencyError {
-  const message = `${command} answered in an unknown shape: is this Redis 7.0 or later?`;
-  return new DependencyError('redis', 'configuration', 'REPLY_SHAPE', message);
-}
-
-function isBuffers(value: unknown): value is Buffer[] {
-  return Array.isArray(value) && value.every((item) => Buffer.isBuffer(item));
-}
-
-function toEntryId(bytes: Buffer): EntryId {
-  // Redis prints its ids; this is where one enters.
-  return bytes.toString('latin1') as EntryId;
-}
-
-function toEntry({ id, fields }: RawEntry, source: EntrySource): Entry[] {
+function toEntry({ id, fields }: RawEntry, source: EntrySource, deliveries: number): Entry[] {
   if (fields === null) return [];
   let bytes = 0;
   for (const field of fields) bytes += field.length;
-  return [{ id, source, fields, bytes }];
+  return [{ id, source, deliveries, fields, bytes }];
 }

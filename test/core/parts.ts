@@ -1,7 +1,11 @@
+import type { BreakerOptions } from '../../src/core/breaker.ts';
+import { Guard } from '../../src/core/guard.ts';
 import type {
+  Dependency,
   DeviceId,
   Entry,
   EntryId,
+  GuardEvents,
   HeldEntry,
   PipelineEvents,
   Position,
@@ -19,8 +23,8 @@ export function entryId(number: number): EntryId {
   return `${number}-0` as EntryId;
 }
 
-export function entry(number: number, bytes = 100): Entry {
-  return { id: entryId(number), source: 'new', fields: [], bytes };
+export function entry(number: number, bytes = 100, deliveries = 1): Entry {
+  return { id: entryId(number), source: 'new', deliveries, fields: [], bytes };
 }
 
 export function held(number: number, records = 1, bytes = 100): HeldEntry {
@@ -55,14 +59,34 @@ export function events(heard: Partial<PipelineEvents> = {}): PipelineEvents {
     read() {},
     interpreted() {},
     rejected() {},
+    triedAlone() {},
     batch() {},
     late() {},
     acknowledged() {},
-    failed() {},
-    recovered() {},
     paused() {},
     ...heard,
   };
+}
+
+export interface GuardChange {
+  readonly breaker?: Partial<BreakerOptions>;
+  readonly events?: Partial<GuardEvents>;
+  readonly retriesPerMinute?: number;
+}
+
+/** A guard with short pauses and a breaker that stays closed, but for the change. */
+export function guard(dependency: Dependency, change: GuardChange = {}): Guard {
+  const breaker = { errorRate: 0.99, samples: 1000, minSamples: 1000, coolDownMs: 5 };
+  return new Guard(
+    {
+      dependency,
+      retryMinMs: 1,
+      retryMaxMs: 2,
+      retriesPerMinute: change.retriesPerMinute ?? 6000,
+      breaker: { ...breaker, ...change.breaker },
+    },
+    { failed() {}, recovered() {}, breaker() {}, ...change.events },
+  );
 }
 
 /** One turn of everything that is due. */

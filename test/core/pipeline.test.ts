@@ -5,6 +5,7 @@ import { Batcher } from '../../src/core/batcher.ts';
 import { DeviceStates } from '../../src/core/device-state.ts';
 import { InFlight } from '../../src/core/in-flight.ts';
 import { Pipeline, type PipelineParts } from '../../src/core/pipeline.ts';
+import { createSeclusion } from '../../src/core/seclusion.ts';
 import {
   DependencyError,
   type Entry,
@@ -14,7 +15,7 @@ import {
   type Rejection,
   type RowOutcome,
 } from '../../src/core/types.ts';
-import { deviceId, entry, events, position, turn } from './parts.ts';
+import { deviceId, entry, events, type GuardChange, guard, position, turn } from './parts.ts';
 
 /** What an entry holds, and what the database will say of its rows. */
 interface Planned {
@@ -54,7 +55,14 @@ interface Trouble {
 const noTrouble: Trouble = { read: [], write: [], acknowledge: [] };
 
 /** A pipeline over plans instead of Redis and a database. */
-function setUp(plans: readonly Planned[], trouble: Trouble, change: Partial<PipelineParts> = {}) {
+function setUp(
+  plans: readonly Planned[],
+  trouble: Trouble,
+  change: Partial<PipelineParts> = {},
+  guarding: GuardChange = {},
+) {
+  const guards = { redis: guard('redis', guarding), database: guard('database', guarding) };
+  const marks = new Map<EntryId, number>();
   const calls = { read: 0, write: 0, acknowledge: 0 };
   const acknowledged: EntryId[] = [];
   let letters = 0;
@@ -112,7 +120,21 @@ function setUp(plans: readonly Planned[], trouble: Trouble, change: Partial<Pipe
       }
     },
     events: events(),
-    options: { writers: 2, readCount: 3, retryMinMs: 1, retryMaxMs: 2 },
+    guards,
+    seclusion: createSeclusion({
+      maxDeliveries: 5,
+      guard: guards.redis,
+      enter(id) {
+        marks.set(id, (marks.get(id) ?? 0) + 1);
+        return Promise.resolve(marks.get(id) ?? 0);
+      },
+      leave(id) {
+        marks.delete(id);
+        return Promise.resolve();
+      },
+      events: change.events ?? events(),
+    }),
+    options: { writers: 2, readCount: 3 },
     ...change,
   };
   const pipeline = new Pipeline(parts);
@@ -123,6 +145,7 @@ function setUp(plans: readonly Planned[], trouble: Trouble, change: Partial<Pipe
     acknowledged,
     allRead: allRead.promise,
     letters: () => letters,
+    marks,
   };
 }
 
@@ -193,11 +216,12 @@ describe('conservation', () => {
       rows: index % 3 === 0 ? (['inserted', 'conflict', refused] as const) : oneRow.rows,
     }));
     const look = () => residuals.add(account.residual(inFlight.countOpen()));
-    const heard = events({ batch: look, acknowledged: look, interpreted: look, failed: look });
+    const heard = events({ batch: look, acknowledged: look, interpreted: look });
     const { pipeline, account, inFlight, allRead } = setUp(
       plans,
       { read: [2], write: [1, 3], acknowledge: [0, 2] },
       { events: heard },
+      { events: { failed: look } },
     );
     pipeline.start();
     await allRead;
@@ -279,27 +303,33 @@ test('a drain that runs out of time says so and leaves the rest unacknowledged',
 test('while a dependency fails nothing is read; once it works reading goes on', async () => {
   const told: string[] = [];
   let failing = true;
-  const { pipeline, inFlight, account } = setUp([], noTrouble, {
-    async read() {
-      await turn();
-      told.push(`read while ${pipeline.isFailing ? 'failing' : 'well'}`);
-      return told.length === 1 ? [entry(0)] : [];
-    },
-    interpret: () => ({ kind: 'records', positions: [position()], rejections: [] }),
-    write(rows, outcomes) {
-      if (failing) return Promise.reject(down('database'));
-      outcomes.fill('inserted', 0, rows.length);
-      return Promise.resolve(1);
-    },
-    events: events({
-      failed(_error, attempt) {
-        if (attempt === 5) failing = false;
+  const { pipeline, inFlight, account } = setUp(
+    [],
+    noTrouble,
+    {
+      async read() {
+        await turn();
+        told.push(`read while ${pipeline.isFailing ? 'failing' : 'well'}`);
+        return told.length === 1 ? [entry(0)] : [];
       },
-      recovered(dependency) {
-        told.push(`${dependency} recovered`);
+      interpret: () => ({ kind: 'records', positions: [position()], rejections: [] }),
+      write(rows, outcomes) {
+        if (failing) return Promise.reject(down('database'));
+        outcomes.fill('inserted', 0, rows.length);
+        return Promise.resolve(1);
       },
-    }),
-  });
+    },
+    {
+      events: {
+        failed(_error, attempt) {
+          if (attempt === 5) failing = false;
+        },
+        recovered(dependency) {
+          told.push(`${dependency} recovered`);
+        },
+      },
+    },
+  );
   pipeline.start();
   while (!told.includes('database recovered')) await turn();
   const before = told.length;
@@ -383,4 +413,138 @@ test('the held entries given to acknowledge carry the rejections of their record
     'conflict conflict',
     'write row_constraint_violated',
   ]);
+});
+
+describe('an entry that was delivered too often', () => {
+  const suspect = entry(1, 100, 6);
+
+  /** Reads the given entries once, in one read. */
+  function readOnce(entries: readonly Entry[]) {
+    const done = Promise.withResolvers<void>();
+    let reads = 0;
+    return {
+      done: done.promise,
+      async read() {
+        await turn();
+        reads += 1;
+        if (reads === 2) done.resolve();
+        return reads === 1 ? entries : [];
+      },
+    };
+  }
+
+  test('is tried with nothing beside it, after its neighbours', async () => {
+    const { read, done } = readOnce([entry(0), suspect, entry(2)]);
+    const batches: number[][] = [];
+    const { pipeline, account, marks } = setUp([oneRow, oneRow, oneRow], noTrouble, {
+      read,
+      write(rows, outcomes) {
+        batches.push([inFlightNow(), ...rows.map(({ ts }) => ts / 1000)]);
+        outcomes.fill('inserted', 0, rows.length);
+        return Promise.resolve(1);
+      },
+    });
+    const inFlightNow = () => account.totals().read - account.totals().settled.inserted;
+    pipeline.start();
+    await done;
+    await pipeline.drain(20_000);
+
+    expect(batches).toEqual([
+      [2, 0, 2],
+      [1, 1],
+    ]);
+    expect(marks.size).toBe(0);
+  });
+
+  test('keeps its mark when the process dies in the try, and is condemned after three', async () => {
+    const told: string[] = [];
+    for (let life = 1; life <= 4; life += 1) {
+      const { read, done } = readOnce([suspect]);
+      const heard = events({ triedAlone: (_entry, tries) => told.push(`try ${tries}`) });
+      const { pipeline, marks, account } = setUp([oneRow, oneRow], noTrouble, {
+        read,
+        events: heard,
+        // A try that is never survived: the write hangs until the process is gone.
+        write: () => new Promise(() => {}),
+      });
+      if (life > 1) marks.set(suspect.id, life - 1);
+      pipeline.start();
+      if (life < 4) {
+        while (!told.includes(`try ${life}`)) await turn();
+        expect(marks.get(suspect.id)).toBe(life);
+      } else {
+        await done;
+        await pipeline.drain(20_000);
+        expect(account.totals().settled.dead_letter).toBe(1);
+        expect(marks.size).toBe(0);
+      }
+    }
+  });
+
+  test('loses its mark when it is the database that fails: that is no death', async () => {
+    const { read, done } = readOnce([suspect]);
+    let isDown = true;
+    const { pipeline, account, marks } = setUp([oneRow, oneRow], noTrouble, {
+      read,
+      write(rows, outcomes) {
+        if (isDown) return Promise.reject(down('database'));
+        outcomes.fill('inserted', 0, rows.length);
+        return Promise.resolve(1);
+      },
+    });
+    pipeline.start();
+    while (!pipeline.isFailing) await turn();
+    while (marks.size > 0) await turn();
+    isDown = false;
+    await done;
+    await pipeline.drain(20_000);
+
+    expect(account.totals().settled.inserted).toBe(1);
+  });
+
+  test('waits in the group when the stop comes before its try', async () => {
+    const { read } = readOnce([entry(0), suspect]);
+    const opened = Promise.withResolvers<void>();
+    const { pipeline, acknowledged, inFlight } = setUp([oneRow, oneRow], noTrouble, {
+      read,
+      async write(rows, outcomes) {
+        await opened.promise;
+        outcomes.fill('inserted', 0, rows.length);
+        return 1;
+      },
+    });
+    pipeline.start();
+    while (inFlight.entries === 0) await turn();
+    const drained = pipeline.drain(20_000);
+    opened.resolve();
+
+    expect(await drained).toBe(true);
+    expect(acknowledged).toEqual(['0-0']);
+  });
+});
+
+test('while it is paused nothing is read, what is held is finished, and resuming goes on', async () => {
+  const plans = Array.from({ length: 30 }, () => oneRow);
+  const causes: string[] = [];
+  const { pipeline, account, allRead, inFlight } = setUp(plans, noTrouble, {
+    events: events({ paused: (cause) => causes.push(cause) }),
+  });
+  pipeline.start();
+  while (account.totals().read === 0) await turn();
+  pipeline.setPaused(true);
+  // The read that was under way may still come.
+  for (let turns = 0; turns < 50; turns += 1) await turn();
+  const { read } = account.totals();
+  for (let turns = 0; turns < 50; turns += 1) await turn();
+  expect([account.totals().read, account.totals().settled.inserted, inFlight.entries]).toEqual([
+    read,
+    read,
+    0,
+  ]);
+
+  pipeline.setPaused(false);
+  await allRead;
+  await pipeline.drain(20_000);
+  expect(account.totals().settled.inserted).toBe(30);
+  expect(causes).toContain('kill_switch');
 });

@@ -1,12 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import {
-  type Batch,
-  DependencyError,
-  type EntryId,
-  type HeldEntry,
-  type Logger,
-  type Outcomes,
-  type Position,
+import type {
+  Batch,
+  EntryId,
+  HeldEntry,
+  Logger,
+  Outcomes,
+  Position,
 } from '../../src/core/types.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
 import { createPipelineEvents } from '../../src/observability/pipeline-events.ts';
@@ -24,7 +23,7 @@ function open() {
     warn: at('warn'),
     error: at('error'),
   };
-  const events = createPipelineEvents(metrics, log, { now: () => nowMs, onDependency: () => {} });
+  const events = createPipelineEvents(metrics, log, { now: () => nowMs });
   const value = async (series: string): Promise<number | undefined> => {
     const text = await metrics.registry.metrics();
     const line = text.split('\n').find((candidate) => candidate.startsWith(`${series} `));
@@ -39,7 +38,7 @@ const latency = (from: string, part: string) =>
 function held(ageMs: number): HeldEntry {
   // As Redis would have printed it.
   const id = `${nowMs - ageMs}-0` as EntryId;
-  const entry = { id, source: 'new', fields: [], bytes: 0 } as const;
+  const entry = { id, source: 'new', deliveries: 1, fields: [], bytes: 0 } as const;
   return { entry, records: 1, open: 0, rejections: [], isMessage: false };
 }
 
@@ -109,29 +108,5 @@ describe('a rejected entry', () => {
 
     expect(lines).toHaveLength(60);
     expect(await value('processor_dead_letters_total{reason="truncated"}')).toBe(100);
-  });
-});
-
-describe('a dependency', () => {
-  it('is up or down from the first evidence on, and unknown before', async () => {
-    const { events, value } = open();
-    const up = 'processor_dependency_up{dependency="database"}';
-    const failure = new DependencyError('database', 'unavailable', '57P01', 'gone');
-    expect(await value(up)).toBeUndefined();
-    events.batch({ rows: [], owners: [], closedBy: 'idle' }, [], 1, 1);
-    expect(await value(up)).toBe(1);
-    events.failed(failure, 1);
-    expect(await value(up)).toBe(0);
-    events.recovered('database');
-    expect(await value(up)).toBe(1);
-  });
-
-  it('that stays away is logged ever more rarely', () => {
-    const { events, lines } = open();
-    const failure = new DependencyError('redis', 'unavailable', 'ECONNREFUSED', 'gone');
-    for (let attempt = 1; attempt <= 1000; attempt += 1) events.failed(failure, attempt);
-
-    expect(lines).toHaveLength(10);
-    expect(lines.every(({ level }) => level === 'warn')).toBe(true);
   });
 });

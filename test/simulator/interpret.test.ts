@@ -27,7 +27,7 @@ function asEntry(simulated: SimulatedEntry): Entry {
   if (!isEntryId(id)) throw new TypeError('not an entry id');
   const fields = simulated.fields.map((field) => Buffer.from(field));
   const bytes = fields.reduce((sum, field) => sum + field.length, 0);
-  return { id, source: 'new', fields, bytes };
+  return { id, source: 'new', deliveries: 1, fields, bytes };
 }
 
 function interpret(simulated: SimulatedEntry): Interpretation {

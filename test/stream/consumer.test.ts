@@ -105,7 +105,7 @@ describe('reading', () => {
     await consumer.prepare();
 
     expect(await consumer.read(10)).toEqual([
-      { id: '1-2', source: 'new', fields: [Buffer.from([0xff]), value], bytes: 257 },
+      { id: '1-2', source: 'new', deliveries: 1, fields: [Buffer.from([0xff]), value], bytes: 257 },
     ]);
   });
 

@@ -15,7 +15,7 @@ export function entryId(text: string): EntryId {
 export function entryOf(fields: readonly (string | Buffer)[], id = '1-1'): Entry {
   const buffers = fields.map((field) => Buffer.from(field));
   const bytes = buffers.reduce((sum, field) => sum + field.length, 0);
-  return { id: entryId(id), source: 'new', fields: buffers, bytes };
+  return { id: entryId(id), source: 'new', deliveries: 1, fields: buffers, bytes };
 }
 
 /** A client for looking at Redis from outside; disconnected with the test. */
@@ -27,6 +27,10 @@ export function connect(url = redisUrl()): Redis {
 }
 
 export interface Heard {
+  lostUndelivered: number[];
+  wentBack: number;
+  claimRuns: number;
+  removed: string[];
   recreated: number;
   readonly lost: EntryId[];
   claimed: number;
@@ -37,15 +41,27 @@ export interface Heard {
 export interface ConsumerChange {
   readonly consumer?: string;
   readonly claimThresholdMs?: number;
+  readonly consumerIdleMs?: number;
   readonly url?: string;
 }
 
 /** A consumer of the group, and what it told. */
 export function openConsumer(
   stream: { readonly key: string; readonly group: string },
-  { consumer = 'one', claimThresholdMs = 3_600_000, url = redisUrl() }: ConsumerChange = {},
+  {
+    consumer = 'one',
+    claimThresholdMs = 3_600_000,
+    consumerIdleMs = 3_600_000,
+    url = redisUrl(),
+  }: ConsumerChange = {},
 ): { consumer: Consumer; heard: Heard } {
-  const heard: Heard = { recreated: 0, lost: [], claimed: 0, connections: [] };
+  const heard: Heard = {
+    recreated: 0,
+    lost: [],
+    claimed: 0,
+    connections: [],
+    ...{ lostUndelivered: [], wentBack: 0, claimRuns: 0, removed: [] },
+  };
   const events: ConsumerEvents = {
     groupRecreated() {
       heard.recreated += 1;
@@ -56,6 +72,19 @@ export function openConsumer(
     claimed(entries) {
       heard.claimed += entries;
     },
+    lostUndelivered(entries) {
+      heard.lostUndelivered.push(entries);
+    },
+    streamWentBack() {
+      heard.wentBack += 1;
+    },
+    claimRun() {
+      heard.claimRuns += 1;
+    },
+    consumersRemoved(names) {
+      heard.removed.push(...names);
+    },
+    connected() {},
   };
   const open = () => {
     const redis = openRedis(
@@ -80,10 +109,10 @@ export function openConsumer(
       slackMs: 5000,
       claimThresholdMs,
       claimIntervalMs: 1,
+      consumerIdleMs,
       now: () => Date.now(),
     },
     events,
-    silent,
   );
   onTestFinished(() => opened.close());
   return { consumer: opened, heard };

@@ -1,0 +1,31 @@
+import type { Readable, Writable } from 'node:stream';
+
+/** What a command needs of the world; the program passes the process's own. */
+export interface CliIo {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdin: Readable & { readonly isTTY?: boolean };
+  readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
+  readonly stderr: Writable;
+  /** Ends a command that waits or watches. */
+  readonly signal: AbortSignal;
+}
+
+/** What a command ends with; also in `--help` and in OPERATIONS.md. */
+export const cliExits = {
+  ok: 0,
+  /** Something was wrong or could not be reached; stderr says what. */
+  failed: 1,
+  /** The command was not carried out: wrong usage, or nobody confirmed the change. */
+  refused: 2,
+} as const;
+export type CliExit = (typeof cliExits)[keyof typeof cliExits];
+
+/** Every command has `--json`. */
+export interface OutputFlags {
+  readonly json: boolean;
+}
+
+/** Prints a result: one JSON line, or text for people. */
+export function print(io: CliIo, flags: OutputFlags, result: object, text: string): void {
+  io.stdout.write(flags.json ? `${JSON.stringify(result)}\n` : `${text}\n`);
+}

@@ -1,0 +1,88 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import type { Redis } from 'ioredis';
+import { type Config, formatProblems, loadConfig } from '../config/load.ts';
+import { DependencyError, type Logger } from '../core/types.ts';
+import { type Database, openDatabase } from '../db/pool.ts';
+import { scrub } from '../observability/scrub.ts';
+import { createConnection, openRedis } from '../stream/redis.ts';
+import { type CliExit, type CliIo, cliExits } from './io.ts';
+
+/** The servers of the service's own configuration, opened when they are first asked for. */
+export interface Stores {
+  readonly config: Config;
+  readonly redis: () => Promise<Redis>;
+  readonly database: () => Database;
+}
+
+const closeGraceMs = 1000;
+/** Commands print what went wrong themselves. */
+const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+/**
+ * Runs a command with the configuration of the environment, as the service reads it; what was
+ * opened is closed. A configuration or a server that fails ends with one line on stderr.
+ * @returns the command's exit code
+ */
+export async function withStores(
+  io: CliIo,
+  command: (stores: Stores) => Promise<CliExit>,
+): Promise<CliExit> {
+  const loaded = loadConfig(io.env, {
+    hostname: hostname(),
+    readFile: (path) => readFileSync(path, 'utf8'),
+  });
+  if (!loaded.ok) {
+    io.stderr.write(`${formatProblems(loaded.problems)}\n`);
+    return cliExits.failed;
+  }
+  await using releases = new AsyncDisposableStack();
+  try {
+    return await command(openStores(loaded.config, releases));
+  } catch (error) {
+    if (!(error instanceof DependencyError)) throw error;
+    const cause = error.cause instanceof Error ? ` (${scrub(error.cause.message)})` : '';
+    io.stderr.write(`processor: ${scrub(error.message)}${cause}\n`);
+    return cliExits.failed;
+  }
+}
+
+function openStores(config: Config, releases: AsyncDisposableStack): Stores {
+  const { redis, database: db } = config;
+  const connection = createConnection(() =>
+    openRedis(
+      {
+        url: redis.url,
+        connectionName: 'processor:cli',
+        connectTimeoutMs: redis.connectTimeoutMs,
+        commandTimeoutMs: redis.commandTimeoutMs,
+        onReconnect: () => undefined,
+      },
+      silent,
+    ),
+  );
+  releases.defer(() => connection.close());
+  let database: Database | null = null;
+  return {
+    config,
+    redis: connection.ready,
+    database() {
+      if (database !== null) return database;
+      const opened = openDatabase(
+        {
+          url: db.url,
+          applicationName: 'processor:cli',
+          size: 2,
+          connectTimeoutMs: db.connectTimeoutMs,
+          statementTimeoutMs: db.statementTimeoutMs,
+          lockTimeoutMs: db.lockTimeoutMs,
+          deadlineMs: db.insertDeadlineMs,
+        },
+        silent,
+      );
+      releases.defer(() => opened.close(closeGraceMs));
+      database = opened;
+      return opened;
+    },
+  };
+}

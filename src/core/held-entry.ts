@@ -1,0 +1,29 @@
+import type { Entry, HeldEntry, Interpretation, Position, Rejection, RowOutcome } from './types.ts';
+
+/** An entry as it is held from here to its acknowledgement. */
+export function hold(entry: Entry, found: Interpretation): HeldEntry {
+  switch (found.kind) {
+    case 'records': {
+      const records = found.positions.length + found.rejections.length;
+      const rejections = [...found.rejections];
+      return { entry, records, open: records, rejections, isMessage: false };
+    }
+    case 'message':
+      return { entry, records: 1, open: 1, rejections: [], isMessage: true };
+    case 'rejected':
+      return { entry, records: 1, open: 1, rejections: [found.rejection], isMessage: false };
+  }
+}
+
+/** Why a row that the writer refused, or found in conflict, is dead-lettered. */
+export function rejectionOf(
+  row: Position,
+  outcome: Exclude<RowOutcome, 'inserted' | 'duplicate'>,
+): Rejection {
+  const base = { recordIndex: row.recordIndex, offset: null };
+  if (outcome === 'conflict') {
+    const message = 'the stored row under this key has other content; the first version stays';
+    return { ...base, stage: 'conflict', reason: 'conflict', message };
+  }
+  return { ...base, stage: 'write', reason: outcome.reason, message: outcome.message };
+}

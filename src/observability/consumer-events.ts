@@ -1,0 +1,53 @@
+import type { Account, EntryId, Logger } from '../core/types.ts';
+import type { Metrics } from './metrics.ts';
+
+/** Ids in one log line. */
+const shownIds = 20;
+
+/** What the consumer finds beside entries, as metrics and log lines. */
+export function createConsumerEvents(
+  metrics: Metrics,
+  log: Logger,
+  account: Pick<Account, 'read' | 'settle'>,
+) {
+  return {
+    groupRecreated() {
+      metrics.streamEvents.inc({ event: 'group_recreated' });
+      log.error({}, 'consumer group was gone; made anew, reading from the start');
+    },
+    streamWentBack(entries: number) {
+      metrics.streamEvents.inc({ event: 'went_back' });
+      log.error(
+        { entries },
+        'the stream went back in time (a failover?); reading from the start, entries since are lost',
+      );
+    },
+    lostUndelivered(entries: number) {
+      metrics.entriesLost.inc({ cause: 'trimmed_undelivered' }, entries);
+      log.error({ entries }, 'entries were trimmed before anybody read them');
+    },
+    lostPending(ids: readonly EntryId[]) {
+      metrics.entriesLost.inc({ cause: 'trimmed_pending' }, ids.length);
+      account.read(ids.length);
+      account.settle('lost', ids.length);
+      log.error(
+        { entry_ids: ids.slice(0, shownIds), entries: ids.length },
+        'entries were trimmed while pending',
+      );
+    },
+    claimed(entries: number) {
+      metrics.claims.inc(entries);
+      log.warn({ entries }, 'entries of another instance taken over');
+    },
+    claimRun() {
+      metrics.claimRuns.inc();
+    },
+    consumersRemoved(names: readonly string[]) {
+      metrics.consumersRemoved.inc(names.length);
+      log.info({ consumers: names }, 'idle consumers removed');
+    },
+    connected(isConnected: boolean) {
+      metrics.redisConnected.set({ role: 'reader' }, isConnected ? 1 : 0);
+    },
+  };
+}

@@ -1,0 +1,56 @@
+import {
+  breakerStates,
+  type Dependency,
+  type DependencyError,
+  type GuardEvents,
+  type Logger,
+} from '../core/types.ts';
+import type { Metrics } from './metrics.ts';
+
+export interface GuardEventsOptions {
+  /** A dependency's state changed, for the readiness probe. */
+  readonly onDependency: (dependency: Dependency, state: string) => void;
+  /** For the dump of a panic. */
+  readonly onError: (error: DependencyError) => void;
+}
+
+/** What the guards of the dependencies tell, as metrics and log lines. */
+export function createGuardEvents(
+  metrics: Metrics,
+  log: Logger,
+  options: GuardEventsOptions,
+): GuardEvents {
+  return {
+    failed(error, attempt) {
+      const { dependency, kind, code } = error;
+      metrics.retries.inc({ dependency });
+      metrics.dependencyUp.set({ dependency }, 0);
+      options.onDependency(dependency, `${kind}: ${code}`);
+      options.onError(error);
+      // The first failure and then ever fewer: a long outage must not fill the disk.
+      if (!isPowerOfTwo(attempt)) return;
+      const level = kind === 'configuration' ? 'error' : 'warn';
+      log[level](
+        { dependency, kind, code, attempt, err: error },
+        'dependency failed; reading stands still',
+      );
+    },
+    recovered(dependency) {
+      metrics.dependencyUp.set({ dependency }, 1);
+      options.onDependency(dependency, 'ok');
+      log.info({ dependency }, 'dependency works again');
+    },
+    breaker(dependency, to) {
+      metrics.breakerTransitions.inc({ dependency, to });
+      for (const state of breakerStates) {
+        metrics.breakerState.set({ dependency, state }, state === to ? 1 : 0);
+      }
+      // A long outage opens it again after every probe; the metric has each.
+      log.debug({ dependency, state: to }, 'circuit breaker changed');
+    },
+  };
+}
+
+function isPowerOfTwo(count: number): boolean {
+  return (count & (count - 1)) === 0;
+}

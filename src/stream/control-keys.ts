@@ -1,0 +1,22 @@
+/** The keys beside the stream that instances and operators share. */
+export interface ControlKeys {
+  /** A string, JSON; consumption stands still on all instances while it is there. */
+  readonly paused: string;
+  /** A small stream of requests to all running instances. */
+  readonly requests: string;
+  /** A stream: what operators changed, when, and who they said they were. */
+  readonly audit: string;
+  /** A hash: entry id to how often it was tried alone without being survived. */
+  readonly suspects: string;
+}
+
+/** All under one prefix, so that one rule of an ACL covers them. */
+export function controlKeys(streamKey: string): ControlKeys {
+  const prefix = `${streamKey}:control`;
+  return {
+    paused: `${prefix}:paused`,
+    requests: `${prefix}:requests`,
+    audit: `${prefix}:audit`,
+    suspects: `${prefix}:suspects`,
+  };
+}

@@ -1,0 +1,127 @@
+import type { Config } from './config/load.ts';
+import type { EntryId, Logger } from './core/types.ts';
+import type { Health } from './lifecycle/health.ts';
+import { repeat } from './lifecycle/repeat.ts';
+import type { Metrics } from './observability/metrics.ts';
+import { forgetBacklog, showBacklog, showInstance } from './observability/sampling.ts';
+import { type Backlog, sampleBacklog } from './stream/backlog.ts';
+import type { Pause } from './stream/control.ts';
+import { isDeviceId } from './teltonika/imei.ts';
+import type { Rooms } from './wiring.ts';
+
+const everyMs = 1000;
+/** Claims on entries held for long are renewed this many times before they would run out. */
+const renewals = 4;
+
+interface Surroundings {
+  readonly config: Config;
+  readonly rooms: Rooms;
+  readonly metrics: Metrics;
+  readonly health: Health;
+  readonly log: Logger;
+}
+
+/**
+ * What goes on beside the pipeline: samples, operators' switches, claims. The switches were read
+ * once when it resolves: an instance that starts while consumption is paused reads nothing.
+ * @returns ends all of it
+ */
+export async function startUpkeep(around: Surroundings): Promise<() => Promise<void>> {
+  const control = controlling(around);
+  await control();
+  const ends = [
+    repeat(sampling(around), everyMs),
+    repeat(control, everyMs),
+    repeat(keeping(around), around.config.stream.claimThresholdMs / renewals),
+  ];
+  return async () => {
+    await Promise.all(ends.map((end) => end()));
+  };
+}
+
+/** Shows the instance and the stream, and watches that a backlog moves. */
+function sampling({ config, rooms, metrics, log }: Surroundings) {
+  const { account, inFlight, batcher, states, database, guards, connection } = rooms;
+  const { stream } = config;
+  const labels = { stream: stream.key, group: stream.group };
+
+  async function lookAtStream(): Promise<Backlog | null> {
+    try {
+      const backlog = await sampleBacklog(await connection.ready(), stream, Date.now());
+      showBacklog(metrics, labels, backlog);
+      metrics.redisConnected.set({ role: 'writer' }, 1);
+      return backlog;
+    } catch (error) {
+      metrics.scrapeErrors.inc();
+      metrics.redisConnected.set({ role: 'writer' }, 0);
+      forgetBacklog(metrics, labels);
+      log.debug({ err: error }, 'the stream could not be sampled');
+      return null;
+    }
+  }
+
+  return async () => {
+    showInstance(metrics, {
+      inFlightRecords: inFlight.records,
+      bufferedRecords: batcher.size,
+      residual: account.residual(inFlight.countOpen()),
+      devices: states.size,
+      retryBudgets: {
+        redis: guards.redis.budgetRemaining,
+        database: guards.database.budgetRemaining,
+      },
+      pool: database.stats(),
+    });
+    await lookAtStream();
+  };
+}
+
+/** Carries out what operators asked for. */
+function controlling({ rooms, metrics, health, log }: Surroundings) {
+  const { control, pipeline, states } = rooms;
+  let inForce: Pause | null = null;
+  health.set('consumption', 'ok');
+
+  function apply(pause: Pause | null): void {
+    if ((pause === null) === (inForce === null)) return;
+    const { by, reason } = pause ?? inForce ?? { by: 'unknown', reason: '' };
+    inForce = pause;
+    pipeline.setPaused(pause !== null);
+    metrics.consumptionPaused.set(pause === null ? 0 : 1);
+    health.set('consumption', pause === null ? 'ok' : 'paused by an operator');
+    if (pause === null) log.warn({ paused_by: by, reason }, 'consumption resumed');
+    else log.warn({ paused_by: by, reason }, 'consumption paused');
+  }
+
+  return async () => {
+    try {
+      apply(await control.readPause());
+      for (const { device } of await control.readRequests()) {
+        if (!isDeviceId(device)) continue;
+        states.forget(device);
+        metrics.controlRequests.inc();
+        log.info({}, 'state of a device dropped on request; its next record looks it up');
+      }
+    } catch (error) {
+      // The switches stay as they were; the guards tell of the outage.
+      log.debug({ err: error }, 'the switches could not be read');
+    }
+  };
+}
+
+/** Renews the claim on what was held through a whole round already. */
+function keeping({ rooms, metrics, log }: Surroundings) {
+  const { inFlight, keep } = rooms;
+  let before: ReadonlySet<EntryId> = new Set();
+  return async () => {
+    const held = inFlight.ids();
+    const long = held.filter((id) => before.has(id));
+    before = new Set(held);
+    if (long.length === 0) return;
+    try {
+      metrics.claimsKept.inc(await keep(long));
+    } catch (error) {
+      log.debug({ err: error }, 'claims could not be renewed');
+    }
+  };
+}
