@@ -12,9 +12,12 @@ import { MigrationError } from './db/migration-error.ts';
 import { migrate, readMigrations } from './db/migrator.ts';
 import type { Storage } from './db/storage.ts';
 import { createHealth, type Health } from './lifecycle/health.ts';
+import { installPanic } from './lifecycle/panic.ts';
+import type { PanicState } from './lifecycle/panic-dump.ts';
 import { exitCodes, stopSignal } from './lifecycle/signals.ts';
 import { keepTrying } from './lifecycle/start-up.ts';
-import { createLogger } from './observability/logger.ts';
+import { createWatchdog } from './lifecycle/watchdog.ts';
+import { createLogger, describeError } from './observability/logger.ts';
 import { createMetrics } from './observability/metrics.ts';
 import { sampleBacklog } from './stream/backlog.ts';
 import { startUpkeep } from './upkeep.ts';
@@ -69,6 +72,22 @@ async function serve(
   const { http, database, consumer, connection, pipeline } = rooms;
   await using releases = new AsyncDisposableStack();
 
+  const { panic, uninstall } = installPanic({
+    dir: config.lifecycle.panicDir,
+    instance: config.service.instance,
+    build,
+    state: () => describeState(config, rooms, health),
+    describeError,
+    log,
+  });
+  releases.defer(uninstall);
+  const watchdog = createWatchdog({
+    stallLimitMs: config.lifecycle.stallLimitMs,
+    ...config.service,
+  });
+  releases.defer(() => watchdog.stop());
+  await watchdog.start();
+
   releases.defer(() => http.stop());
   await http.start();
   log.info({ ...http.address(), ...build }, 'probes and metrics are served');
@@ -80,14 +99,48 @@ async function serve(
   const storage = await startUp(config, rooms, health, log, stopping);
   announce(config, build, storage, log);
 
-  releases.defer(await startUpkeep({ config, rooms, metrics, health, log }));
+  const stalled = Promise.withResolvers<'stalled'>();
+  const onStalled = () => stalled.resolve('stalled');
+  releases.defer(await startUpkeep({ config, rooms, metrics, health, log, onStalled }));
   pipeline.start();
   health.set('startup', 'ok');
-  await Promise.race([stopped, pipeline.finished()]);
+  const cause = await Promise.race([
+    stopped.then(() => 'signal' as const),
+    pipeline.finished().catch((error: unknown) => panic('pipeline', error)),
+    stalled.promise,
+  ]);
 
   health.set('startup', 'stopping');
   metrics.shutdownInProgress.set(1);
+  if (cause === 'stalled') {
+    log.error(
+      { ...rooms.account.totals() },
+      'a backlog made no progress; ending to be started anew',
+    );
+    return exitCodes.stalled;
+  }
   return await drain(config, rooms, log);
+}
+
+/** For the dump of a panic. */
+function describeState(
+  config: Config,
+  { account, inFlight, states, errors }: Rooms,
+  health: Health,
+): PanicState {
+  const entries = inFlight.list().map(({ entry, records, open }) => ({
+    ...{ id: entry.id, deliveries: entry.deliveries, records, open },
+    fields: () => entry.fields,
+  }));
+  const summary = {
+    account: account.totals(),
+    residual: account.residual(inFlight.countOpen()),
+    devices: states.size,
+    health: health.ready().checks,
+    recent_errors: errors.list(),
+    config: describeConfig(config),
+  };
+  return { entries, summary };
 }
 
 /** Writes and acknowledges what is held, within the budget. @returns the exit code */

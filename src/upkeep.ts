@@ -1,6 +1,7 @@
 import type { Config } from './config/load.ts';
 import type { EntryId, Logger } from './core/types.ts';
 import type { Health } from './lifecycle/health.ts';
+import { createProgressWatch } from './lifecycle/progress-watch.ts';
 import { repeat } from './lifecycle/repeat.ts';
 import type { Metrics } from './observability/metrics.ts';
 import { forgetBacklog, showBacklog, showInstance } from './observability/sampling.ts';
@@ -19,6 +20,8 @@ interface Surroundings {
   readonly metrics: Metrics;
   readonly health: Health;
   readonly log: Logger;
+  /** Called once, when a backlog made no progress for STALL_LIMIT_MS. */
+  readonly onStalled: () => void;
 }
 
 /**
@@ -40,10 +43,12 @@ export async function startUpkeep(around: Surroundings): Promise<() => Promise<v
 }
 
 /** Shows the instance and the stream, and watches that a backlog moves. */
-function sampling({ config, rooms, metrics, log }: Surroundings) {
-  const { account, inFlight, batcher, states, database, guards, connection } = rooms;
-  const { stream } = config;
+function sampling({ config, rooms, metrics, log, onStalled }: Surroundings) {
+  const { account, inFlight, batcher, states, database, guards, connection, pipeline } = rooms;
+  const { stream, lifecycle } = config;
   const labels = { stream: stream.key, group: stream.group };
+  const watch = createProgressWatch({ stallLimitMs: lifecycle.stallLimitMs, now: Date.now });
+  let isStalled = false;
 
   async function lookAtStream(): Promise<Backlog | null> {
     try {
@@ -72,7 +77,18 @@ function sampling({ config, rooms, metrics, log }: Surroundings) {
       },
       pool: database.stats(),
     });
-    await lookAtStream();
+    const backlog = await lookAtStream();
+    const { read, settled } = account.totals();
+    const verdict = watch.observe({
+      progress: Object.values(settled).reduce((sum, count) => sum + count, read),
+      backlog: inFlight.entries + (backlog?.lag ?? 0),
+      // Why nothing moves is known then, and another process would stand still as well.
+      excused: pipeline.isFailing || pipeline.isPaused || backlog === null,
+    });
+    if (verdict === 'stalled' && !isStalled) {
+      isStalled = true;
+      onStalled();
+    }
   };
 }
 

@@ -11,11 +11,13 @@ import { openDatabase } from './db/pool.ts';
 import { createPositionWriter } from './db/position-writer.ts';
 import { createRehydrate } from './db/rehydration.ts';
 import type { Health } from './lifecycle/health.ts';
+import { createRecentErrors } from './lifecycle/recent-errors.ts';
 import { createConsumerEvents } from './observability/consumer-events.ts';
 import { createGuardEvents } from './observability/guard-events.ts';
 import { createHttpEndpoint } from './observability/http.ts';
 import type { Metrics } from './observability/metrics.ts';
 import { createPipelineEvents } from './observability/pipeline-events.ts';
+import { scrub } from './observability/scrub.ts';
 import { createAcknowledger } from './stream/acknowledger.ts';
 import { createConsumer } from './stream/consumer.ts';
 import { createControl } from './stream/control.ts';
@@ -34,6 +36,8 @@ const maxChunksPerStatement = 48;
 const readSlackMs = 3000;
 /** Pauses before a failed dependency is asked again. */
 export const retry = { minMs: 100, maxMs: 5000 };
+/** Errors that the dump of a panic tells of. */
+const recentErrors = 20;
 
 /** The service's rooms, joined and not yet started. */
 export type Rooms = ReturnType<typeof wireRooms>;
@@ -109,9 +113,10 @@ export function wireRooms(config: Config, metrics: Metrics, health: Health, log:
     if (found.kind === 'message') metrics.messages.inc({ codec: found.codec });
     return found;
   };
+  const errors = createRecentErrors(recentErrors);
   const guardEvents = createGuardEvents(metrics, log, {
     onDependency: health.set,
-    onError: () => undefined,
+    onError: ({ code, message }) => errors.add(code, scrub(message)),
   });
   const guardOf = (dependency: Dependency) =>
     new Guard(
@@ -151,5 +156,6 @@ export function wireRooms(config: Config, metrics: Metrics, health: Health, log:
     pipeline,
     control,
     keep,
+    errors,
   };
 }

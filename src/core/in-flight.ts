@@ -48,6 +48,11 @@ export class InFlight {
     return [...this.#held.keys()];
   }
 
+  /** Oldest first. */
+  list(): HeldEntry[] {
+    return [...this.#held.values()];
+  }
+
   get records(): number {
     return this.#records;
   }

@@ -103,7 +103,9 @@ describe('what operators switch at run time', () => {
     await new Promise((resolve) => setTimeout(resolve, 500));
     expect(await stored()).toBe(10);
     expect([await one.health('ready'), await one.health('live')]).toEqual([503, 200]);
-    expect(await two.health('startup')).toBe(200);
+    await eventually('the second instance has started', async () =>
+      (await two.health('startup')) === 200 ? true : undefined,
+    );
 
     const resumed = await processor('resume', '--yes', '--json', '--by', 'ben');
     expect(JSON.parse(resumed.stdout)).toMatchObject({
@@ -143,8 +145,10 @@ describe('what operators switch at run time', () => {
       (await one.metric('processor_control_requests_total')) === 1 ? true : undefined,
     );
     await send(0, 1);
-    await eventually('it was looked up', async () => ((await lookups()) === 2 ? true : undefined));
-    expect(await one.metric('processor_rehydrations_total{result="found"}')).toBe(1);
+    await eventually('it was looked up', async () =>
+      (await one.metric('processor_rehydrations_total{result="found"}')) === 1 ? true : undefined,
+    );
+    expect(await lookups()).toBe(2);
     expect(JSON.stringify(one.logs)).not.toContain('350000000000000');
   });
 });
