@@ -1,0 +1,278 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Redis } from 'ioredis';
+import { describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
+import { variables } from '../../src/config/variables.ts';
+import { askRedis, untilAnswered } from '../servers/ask.ts';
+import { temporaryPrefix } from '../servers/system-user.ts';
+import {
+  type ComposeFile,
+  milliseconds,
+  readCompose,
+  serviceOf,
+  variablesOf,
+} from './compose/read.ts';
+import { startComposeRedis } from './compose/redis.ts';
+import { lastOf, pairsOf, parseDockerfile } from './image/dockerfile.ts';
+
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+const read = (path: string) => readFileSync(join(repository, path), 'utf8');
+
+const required = {
+  PROCESSOR_IMAGE: 'git.example.com/fleet/processor',
+  PROCESSOR_TAG: '1.4.0',
+  SECRETS_DIR: '/srv/processor/secrets',
+};
+const paths = ['compose.yaml', 'deploy/compose.deploy.yaml'] as const;
+const files = paths.map((path) => ({ path, file: readCompose(read(path), required) }));
+const [development, deploy] = files.map(({ file }) => file) as [ComposeFile, ComposeFile];
+
+/** Variables as processor has them in the container: the image's own, then the compose file's. */
+function environmentOf(file: ComposeFile): Readonly<Record<string, string>> {
+  const image = parseDockerfile(read('Dockerfile')).stages.at(-1);
+  if (image === undefined) throw new Error('the Dockerfile has no stage');
+  return { ...pairsOf(image, 'ENV'), ...file.services.processor?.environment };
+}
+
+describe.each(files)('$path', ({ file }) => {
+  const services = Object.entries(file.services);
+
+  it('gives processor a configuration that it takes, with the passwords from files', () => {
+    const loaded = loadConfig(environmentOf(file), {
+      hostname: 'container',
+      readFile: (name) => `secret-of-${name.split('/').at(-1)}\n`,
+    });
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
+    const { redis, database, http, lifecycle } = loaded.config;
+    expect(new URL(redis.url).password).toBe('secret-of-redis_password');
+    expect(new URL(database.url).password).toBe('secret-of-postgres_password');
+    expect(http).toEqual({ host: '0.0.0.0', port: 9464 });
+    // Beyond the budget: closing pool, connections and endpoint, a few seconds at most.
+    const grace = milliseconds(file.services.processor?.stop_grace_period ?? '');
+    expect(grace).toBeGreaterThanOrEqual(lifecycle.drainBudgetMs + 10_000);
+  });
+
+  it('sets only variables that processor reads', () => {
+    const known = Object.values(variables).flatMap(({ name, secret }) =>
+      secret ? [name, `${name}_FILE`] : [name],
+    );
+    const ofTheImage = ['NODE_ENV', 'NODE_OPTIONS', 'PROCESSOR_REVISION'];
+    const unknown = Object.keys(environmentOf(file)).filter(
+      (name) => !known.includes(name) && !ofTheImage.includes(name),
+    );
+    expect(unknown).toEqual([]);
+  });
+
+  it('holds no password: every secret is a file, mounted where it is read', () => {
+    for (const [name, { environment = {}, secrets = [] }] of services) {
+      for (const [variable, value] of Object.entries(environment)) {
+        expect(value, `${name}.${variable}`).not.toMatch(/:\/\/[^/@]*:[^/@]+@/);
+        if (!/PASSWORD|TOKEN|SECRET/.test(variable)) continue;
+        expect(variable).toMatch(/_FILE$/);
+        expect(secrets.map((secret) => `/run/secrets/${secret}`)).toContain(value);
+      }
+      for (const secret of secrets) expect(Object.keys(file.secrets)).toContain(secret);
+    }
+  });
+
+  it('runs every container with a read-only root, no capability, no root user and bounds', () => {
+    const image = parseDockerfile(read('Dockerfile')).stages.at(-1);
+    for (const [name, service] of services) {
+      expect(service, name).toMatchObject({
+        read_only: true,
+        cap_drop: ['ALL'],
+        security_opt: ['no-new-privileges:true'],
+        logging: { driver: 'json-file', options: { 'max-size': '10m', 'max-file': '5' } },
+        restart: service.profiles?.includes('demo') ? 'no' : 'unless-stopped',
+      });
+      const ours = service.command === undefined || name === 'simulator';
+      const user = service.user ?? (ours && image !== undefined ? lastOf(image, 'USER') : '');
+      expect(user, name).toMatch(/^[1-9]\d*:\d+$/);
+    }
+  });
+
+  it('writes only to what is mounted: a volume of its own, or memory of a stated size', () => {
+    for (const [name, { volumes = [], tmpfs = [] }] of services) {
+      for (const mount of tmpfs) expect(mount, name).toMatch(/[:,]size=\d+m$/);
+      for (const mount of volumes) {
+        const [source = '', , mode] = mount.split(':');
+        if (mode !== 'ro') expect(Object.keys(file.volumes), name).toContain(source);
+      }
+    }
+    expect(serviceOf(file, 'processor').volumes).toEqual(['dumps:/var/lib/processor']);
+  });
+
+  it('starts each service when what it needs is healthy, and that has a check', () => {
+    for (const [name, { depends_on = {} }] of services) {
+      for (const [needed, { condition }] of Object.entries(depends_on)) {
+        expect(condition, `${name} needs ${needed}`).toBe('service_healthy');
+        // processor has its check from the image.
+        if (needed === 'processor') continue;
+        expect(serviceOf(file, needed).healthcheck).toHaveProperty('test');
+      }
+    }
+    const needed = Object.keys(serviceOf(file, 'processor').depends_on ?? {});
+    expect(needed.sort()).toEqual(['redis', 'timescaledb']);
+  });
+
+  it('names every image with an exact version', () => {
+    for (const [name, { image, build }] of services) {
+      if (build !== undefined || image === 'processor:dev') continue;
+      expect(image, name).toMatch(/:v?\d+\.\d+\.\d+(-[\w.]+)?(@sha256:[0-9a-f]{64})?$/);
+    }
+  });
+
+  it('runs the servers that the tests run against, where those are containers', () => {
+    const tested = read('test/servers/containers.ts');
+    for (const name of ['redis', 'timescaledb']) {
+      expect(tested).toContain(`'${serviceOf(file, name).image}'`);
+    }
+  });
+
+  it('starts Redis with its password, kept in an append-only file, and full rather than losing', async () => {
+    const started = await startComposeRedis(serviceOf(file, 'redis'), 'a-password');
+    try {
+      const { port } = started;
+      await untilAnswered('Redis', () => askRedis(`redis://:a-password@127.0.0.1:${port}`), 10_000);
+      const stranger = new Redis(port, '127.0.0.1', { protocol: 2, enableReadyCheck: false });
+      await expect(stranger.ping()).rejects.toThrow('NOAUTH');
+      stranger.disconnect();
+      const redis = new Redis(port, '127.0.0.1', { password: 'a-password' });
+      const setting = async (name: string) => (await redis.config('GET', name)).at(1);
+      expect(await setting('maxmemory-policy')).toBe('noeviction');
+      expect(Number(await setting('maxmemory'))).toBe(768 * 1024 * 1024);
+      expect(await setting('appendonly')).toBe('yes');
+      expect(await setting('appendfsync')).toBe('everysec');
+      redis.disconnect();
+      expect(await started.isHealthy()).toBe(true);
+      await writeFile(started.secret, 'another-password');
+      expect(await started.isHealthy()).toBe(false);
+    } finally {
+      await started.close();
+    }
+  });
+
+  it('starts no Redis without a password', async () => {
+    for (const password of ['', null]) {
+      const started = await startComposeRedis(serviceOf(file, 'redis'), password);
+      expect(await started.ended).toMatchObject({ code: 1 });
+      await started.close();
+    }
+  });
+});
+
+describe('compose.yaml for trying', () => {
+  it('needs nothing that deploy/make-secrets does not make', async () => {
+    const folder = await mkdtemp(temporaryPrefix('secrets'));
+    const make = () =>
+      execFileSync(join(repository, 'deploy/make-secrets'), [join(folder, 'made')]);
+    const made = () =>
+      Object.values(development.secrets).map(({ file }) =>
+        readFileSync(join(folder, 'made', file.replace('./deploy/secrets/', '')), 'utf8'),
+      );
+    make();
+    const first = made();
+    for (const password of first) expect(password).toMatch(/^[0-9a-f]{48}$/);
+    expect(new Set(first).size).toBe(first.length);
+    expect(statSync(join(folder, 'made')).mode & 0o777).toBe(0o700);
+    expect(statSync(join(folder, 'made/redis_password')).mode & 0o777).toBe(0o444);
+    make();
+    expect(made()).toEqual(first);
+    await rm(folder, { recursive: true });
+  });
+
+  it('listens on this machine alone', () => {
+    for (const { ports = [] } of Object.values(development.services)) {
+      for (const port of ports) expect(port).toMatch(/^127\.0\.0\.1:/);
+    }
+    expect(development.networks.servers).toEqual({ internal: true });
+  });
+
+  it('binds folders that are there, read-only', () => {
+    for (const { volumes = [] } of Object.values(development.services)) {
+      for (const mount of volumes.filter((text) => text.startsWith('.'))) {
+        const [source = '', , mode] = mount.split(':');
+        expect(existsSync(join(repository, source)), source).toBe(true);
+        expect(mode).toBe('ro');
+      }
+    }
+  });
+
+  it('sends a simulated fleet only when the profile demo asks for it', () => {
+    expect(development.services.simulator?.profiles).toEqual(['demo']);
+    const others = Object.entries(development.services).filter(([name]) => name !== 'simulator');
+    for (const [name, { profiles }] of others) expect(profiles, name).toBeUndefined();
+  });
+});
+
+describe('deploy/compose.deploy.yaml', () => {
+  const text = read('deploy/compose.deploy.yaml');
+
+  it('builds nothing and binds nothing from the repository', () => {
+    for (const [name, { build, volumes = [] }] of Object.entries(deploy.services)) {
+      expect(build, name).toBeUndefined();
+      for (const mount of volumes) expect(mount, name).toMatch(/^[a-z]+:\//);
+    }
+    for (const { file } of Object.values(deploy.secrets)) expect(file).toMatch(/^\/srv\//);
+  });
+
+  it('is refused without the image, its tag and the folder of the secrets', () => {
+    for (const name of Object.keys(required)) {
+      const less = Object.fromEntries(Object.entries(required).filter(([key]) => key !== name));
+      expect(() => readCompose(text, less)).toThrow(`${name} is required`);
+    }
+  });
+
+  it('takes the image by tag, by tag and digest, and that of the monitoring by its own tag', () => {
+    const digest = `1.4.0@sha256:${'0'.repeat(64)}`;
+    const { services } = readCompose(text, {
+      ...{ ...required, PROCESSOR_TAG: digest },
+      MONITORING_TAG: '1.4.0',
+    });
+    expect(services.processor?.image).toBe(`git.example.com/fleet/processor:${digest}`);
+    expect(services.grafana?.image).toBe('git.example.com/fleet/processor-grafana:1.4.0');
+    const { prometheus } = deploy.services;
+    expect(prometheus?.image).toBe('git.example.com/fleet/processor-prometheus:1.4.0');
+  });
+
+  it('tells in its head what every variable is for', () => {
+    const [head = ''] = text.split('\nname:');
+    for (const name of variablesOf(text)) expect(head).toMatch(new RegExp(`\\b${name}\\b`));
+  });
+
+  it('has processor alone, and a profile each for the servers and the monitoring', () => {
+    const profiles = Object.fromEntries(
+      Object.entries(deploy.services).map(([name, service]) => [name, service.profiles ?? []]),
+    );
+    expect(profiles).toEqual({
+      processor: [],
+      redis: ['servers'],
+      timescaledb: ['servers'],
+      prometheus: ['monitoring'],
+      grafana: ['monitoring'],
+    });
+    // A service that waits for one of a profile that is off would otherwise not be started at all.
+    for (const need of Object.values(deploy.services.processor?.depends_on ?? {})) {
+      expect(need.required).toBe(false);
+    }
+  });
+
+  it('runs the same servers and the same monitoring as compose.yaml', () => {
+    for (const name of ['redis', 'timescaledb', 'prometheus', 'grafana']) {
+      const {
+        image: _image,
+        profiles: _profiles,
+        ports: _ports,
+        ...mine
+      } = serviceOf(deploy, name);
+      const { image: _tried, ports: _opened, volumes, ...tried } = serviceOf(development, name);
+      // What is bound there is in the image here.
+      const own = volumes?.filter((mount) => !mount.startsWith('.'));
+      expect(mine, name).toEqual({ ...tried, volumes: own });
+    }
+  });
+});

@@ -1,0 +1,78 @@
+import { execFile } from 'node:child_process';
+import { chmod, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { type Ended, openGuard } from '../../servers/guarded.ts';
+import { freePort } from '../../servers/ports.ts';
+import { findProgram, installPackage } from '../../servers/programs.ts';
+import { temporaryPrefix } from '../../servers/system-user.ts';
+import type { ComposeService } from './read.ts';
+
+const execFileText = promisify(execFile);
+
+export interface ComposeRedis {
+  readonly port: number;
+  /** The file that stands for /run/secrets/redis_password. */
+  readonly secret: string;
+  readonly ended: Promise<Ended>;
+  /** What the service's own check says. */
+  isHealthy(): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/**
+ * The command of a compose file's Redis on this machine, with a port and folders of its own.
+ * @param password null: there is no such file
+ */
+export async function startComposeRedis(
+  service: ComposeService,
+  password: string | null,
+): Promise<ComposeRedis> {
+  if (findProgram('redis-server') === null) {
+    await installPackage('redis-server', 'redis-server', 'install redis-server and run again');
+  }
+  const { command: [shell = '', ...args] = [], healthcheck } = service;
+  if (healthcheck === undefined || !('test' in healthcheck)) throw new Error('Redis has no check');
+  const [kind, check = ''] = healthcheck.test;
+  if (kind !== 'CMD-SHELL') throw new Error(`a check of another kind: ${kind}`);
+
+  const guard = await openGuard(temporaryPrefix('compose'), null);
+  const port = await freePort();
+  const secret = join(guard.folder, 'redis_password');
+  if (password !== null) {
+    await writeFile(secret, `${password}\n`);
+    await chmod(secret, 0o644);
+  }
+  const places: Readonly<Record<string, string>> = {
+    '/run/secrets/redis_password': secret,
+    '/tmp/redis.conf': join(guard.folder, 'redis.conf'),
+    '/data': guard.folder,
+    'redis-cli': `redis-cli -p ${port}`,
+    '--appendonly': `--bind 127.0.0.1 --port ${port} --appendonly`,
+  };
+  const here = (text: string) =>
+    text.replace(
+      /\/run\/secrets\/redis_password|\/tmp\/redis\.conf|\/data|redis-cli|--appendonly/g,
+      (place) => places[place] ?? place,
+    );
+  const run = await guard.run({
+    command: `/bin/${shell}`,
+    args: args.map(here),
+    cwd: guard.folder,
+    log: join(guard.folder, 'redis.log'),
+    user: null,
+    lastSignal: 'SIGKILL',
+    postmasterPid: null,
+  });
+  return {
+    port,
+    secret,
+    ended: run.ended,
+    isHealthy: () =>
+      execFileText('/bin/sh', ['-c', here(check)]).then(
+        () => true,
+        () => false,
+      ),
+    close: guard.close,
+  };
+}

