@@ -21,6 +21,9 @@ export function openRedis(options: RedisOptions, log: Logger): Redis {
     connectionName: options.connectionName,
     connectTimeout: options.connectTimeoutMs,
     commandTimeout: options.commandTimeoutMs,
+    // A connection on which nothing comes back is made anew: behind a gateway that forgot it, it
+    // would stay silent for ever while each command only times out.
+    socketTimeout: options.commandTimeoutMs,
     // The shapes of RESP2, whatever the server: a generic command's RESP3 map comes flattened.
     protocol: 2,
     enableOfflineQueue: false,
