@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Entry, EntryId, Position } from '../src/core/types.ts';
+import { type Entry, type EntryId, type Position, packFields } from '../src/core/types.ts';
 import { createFleet, type FleetForm } from '../src/simulator/fleet.ts';
 import { plainHabits } from '../src/simulator/habits.ts';
 import { readEntry } from '../src/stream/entry.ts';
@@ -51,7 +51,7 @@ function toRows(fields: readonly (string | Buffer)[], nowMs: number): readonly P
     id: '0-1' as EntryId,
     source: 'new',
     deliveries: 1,
-    fields: buffers,
+    fields: packFields(buffers),
     bytes: 0,
   };
   const reading = readEntry(entry, { maxBytes: 1e9, parseTime: parseIsoMs, isDeviceId });

@@ -130,7 +130,7 @@ function describeState(
 ): PanicState {
   const entries = inFlight.list().map(({ entry, records, open }) => ({
     ...{ id: entry.id, deliveries: entry.deliveries, records, open },
-    fields: () => entry.fields,
+    fields: () => entry.fields.parts(),
   }));
   const summary = {
     account: account.totals(),

@@ -80,7 +80,8 @@ export function wireRooms(config: Config, metrics: Metrics, health: Health, log:
   const account = createAccount((outcome, records) => metrics.records.inc({ outcome }, records));
   const connection = createConnection(openAs('writer', redis.commandTimeoutMs));
   const consumer = createConsumer(
-    openAs('reader', stream.blockMs + 2 * readSlackMs),
+    openAs('reader', redis.commandTimeoutMs),
+    connection.ready,
     { ...stream, slackMs: readSlackMs, now },
     createConsumerEvents(metrics, log, account),
   );

@@ -2,6 +2,10 @@
  * The words every room shares. Nothing here does anything: types, closed lists and one error.
  */
 
+import type { EntryFields } from './entry-fields.ts';
+
+export { EntryFields, packFields } from './entry-fields.ts';
+
 declare const brand: unique symbol;
 type Branded<Name extends string> = string & { readonly [brand]: Name };
 
@@ -21,8 +25,7 @@ export interface Entry {
   readonly source: EntrySource;
   /** Times it was delivered, this one included; above 1 an earlier delivery was not acknowledged. */
   readonly deliveries: number;
-  /** name, value, name, value …, byte for byte. */
-  readonly fields: readonly Buffer[];
+  readonly fields: EntryFields;
   /** Sum of the lengths of all names and values. */
   readonly bytes: number;
 }

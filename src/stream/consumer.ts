@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { Entry, EntryId, EntrySource } from '../core/types.ts';
-import { DependencyError } from '../core/types.ts';
+import { DependencyError, packFields } from '../core/types.ts';
 import {
   countDeliveries,
   createGroup,
@@ -9,8 +9,10 @@ import {
   parseInspection,
   removeIdleConsumers,
 } from './group.ts';
+import { type RawConnection, takeOver } from './raw-connection.ts';
+import { ReplyReader } from './raw-replies.ts';
 import { asRedisError, isGroupGone } from './redis.ts';
-import { parseClaim, parseRead, type RawEntry, unexpectedReply } from './replies.ts';
+import { parseClaim, parseRead, type RawEntry } from './replies.ts';
 
 export interface ConsumerOptions {
   readonly key: string;
@@ -57,43 +59,50 @@ export interface Consumer {
   close(): void;
 }
 
-/** @param open makes a connection of its own: a blocking read holds up all behind it */
+/**
+ * @param open makes a connection of its own: a blocking read holds up all behind it
+ * @param shared the connection for everything else
+ */
 export function createConsumer(
   open: () => Redis,
+  shared: () => Promise<Redis>,
   options: ConsumerOptions,
   events: ConsumerEvents,
 ): Consumer {
   const { key, group, consumer, blockMs, now } = options;
-  let client: Redis | null = null;
+  let reader: RawConnection | null = null;
   /** Where reading own pending entries goes on; null once they are all read. */
   let pendingCursor: string | null = '0';
   /** Where a claim run goes on; it scans in steps, and an empty step is not its end. */
   let claimCursor = '0-0';
   let claimDueMs = 0;
 
-  async function connected(): Promise<Redis> {
-    if (client !== null && client.status === 'ready') return client;
-    client?.disconnect();
+  async function connected(): Promise<RawConnection> {
+    if (reader?.isOpen === true) return reader;
     const opened = open();
-    client = opened;
     pendingCursor = '0';
-    await opened.connect();
+    try {
+      await opened.connect();
+    } catch (error) {
+      opened.disconnect();
+      throw error;
+    }
+    reader = takeOver(opened);
     events.connected(true);
-    return opened;
+    return reader;
   }
 
   /** A connection that failed is thrown away: what it would still answer is not trusted. */
   function discard(): void {
-    client?.disconnect();
-    client = null;
+    reader?.close();
+    reader = null;
     events.connected(false);
   }
 
-  async function guarded<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result> {
+  async function makeGroup(): Promise<boolean> {
     try {
-      return await work(await connected());
+      return await createGroup(await shared(), key, group);
     } catch (error) {
-      discard();
       throw asRedisError(error);
     }
   }
@@ -120,7 +129,7 @@ export function createConsumer(
 
   async function readPending(redis: Redis, cursor: string, limit: number): Promise<Entry[]> {
     const words = ['GROUP', group, consumer, 'COUNT', String(limit), 'STREAMS', key, cursor];
-    const found = parseRead(await answered(redis.callBuffer('XREADGROUP', ...words)));
+    const found = parseRead(await redis.callBuffer('XREADGROUP', ...words));
     pendingCursor = found.at(-1)?.id ?? null;
     await settleLost(redis, found);
     return await redelivered(redis, found, 'own_pending');
@@ -134,7 +143,7 @@ export function createConsumer(
     const { claimThresholdMs } = options;
     const words = [key, group, consumer, String(claimThresholdMs), claimCursor];
     const reply = redis.callBuffer('XAUTOCLAIM', ...words, 'COUNT', String(limit));
-    const { cursor, entries, deleted } = parseClaim(await answered(reply));
+    const { cursor, entries, deleted } = parseClaim(await reply);
     claimCursor = cursor;
     // XAUTOCLAIM itself has taken these out of the pending list.
     if (deleted.length > 0) events.lostPending(deleted);
@@ -153,19 +162,17 @@ export function createConsumer(
   }
 
   /** New entries, after a look at what was lost before they came; both in one round trip. */
-  async function readNew(redis: Redis, limit: number): Promise<Entry[]> {
+  async function readNew(connection: RawConnection, limit: number): Promise<Entry[]> {
     const words = ['GROUP', group, consumer, 'COUNT', String(limit)];
-    const replies = redis
-      .pipeline()
-      .call(...inspectCommand(key, group))
-      .callBuffer('XREADGROUP', ...words, 'BLOCK', String(blockMs), 'STREAMS', key, '>')
-      .exec();
-    const [looked, read] = (await answered(replies)) ?? [];
-    if (looked === undefined || read === undefined) throw unexpectedReply('EVAL');
-    if (looked[0] !== null) throw looked[0];
-    report(parseInspection(looked[1]));
-    if (read[0] !== null) throw read[0];
-    return parseRead(read[1]).flatMap((entry) => toEntry(entry, 'new', 1));
+    const asked = connection.ask([
+      inspectCommand(key, group),
+      ['XREADGROUP', ...words, 'BLOCK', String(blockMs), 'STREAMS', key, '>'],
+    ]);
+    const replies = new ReplyReader(await withDeadline(asked, blockMs + options.slackMs));
+    report(parseInspection(replies.value()));
+    return replies.entries().map(({ id, fields, bytes }) => {
+      return { id, source: 'new', deliveries: 1, fields, bytes };
+    });
   }
 
   function report(found: Inspection): void {
@@ -173,49 +180,41 @@ export function createConsumer(
     if (found.kind === 'went_back') events.streamWentBack(found.entries);
   }
 
-  /** Ends the wait for a half-open connection, which answers nothing and never fails. */
-  function answered<Reply>(reply: Promise<Reply>): Promise<Reply> {
-    return withDeadline(reply, blockMs + options.slackMs);
-  }
-
-  async function readNext(redis: Redis, limit: number): Promise<readonly Entry[]> {
+  async function readNext(limit: number): Promise<readonly Entry[]> {
+    const connection = await connected();
     if (pendingCursor !== null) {
-      const pending = await readPending(redis, pendingCursor, limit);
+      const pending = await readPending(await shared(), pendingCursor, limit);
       if (pendingCursor !== null) return pending;
     }
     if (now() >= claimDueMs) {
-      const claimed = await claim(redis, limit);
+      const claimed = await claim(await shared(), limit);
       if (claimed.length > 0) return claimed;
     }
-    return await readNew(redis, limit);
-  }
-
-  async function recreateGroup(): Promise<void> {
-    const isNew = await guarded((redis) => createGroup(redis, key, group));
-    if (isNew) events.groupRecreated();
-    pendingCursor = '0';
+    return await readNew(connection, limit);
   }
 
   return {
     async prepare() {
-      await guarded((redis) => createGroup(redis, key, group));
+      await makeGroup();
     },
     async read(limit) {
       try {
-        return await readNext(await connected(), limit);
+        return await readNext(limit);
       } catch (error) {
-        if (!isGroupGone(error) || client === null) {
+        if (!isGroupGone(error)) {
           discard();
           throw asRedisError(error);
         }
       }
-      await recreateGroup();
+      if (await makeGroup()) events.groupRecreated();
+      pendingCursor = '0';
       return [];
     },
     close: discard,
   };
 }
 
+/** Ends the wait for a half-open connection, which answers nothing and never fails. */
 async function withDeadline<Value>(reply: Promise<Value>, deadlineMs: number): Promise<Value> {
   let timer: NodeJS.Timeout | undefined;
   const silence = new Promise<never>((_resolve, reject) => {
@@ -236,7 +235,6 @@ async function withDeadline<Value>(reply: Promise<Value>, deadlineMs: number): P
 
 function toEntry({ id, fields }: RawEntry, source: EntrySource, deliveries: number): Entry[] {
   if (fields === null) return [];
-  let bytes = 0;
-  for (const field of fields) bytes += field.length;
-  return [{ id, source, deliveries, fields, bytes }];
+  const packed = packFields(fields);
+  return [{ id, source, deliveries, fields: packed, bytes: packed.bytes }];
 }

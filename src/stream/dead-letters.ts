@@ -35,14 +35,14 @@ export function composeLetter(
 
 function originalFields(entry: Entry, maxFieldBytes: number): (string | Buffer)[] {
   const letter: (string | Buffer)[] = [];
-  for (let at = 0; at + 1 < entry.fields.length; at += 2) {
-    const name = entry.fields[at];
-    const value = entry.fields[at + 1];
-    if (name === undefined || value === undefined) continue;
+  const { fields } = entry;
+  for (let at = 0; at < fields.count; at += 1) {
     if (letter.length >= maxLetterItems) {
-      letter.push('fields_left_out', String((entry.fields.length - at) / 2));
+      letter.push('fields_left_out', String(fields.count - at));
       break;
     }
+    const name = fields.name(at);
+    const value = fields.value(at);
     const shown = name.length > 256 ? name.subarray(0, 256) : name;
     if (value.length <= maxFieldBytes) {
       letter.push(prefixed('f:', shown), value);

@@ -4,6 +4,7 @@ import type {
   DeviceId,
   Entry,
   EntryContent,
+  EntryFields,
   Rejection,
 } from '../core/types.ts';
 
@@ -20,8 +21,11 @@ export type EntryReading =
 
 /** Producers may add fields of their own, but not without end. */
 const maxFields = 32;
-const maxNameBytes = 64;
-const knownFields = ['device_id', 'ts', 'codec', 'payload', 'frame', 'frame_hex', 'received_at'];
+const knownFields = [
+  ...(['device_id', 'ts', 'codec', 'payload', 'frame', 'frame_hex', 'received_at'] as const),
+];
+type KnownField = (typeof knownFields)[number];
+const formFields = ['payload', 'frame', 'frame_hex'] as const;
 const payloadCodecs: readonly string[] = ['8', '8E', '16'] satisfies readonly Codec[];
 
 /**
@@ -32,11 +36,10 @@ export function readEntry(entry: Entry, limits: EntryLimits): EntryReading {
   if (entry.bytes > limits.maxBytes) {
     return rejected('entry_too_large', `${entry.bytes} bytes; at most ${limits.maxBytes}`);
   }
-  const collected = collectFields(entry);
-  if (collected.kind === 'rejected') return collected;
-  const { fields } = collected;
-  const deviceText = fields.get('device_id')?.toString('latin1');
-  if (deviceText === undefined) return rejected('field_missing', 'device_id is missing');
+  const known = findKnown(entry.fields);
+  if ('kind' in known) return known;
+  const deviceText = known.text('device_id');
+  if (deviceText === null) return rejected('field_missing', 'device_id is missing');
   if (!limits.isDeviceId(deviceText)) {
     const rejection = { stage: 'validate', reason: 'device_id_invalid' } as const;
     return {
@@ -49,44 +52,71 @@ export function readEntry(entry: Entry, limits: EntryLimits): EntryReading {
       },
     };
   }
-  const forms = ['payload', 'frame', 'frame_hex'].filter((name) => fields.has(name));
+  const forms = formFields.filter((name) => known.has(name));
   if (forms.length === 0)
     return rejected('form_unknown', 'neither payload nor frame nor frame_hex');
   if (forms.length > 1) return rejected('form_ambiguous', `${forms.join(' and ')} in one entry`);
-  return forms[0] === 'payload'
-    ? readPayloadForm(deviceText, fields, limits)
-    : readFrameForm(deviceText, fields);
+  return known.has('payload')
+    ? readPayloadForm(deviceText, known, limits)
+    : readFrameForm(deviceText, known);
 }
 
-type Fields = ReadonlyMap<string, Buffer>;
+/** Where the known fields of an entry stand. */
+class KnownFields {
+  readonly #fields: EntryFields;
+  readonly #places: readonly number[];
 
-function collectFields(
-  entry: Entry,
-): { kind: 'fields'; fields: Fields } | { kind: 'rejected'; rejection: Rejection } {
-  if (entry.fields.length > maxFields * 2) {
-    return rejected('field_count', `${entry.fields.length / 2} fields; at most ${maxFields}`);
+  constructor(fields: EntryFields, places: readonly number[]) {
+    this.#fields = fields;
+    this.#places = places;
   }
-  const fields = new Map<string, Buffer>();
-  for (let at = 0; at + 1 < entry.fields.length; at += 2) {
-    const name = entry.fields[at];
-    const value = entry.fields[at + 1];
-    if (name === undefined || value === undefined || name.length > maxNameBytes) continue;
-    const text = name.toString('latin1');
-    if (!knownFields.includes(text)) continue;
-    if (fields.has(text)) return rejected('field_repeated', `${text} more than once`);
-    fields.set(text, value);
+
+  has(name: KnownField): boolean {
+    return this.#placeOf(name) >= 0;
   }
-  return { kind: 'fields', fields };
+
+  text(name: KnownField): string | null {
+    const at = this.#placeOf(name);
+    return at < 0 ? null : this.#fields.text(at);
+  }
+
+  value(name: KnownField): Buffer | null {
+    const at = this.#placeOf(name);
+    return at < 0 ? null : this.#fields.value(at);
+  }
+
+  #placeOf(name: KnownField): number {
+    return this.#places[knownFields.indexOf(name)] ?? -1;
+  }
 }
 
-function readPayloadForm(deviceId: DeviceId, fields: Fields, limits: EntryLimits): EntryReading {
-  const payload = fields.get('payload');
-  const time = fields.get('ts');
-  const codec = fields.get('codec')?.toString('latin1');
-  if (payload === undefined || time === undefined || codec === undefined) {
+function findKnown(fields: EntryFields): KnownFields | { kind: 'rejected'; rejection: Rejection } {
+  if (fields.count > maxFields) {
+    return rejected('field_count', `${fields.count} fields; at most ${maxFields}`);
+  }
+  const places = knownFields.map(() => -1);
+  for (let at = 0; at < fields.count; at += 1) {
+    const known = knownFields.findIndex((name) => fields.isNamed(at, name));
+    const name = knownFields[known];
+    if (name === undefined) continue;
+    if (places[known] !== -1) return rejected('field_repeated', `${name} more than once`);
+    places[known] = at;
+  }
+  return new KnownFields(fields, places);
+}
+
+function readPayloadForm(
+  deviceId: DeviceId,
+  known: KnownFields,
+  limits: EntryLimits,
+): EntryReading {
+  const payload = known.value('payload');
+  const time = known.text('ts');
+  const codec = known.text('codec');
+  if (payload === null || time === null || codec === null) {
     return rejected('field_missing', 'form A needs device_id, ts, codec and payload');
   }
-  const ts = time.length > 40 ? null : limits.parseTime(time.toString('latin1'));
+  const ts = time.length > 40 ? null : limits.parseTime(time);
   if (ts === null) return rejected('field_invalid', 'ts must be ISO 8601 in UTC');
   if (!isPayloadCodec(codec)) return rejected('field_invalid', 'codec must be 8, 8E or 16');
   return { kind: 'content', content: { form: 'payload', deviceId, ts, codec, payload } };
@@ -96,14 +126,13 @@ function isPayloadCodec(text: string): text is Codec {
   return payloadCodecs.includes(text);
 }
 
-function readFrameForm(deviceId: DeviceId, fields: Fields): EntryReading {
-  const frame = fields.get('frame') ?? readHex(fields.get('frame_hex'));
+function readFrameForm(deviceId: DeviceId, known: KnownFields): EntryReading {
+  const frame = known.value('frame') ?? readHex(known.text('frame_hex') ?? '');
   if (frame === null) return rejected('frame_hex_invalid', 'frame_hex must be pairs of hex digits');
   return { kind: 'content', content: { form: 'frame', deviceId, frame } };
 }
 
-function readHex(value: Buffer | undefined): Buffer | null {
-  const text = value?.toString('latin1') ?? '';
+function readHex(text: string): Buffer | null {
   return /^(?:[0-9a-fA-F]{2})+$/.test(text) ? Buffer.from(text, 'hex') : null;
 }
 

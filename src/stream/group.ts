@@ -56,7 +56,8 @@ local added, length = field(stream, 'entries-added'), field(stream, 'length')
 local newest, delivered = field(stream, 'last-generated-id'), field(group, 'last-delivered-id')
 local read, first = field(group, 'entries-read'), field(stream, 'first-entry')
 if is_before(newest, delivered) then
-  redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], '0', 'ENTRIESREAD', added - length)
+  local moved = redis.pcall('XGROUP', 'SETID', KEYS[1], ARGV[1], '0', 'ENTRIESREAD', added - length)
+  if moved.err then return {'whole', 0} end
   return {'went_back', length}
 end
 local passed
@@ -64,8 +65,9 @@ if newest == delivered or not first then passed = added
 elseif is_before(delivered, first[1]) then passed = added - length
 else return {'whole', 0} end
 if read == passed then return {'whole', 0} end
-redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], delivered, 'ENTRIESREAD', passed)
-if read and read < passed then return {'trimmed', passed - read} end
+-- Refused while Redis is out of memory: then it is found again later.
+local moved = redis.pcall('XGROUP', 'SETID', KEYS[1], ARGV[1], delivered, 'ENTRIESREAD', passed)
+if read and read < passed and not moved.err then return {'trimmed', passed - read} end
 return {'whole', 0}`;
 
 /** What a look at the stream told; `entries` were trimmed undelivered, or are read again. */

@@ -1,5 +1,6 @@
 import { Redis, ReplyError } from 'ioredis';
 import { DependencyError, type Logger } from '../core/types.ts';
+import { RedisAnswer } from './raw-replies.ts';
 
 export interface RedisOptions {
   readonly url: string;
@@ -79,7 +80,7 @@ export function asRedisError(error: unknown): DependencyError {
   if (error instanceof TypeError || error instanceof RangeError || !(error instanceof Error)) {
     throw error;
   }
-  if (error instanceof ReplyError) {
+  if (error instanceof ReplyError || error instanceof RedisAnswer) {
     const word = /^[A-Z]+/.exec(error.message)?.[0] ?? 'ERR';
     const kind = configurationWords.includes(word) ? 'configuration' : 'unavailable';
     return new DependencyError('redis', kind, word, `redis answered ${word}`, { cause: error });

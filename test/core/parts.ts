@@ -1,14 +1,15 @@
 import type { BreakerOptions } from '../../src/core/breaker.ts';
 import { Guard } from '../../src/core/guard.ts';
-import type {
-  Dependency,
-  DeviceId,
-  Entry,
-  EntryId,
-  GuardEvents,
-  HeldEntry,
-  PipelineEvents,
-  Position,
+import {
+  type Dependency,
+  type DeviceId,
+  type Entry,
+  type EntryId,
+  type GuardEvents,
+  type HeldEntry,
+  type PipelineEvents,
+  type Position,
+  packFields,
 } from '../../src/core/types.ts';
 import { isDeviceId } from '../../src/teltonika/imei.ts';
 
@@ -24,7 +25,7 @@ export function entryId(number: number): EntryId {
 }
 
 export function entry(number: number, bytes = 100, deliveries = 1): Entry {
-  return { id: entryId(number), source: 'new', deliveries, fields: [], bytes };
+  return { id: entryId(number), source: 'new', deliveries, fields: packFields([]), bytes };
 }
 
 export function held(number: number, records = 1, bytes = 100): HeldEntry {

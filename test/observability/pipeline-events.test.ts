@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import type {
-  Batch,
-  EntryId,
-  HeldEntry,
-  Logger,
-  Outcomes,
-  Position,
+import {
+  type Batch,
+  type EntryId,
+  type HeldEntry,
+  type Logger,
+  type Outcomes,
+  type Position,
+  packFields,
 } from '../../src/core/types.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
 import { createPipelineEvents } from '../../src/observability/pipeline-events.ts';
@@ -38,7 +39,7 @@ const latency = (from: string, part: string) =>
 function held(ageMs: number): HeldEntry {
   // As Redis would have printed it.
   const id = `${nowMs - ageMs}-0` as EntryId;
-  const entry = { id, source: 'new', deliveries: 1, fields: [], bytes: 0 } as const;
+  const entry = { id, source: 'new', deliveries: 1, fields: packFields([]), bytes: 0 } as const;
   return { entry, records: 1, open: 0, rejections: [], isMessage: false };
 }
 

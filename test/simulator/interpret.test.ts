@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Entry, EntryId, Interpretation } from '../../src/core/types.ts';
+import { type Entry, type EntryId, type Interpretation, packFields } from '../../src/core/types.ts';
 import type { LedgerRecord, SimulatedEntry } from '../../src/simulator/entry.ts';
 import { contentFingerprint } from '../../src/simulator/fingerprint.ts';
 import { createFleet, type FleetForm } from '../../src/simulator/fleet.ts';
@@ -27,7 +27,7 @@ function asEntry(simulated: SimulatedEntry): Entry {
   if (!isEntryId(id)) throw new TypeError('not an entry id');
   const fields = simulated.fields.map((field) => Buffer.from(field));
   const bytes = fields.reduce((sum, field) => sum + field.length, 0);
-  return { id, source: 'new', deliveries: 1, fields, bytes };
+  return { id, source: 'new', deliveries: 1, fields: packFields(fields), bytes };
 }
 
 function interpret(simulated: SimulatedEntry): Interpretation {

@@ -1,8 +1,8 @@
 import { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
-import type { Entry, EntryId, Logger } from '../../src/core/types.ts';
+import { type Entry, type EntryId, type Logger, packFields } from '../../src/core/types.ts';
 import { type Consumer, type ConsumerEvents, createConsumer } from '../../src/stream/consumer.ts';
-import { openRedis } from '../../src/stream/redis.ts';
+import { createConnection, openRedis } from '../../src/stream/redis.ts';
 import { redisUrl } from '../servers/database.ts';
 
 export const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
@@ -15,7 +15,7 @@ export function entryId(text: string): EntryId {
 export function entryOf(fields: readonly (string | Buffer)[], id = '1-1'): Entry {
   const buffers = fields.map((field) => Buffer.from(field));
   const bytes = buffers.reduce((sum, field) => sum + field.length, 0);
-  return { id: entryId(id), source: 'new', deliveries: 1, fields: buffers, bytes };
+  return { id: entryId(id), source: 'new', deliveries: 1, fields: packFields(buffers), bytes };
 }
 
 /** A client for looking at Redis from outside; disconnected with the test. */
@@ -43,6 +43,11 @@ export interface ConsumerChange {
   readonly claimThresholdMs?: number;
   readonly consumerIdleMs?: number;
   readonly url?: string;
+}
+
+/** How CLIENT LIST names the blocking connection of a consumer. */
+export function readerName(key: string, consumer: string): string {
+  return `processor:test:${key}:${consumer}`;
 }
 
 /** A consumer of the group, and what it told. */
@@ -86,11 +91,11 @@ export function openConsumer(
     },
     connected() {},
   };
-  const open = () => {
+  const openAs = (connectionName: string) => () => {
     const redis = openRedis(
       {
         url,
-        connectionName: `processor:test:${consumer}`,
+        connectionName,
         connectTimeoutMs: 5000,
         commandTimeoutMs: 10_000,
         onReconnect: () => {},
@@ -100,8 +105,10 @@ export function openConsumer(
     heard.connections.push(redis);
     return redis;
   };
+  const shared = createConnection(openAs('processor:test:shared'));
   const opened = createConsumer(
-    open,
+    openAs(readerName(stream.key, consumer)),
+    shared.ready,
     {
       ...stream,
       consumer,
@@ -114,6 +121,9 @@ export function openConsumer(
     },
     events,
   );
-  onTestFinished(() => opened.close());
+  onTestFinished(() => {
+    opened.close();
+    shared.close();
+  });
   return { consumer: opened, heard };
 }
