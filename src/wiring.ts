@@ -42,9 +42,30 @@ const recentErrors = 20;
 /** The service's rooms, joined and not yet started. */
 export type Rooms = ReturnType<typeof wireRooms>;
 
+/** From an entry's bytes to positions: reads the form, decodes, validates. */
+export function createInterpret({ validation }: Config, metrics: Metrics): Interpret {
+  const limits = { maxBytes: validation.maxEntryBytes, parseTime: parseIsoMs, isDeviceId };
+  return (entry) => {
+    const reading = readEntry(entry, limits);
+    if (reading.kind === 'rejected') return reading;
+    if (!passesLuhn(reading.content.deviceId)) metrics.luhnFailures.inc();
+    const found = interpretContent(reading.content, { ...validation, nowMs: Date.now() });
+    if (found.kind === 'message') metrics.messages.inc({ codec: found.codec });
+    return found;
+  };
+}
+
+type Interpret = (entry: Entry) => Interpretation;
+
 /** Builds every part and hands each what it needs of the others; starts nothing. */
-export function wireRooms(config: Config, metrics: Metrics, health: Health, log: Logger) {
-  const { stream, redis, database: db, pipeline: limits, validation } = config;
+export function wireRooms(
+  config: Config,
+  metrics: Metrics,
+  health: Health,
+  log: Logger,
+  interpret: Interpret = createInterpret(config, metrics),
+) {
+  const { stream, redis, database: db, pipeline: limits } = config;
   const now = () => Date.now();
   const http = createHttpEndpoint({ ...config.http, registry: metrics.registry, health });
 
@@ -105,15 +126,6 @@ export function wireRooms(config: Config, metrics: Metrics, health: Health, log:
   metrics.deviceStateCapacity.set(config.deviceState.capacity);
   metrics.bufferLimitRecords.set(limits.inFlightRecords);
 
-  const entryLimits = { maxBytes: validation.maxEntryBytes, parseTime: parseIsoMs, isDeviceId };
-  const interpret = (entry: Entry): Interpretation => {
-    const reading = readEntry(entry, entryLimits);
-    if (reading.kind === 'rejected') return reading;
-    if (!passesLuhn(reading.content.deviceId)) metrics.luhnFailures.inc();
-    const found = interpretContent(reading.content, { ...validation, nowMs: now() });
-    if (found.kind === 'message') metrics.messages.inc({ codec: found.codec });
-    return found;
-  };
   const errors = createRecentErrors(recentErrors);
   const guardEvents = createGuardEvents(metrics, log, {
     onDependency: health.set,
