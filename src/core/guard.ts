@@ -66,9 +66,7 @@ export class Guard {
     try {
       for (let attempt = 1; !signal.aborted; ) {
         try {
-          const result = await this.#breaker.run(work);
-          if (failed) this.#events.recovered(this.#options.dependency);
-          return result;
+          return await this.#breaker.run(work);
         } catch (error) {
           if (error instanceof BreakerOpen) {
             await this.#sleep(this.#breaker.openUntilMs - Date.now(), signal);
@@ -88,8 +86,10 @@ export class Guard {
     }
   }
 
+  /** Recovered is told when the last piece of work that failed has ended. */
   #change(by: 1 | -1): void {
     this.#failing += by;
+    if (this.#failing === 0) this.#events.recovered(this.#options.dependency);
     this.#onChange();
   }
 

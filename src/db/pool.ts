@@ -65,8 +65,9 @@ export function openDatabase(options: PoolOptions, log: Logger): Database {
   return {
     async use(work) {
       const client = await checkOut();
-      // A connection is kept after an SQL error and thrown away after any other: its state
-      // is unknown then (after query_timeout the server may still be running the statement).
+      // A connection is kept when the work was done, a row at fault included, and thrown away
+      // when it failed: its state is unknown then (after query_timeout the server may still be
+      // running the statement), and a new one finds its way after a failover.
       let broken = false;
       try {
         return await work(client);

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import type { Entry, EntryId, EntrySource } from '../core/types.ts';
 import { DependencyError, packFields } from '../core/types.ts';
 import {
+  claimStuck,
   countDeliveries,
   createGroup,
   type Inspection,
@@ -12,7 +13,7 @@ import {
 import { type RawConnection, takeOver } from './raw-connection.ts';
 import { ReplyReader } from './raw-replies.ts';
 import { asRedisError, isGroupGone } from './redis.ts';
-import { parseClaim, parseRead, type RawEntry } from './replies.ts';
+import { parseRead, type RawEntry } from './replies.ts';
 
 export interface ConsumerOptions {
   readonly key: string;
@@ -73,8 +74,8 @@ export function createConsumer(
   let reader: RawConnection | null = null;
   /** Where reading own pending entries goes on; null once they are all read. */
   let pendingCursor: string | null = '0';
-  /** Where a claim run goes on; it scans in steps, and an empty step is not its end. */
-  let claimCursor = '0-0';
+  /** Where a claim run goes on; it scans in steps. */
+  let claimFrom = '-';
   let claimDueMs = 0;
 
   async function connected(): Promise<RawConnection> {
@@ -115,24 +116,15 @@ export function createConsumer(
     events.lostPending(lost);
   }
 
-  /** Entries that were delivered before, with the count that Redis keeps of it. */
-  async function redelivered(
-    redis: Redis,
-    found: readonly RawEntry[],
-    source: EntrySource,
-  ): Promise<Entry[]> {
-    const there = found.filter((entry) => entry.fields !== null);
-    const ids = there.map((entry) => entry.id);
-    const deliveries = await countDeliveries(redis, key, group, ids);
-    return there.flatMap((entry, at) => toEntry(entry, source, deliveries[at] ?? 1));
-  }
-
   async function readPending(redis: Redis, cursor: string, limit: number): Promise<Entry[]> {
     const words = ['GROUP', group, consumer, 'COUNT', String(limit), 'STREAMS', key, cursor];
     const found = parseRead(await redis.callBuffer('XREADGROUP', ...words));
     pendingCursor = found.at(-1)?.id ?? null;
     await settleLost(redis, found);
-    return await redelivered(redis, found, 'own_pending');
+    const there = found.filter((entry) => entry.fields !== null);
+    const ids = there.map((entry) => entry.id);
+    const deliveries = await countDeliveries(redis, key, group, ids);
+    return there.flatMap((entry, at) => toEntry(entry, 'own_pending', deliveries[at] ?? 1));
   }
 
   /**
@@ -140,16 +132,14 @@ export function createConsumer(
    * loop, so that claimed entries stay within the same in-flight budget as new ones.
    */
   async function claim(redis: Redis, limit: number): Promise<Entry[]> {
-    const { claimThresholdMs } = options;
-    const words = [key, group, consumer, String(claimThresholdMs), claimCursor];
-    const reply = redis.callBuffer('XAUTOCLAIM', ...words, 'COUNT', String(limit));
-    const { cursor, entries, deleted } = parseClaim(await reply);
-    claimCursor = cursor;
-    // XAUTOCLAIM itself has taken these out of the pending list.
-    if (deleted.length > 0) events.lostPending(deleted);
+    const idleMs = options.claimThresholdMs;
+    const target = { key, group, consumer, idleMs };
+    const { next, entries, deliveries, lost } = await claimStuck(redis, target, claimFrom, limit);
+    claimFrom = next ?? '-';
+    if (lost.length > 0) events.lostPending(lost);
     if (entries.length > 0) events.claimed(entries.length);
-    if (cursor === '0-0') await endClaimRun(redis);
-    return await redelivered(redis, entries, 'claimed');
+    if (next === null) await endClaimRun(redis);
+    return entries.flatMap((entry, at) => toEntry(entry, 'claimed', deliveries[at] ?? 1));
   }
 
   async function endClaimRun(redis: Redis): Promise<void> {

@@ -8,6 +8,8 @@ export interface ControlKeys {
   readonly audit: string;
   /** A hash: entry id to how often it was tried alone without being survived. */
   readonly suspects: string;
+  /** A sorted set: the entries that were dead-lettered last. */
+  readonly moved: string;
 }
 
 /** All under one prefix, so that one rule of an ACL covers them. */
@@ -18,5 +20,6 @@ export function controlKeys(streamKey: string): ControlKeys {
     requests: `${prefix}:requests`,
     audit: `${prefix}:audit`,
     suspects: `${prefix}:suspects`,
+    moved: `${prefix}:moved`,
   };
 }

@@ -10,13 +10,14 @@ export interface KeeperOptions {
 
 /**
  * JUSTID sets the idle time back and leaves the delivery count alone. Only what is still ours:
- * an entry that another instance has taken over is not taken back.
+ * an entry that another instance has taken over is not taken back. One that was trimmed is left:
+ * XCLAIM would take it out of the pending list, and after a crash nobody would miss it.
  */
 const keepScript = `
 local kept = 0
 for i = 3, #ARGV do
   local own = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])
-  if #own > 0 then
+  if #own > 0 and #redis.call('XRANGE', KEYS[1], ARGV[i], ARGV[i]) > 0 then
     redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'JUSTID')
     kept = kept + 1
   end

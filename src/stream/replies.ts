@@ -13,19 +13,23 @@ export function parseRead(reply: unknown): RawEntry[] {
   return parseEntries(Array.isArray(stream) ? stream[1] : undefined, 'XREADGROUP');
 }
 
-/** XAUTOCLAIM: [cursor, [[id, fields | nil], …], [deleted id, …]]; the third since Redis 7.0. */
+/** The claim script's [next place, [[id, fields], …], [deliveries, …], [lost id, …]]. */
 export function parseClaim(reply: unknown): {
-  cursor: string;
+  next: string | null;
   entries: RawEntry[];
-  deleted: EntryId[];
+  deliveries: number[];
+  lost: EntryId[];
 } {
-  if (!Array.isArray(reply) || !Buffer.isBuffer(reply[0])) throw unexpectedReply('XAUTOCLAIM');
-  const deleted: unknown = reply[2] ?? [];
-  if (!isBuffers(deleted)) throw unexpectedReply('XAUTOCLAIM');
+  if (!Array.isArray(reply)) throw unexpectedReply('EVAL');
+  const [next, entries, deliveries, lost]: unknown[] = reply;
+  if (!Buffer.isBuffer(next) || !Array.isArray(deliveries) || !isBuffers(lost)) {
+    throw unexpectedReply('EVAL');
+  }
   return {
-    cursor: reply[0].toString('latin1'),
-    entries: parseEntries(reply[1], 'XAUTOCLAIM'),
-    deleted: deleted.map(toEntryId),
+    next: next.length === 0 ? null : next.toString('latin1'),
+    entries: parseEntries(entries, 'EVAL'),
+    deliveries: deliveries.map(Number),
+    lost: lost.map(toEntryId),
   };
 }
 

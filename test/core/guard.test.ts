@@ -42,6 +42,33 @@ describe('work that fails', () => {
     expect(told).toEqual([true, false]);
   });
 
+  test('of several loops has recovered when the last of them has', async () => {
+    const told: string[] = [];
+    const guarding = guard('redis', {
+      events: { recovered: () => told.push(`recovered, failing ${guarding.isFailing}`) },
+    });
+    const opened = Promise.withResolvers<void>();
+    let first = true;
+    let isDown = true;
+    const short = guarding.untilDone(() => {
+      const fails = first;
+      first = false;
+      return fails ? Promise.reject(down) : Promise.resolve(true);
+    }, never);
+    const long = guarding.untilDone(async () => {
+      if (isDown) throw down;
+      await opened.promise;
+      return true;
+    }, never);
+    await short;
+    expect(told).toEqual([]);
+    isDown = false;
+    opened.resolve();
+    await long;
+
+    expect(told).toEqual(['recovered, failing false']);
+  });
+
   test('ends without a result when the signal comes first', async () => {
     const stop = new AbortController();
     const guarding = guard('database');

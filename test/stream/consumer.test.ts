@@ -258,4 +258,17 @@ describe('entries of another instance', () => {
     expect(heard.lost).toEqual(read.slice(0, 2).map(({ id }) => id));
     expect(await pending()).toBe(1);
   });
+
+  test('that is at work are left to it also when they were trimmed: it may still store them', async () => {
+    const { stream, redis, pending } = await setUp(3);
+    const busy = openConsumer(stream, { consumer: 'busy' }).consumer;
+    await busy.prepare();
+    await busy.read(100);
+    await redis.xtrim(stream.key, 'MAXLEN', 0);
+    const { consumer, heard } = openConsumer(stream, { consumer: 'two' });
+
+    expect(await consumer.read(100)).toEqual([]);
+    expect(heard.lost).toEqual([]);
+    expect(await pending()).toBe(3);
+  });
 });

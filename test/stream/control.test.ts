@@ -142,6 +142,14 @@ describe('keeping claims', () => {
     expect((await pending()).map(([, owner]) => owner)).toEqual(['two', 'one']);
   });
 
+  test('leaves a trimmed entry pending, so that it is missed when this process dies', async () => {
+    const { key, redis, ids, pending, keep } = await withPending();
+    await redis.xtrim(key, 'MAXLEN', 0);
+
+    expect(await keep(ids)).toBe(0);
+    expect(await pending()).toHaveLength(3);
+  });
+
   test('of more ids than one call takes keeps all of them', async () => {
     const { key, group, redis, keep } = await withPending();
     const added = redis.pipeline();

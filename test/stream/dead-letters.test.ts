@@ -155,6 +155,29 @@ describe('a rejected entry', () => {
     expect(await redis.exists(deadLetterKey)).toBe(0);
   });
 
+  test('that was trimmed while it was held still leaves its letter, once', async () => {
+    const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
+    await redis.xtrim(stream.key, 'MAXLEN', 0);
+    // A claim run of another instance takes it out of the pending list.
+    await redis.xack(stream.key, stream.group, entries[0]?.id ?? '');
+
+    for (let time = 0; time < 3; time += 1) {
+      await acknowledger.acknowledge([rejectedFor(entries[0], badCrc)]);
+    }
+
+    expect(await redis.xlen(deadLetterKey)).toBe(1);
+  });
+
+  test('that was moved and trimmed since is not moved again', async () => {
+    const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
+    await acknowledger.acknowledge([rejectedFor(entries[0], badCrc)]);
+    await redis.xtrim(stream.key, 'MAXLEN', 0);
+
+    await acknowledger.acknowledge([rejectedFor(entries[0], badCrc)]);
+
+    expect(await redis.xlen(deadLetterKey)).toBe(1);
+  });
+
   test('tells how often it was delivered', async () => {
     const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
     await redis.xreadgroup('GROUP', stream.group, 'one', 'COUNT', 10, 'STREAMS', stream.key, '0');
