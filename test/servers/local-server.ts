@@ -36,7 +36,7 @@ export interface LocalServer extends RunningServer {
 
 /** What differs between the servers. */
 export interface ServerRecipe {
-  readonly name: 'redis' | 'postgres';
+  readonly name: 'redis' | 'postgres' | 'pgbouncer';
   /** Kept by `stop`; without it a fresh folder, removed by `stop`. */
   readonly dir: string | undefined;
   readonly port: number | undefined;

@@ -1,0 +1,172 @@
+import type { Client } from 'pg';
+import { describe, expect, test } from 'vitest';
+import type { Outcomes, Position } from '../../src/core/types.ts';
+import { createPositionWriter } from '../../src/db/position-writer.ts';
+import { patience, times } from '../faults/mode.ts';
+import { describeTimescaledb } from '../servers/database.ts';
+import { dayMs, migratedDatabase, position, someTime } from './positions.ts';
+
+const rowsInBatch = 5000;
+
+async function setUp() {
+  const { database, client } = await migratedDatabase();
+  const writer = createPositionWriter(database, {
+    chunkIntervalMs: dayMs,
+    maxChunksPerStatement: 48,
+  });
+  const write = async (rows: readonly Position[]) => {
+    const outcomes: Outcomes = rows.map(() => null);
+    const statements = await writer.write(rows, outcomes);
+    return { outcomes, statements };
+  };
+  return { client, writer, write };
+}
+
+async function count(client: Client): Promise<number> {
+  const { rows } = await client.query<{ n: number }>('SELECT count(*)::int AS n FROM positions');
+  return rows[0]?.n ?? Number.NaN;
+}
+
+function batchWithBad(bad: ReadonlySet<number>, many = rowsInBatch): Position[] {
+  return Array.from({ length: many }, (_, index) =>
+    position({
+      ts: someTime + index * 1000,
+      recordIndex: index,
+      ...(bad.has(index) ? { speed: 70_000 } : {}),
+    }),
+  );
+}
+
+/**
+ * Inserts for k bad rows among n: each level of the bisection splits at most k parts, each into
+ * two; and never more than 2n - 1.
+ */
+function mostInserts(many: number, bad: number): number {
+  const levels = Math.ceil(Math.log2(many));
+  const free = Math.floor(Math.log2(Math.max(1, bad)));
+  return Math.min(2 * many - 1, 2 ** (free + 1) - 1 + 2 * bad * (levels - free));
+}
+
+describe('bad rows in a batch of 5,000', () => {
+  test.each([
+    ['one', new Set([3333]), 27],
+    ['ten', new Set([0, 1, 700, 1234, 2500, 2501, 3999, 4000, 4998, 4999]), 216],
+  ])('%s: all others are stored, in no more statements than stated', async (_name, bad, bound) => {
+    const { client, write } = await setUp();
+    expect(mostInserts(rowsInBatch, bad.size)).toBeLessThanOrEqual(bound);
+
+    const { outcomes, statements } = await write(batchWithBad(bad));
+
+    expect(statements).toBeLessThanOrEqual(bound);
+    expect(await count(client)).toBe(rowsInBatch - bad.size);
+    outcomes.forEach((outcome, place) => {
+      if (!bad.has(place)) expect(outcome).toBe('inserted');
+      else expect(outcome).toMatchObject({ reason: 'row_constraint_violated' });
+    });
+  });
+
+  test('all: each has its reason, in less than 2n inserts, and nothing is stored', async () => {
+    const { client, write } = await setUp();
+    const many = 1000;
+
+    const { outcomes, statements } = await write(
+      batchWithBad(new Set(Array.from({ length: many }, (_, index) => index)), many),
+    );
+
+    expect(statements).toBeLessThanOrEqual(2 * many - 1);
+    expect(await count(client)).toBe(0);
+    for (const outcome of outcomes) {
+      expect(outcome).toMatchObject({ reason: 'row_constraint_violated' });
+    }
+  });
+});
+
+/** A record on each of so many days: no statement touches more than 48 chunks. */
+async function recordsOnDays(days: number): Promise<void> {
+  const { client, write } = await setUp();
+  const rows = Array.from({ length: days }, (_, index) =>
+    position({ ts: someTime - index * dayMs, recordIndex: index }),
+  );
+
+  const { outcomes, statements } = await write(rows);
+
+  expect(new Set(outcomes)).toEqual(new Set(['inserted']));
+  expect(await count(client)).toBe(days);
+  expect(statements).toBe(Math.ceil(days / 48));
+}
+
+describe('a tracker with 5,000 records on 5,000 days', () => {
+  test('is stored in a plain table, in 105 statements', () => recordsOnDays(5000));
+});
+describeTimescaledb('a tracker with a record on each of many days, with TimescaleDB', () => {
+  // Making 5,000 chunks takes minutes.
+  const days = times(500, 5000);
+  test('is stored, a chunk a day, in statements of 48 chunks', () => recordsOnDays(days), patience);
+});
+
+/** Makes every insert fail that brings more rows than `most`, as a limit of the server would. */
+async function limitRows(client: Client, most: number, sqlstate: string): Promise<void> {
+  await client.query(`
+    CREATE FUNCTION refuse_large() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      IF (SELECT count(*) FROM arrived) > ${most} THEN
+        RAISE EXCEPTION 'limit' USING ERRCODE = '${sqlstate}';
+      END IF;
+      RETURN NULL;
+    END $$;
+    CREATE TRIGGER refuse_large AFTER INSERT ON positions REFERENCING NEW TABLE AS arrived
+      FOR EACH STATEMENT EXECUTE FUNCTION refuse_large()`);
+}
+
+describe('an error that the size of the batch causes', () => {
+  test.each(['53200', '53400'])('%s: the batch is split until it passes', async (sqlstate) => {
+    const { client, write } = await setUp();
+    await limitRows(client, 100, sqlstate);
+
+    const { outcomes, statements } = await write(batchWithBad(new Set(), 1000));
+
+    expect(new Set(outcomes)).toEqual(new Set(['inserted']));
+    // 1, 2, 4, 8 parts are too large, 16 are not.
+    expect(statements).toBe(1 + 2 + 4 + 8 + 16);
+    expect(await count(client)).toBe(1000);
+  });
+
+  test('of a single row is no fault of the row: it waits, and nothing is rejected', async () => {
+    const { client, writer } = await setUp();
+    await limitRows(client, 0, '53400');
+    const rows = batchWithBad(new Set(), 4);
+    const outcomes: Outcomes = rows.map(() => null);
+
+    await expect(writer.write(rows, outcomes)).rejects.toMatchObject({
+      ...{ name: 'DependencyError', kind: 'unavailable', code: '53400' },
+    });
+    expect(outcomes).toEqual([null, null, null, null]);
+  });
+});
+
+describe('an error that passes by itself', () => {
+  test.each(['40001', '40P01', '55P03', '57014'])(
+    '%s: the batch is not split, one statement is sent, nothing is rejected',
+    async (sqlstate) => {
+      const { client, writer } = await setUp();
+      await client.query('CREATE SEQUENCE attempts');
+      await client.query(`
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+          PERFORM nextval('attempts');
+          RAISE EXCEPTION 'not now' USING ERRCODE = '${sqlstate}';
+        END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON positions
+          FOR EACH STATEMENT EXECUTE FUNCTION refuse()`);
+      const rows = batchWithBad(new Set(), 500);
+      const outcomes: Outcomes = rows.map(() => null);
+
+      await expect(writer.write(rows, outcomes)).rejects.toMatchObject({
+        ...{ name: 'DependencyError', kind: 'unavailable', code: sqlstate },
+      });
+      expect(new Set(outcomes)).toEqual(new Set([null]));
+      const attempts = await client.query('SELECT last_value::int AS n FROM attempts');
+      expect(attempts.rows).toEqual([{ n: 1 }]);
+    },
+  );
+});

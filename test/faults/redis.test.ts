@@ -1,0 +1,149 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import type { RunningService } from '../integration/service.ts';
+import {
+  failureCodes,
+  outage,
+  quickRetries,
+  repeated,
+  settle,
+  untilReadyAgain,
+  untilSettled,
+  untilUnready,
+} from './outage.ts';
+import { deadLetterKey, openScenario, patience, type Scenario, seed, times } from './scenario.ts';
+
+/** Steady load, which one instance carries alone; more than any run needs, ended by the case. */
+const load = { seed, records: 2_000_000, rate: times(500, 2_000), env: quickRetries };
+const noLoad = { seed, records: 0, env: quickRetries };
+/** Fed flat out before and after the harm, where the case tells apart what was sent when. */
+const portion = times(1_000, 50_000);
+
+describe('faults of Redis, under load: readiness tells, nothing is lost, nothing doubled', () => {
+  it(
+    'restarted in order, killed -9 and started again, and gone for a while',
+    async () => {
+      const { scenario, service } = await openUnderLoad();
+      const { redis } = scenario;
+      const down = (signal: NodeJS.Signals, whileDown?: () => Promise<void>) =>
+        outage(
+          service,
+          'redis',
+          () => redis.kill(signal),
+          () => redis.restart(),
+          whileDown,
+        );
+      const restarts = await repeated(times(1, 5), () => down('SIGTERM'));
+      const kills = await repeated(times(1, 5), () => down('SIGKILL'));
+      const goneMs = times(1_000, 60_000);
+      const gone = await down('SIGKILL', () => sleep(goneMs));
+      await settle('Redis down', scenario, { restarts, kills, goneMs, gone });
+    },
+    patience,
+  );
+
+  it(
+    'stands still and goes on, connections and all',
+    async () => {
+      const { scenario, service } = await openUnderLoad();
+      const { redis } = scenario;
+      const outages = await repeated(times(1, 5), () =>
+        outage(
+          service,
+          'redis',
+          () => redis.kill('SIGSTOP'),
+          () => redis.kill('SIGCONT'),
+          () => sleep(times(0, 5_000)),
+        ),
+      );
+      await settle('Redis stood still', scenario, { outages });
+    },
+    patience,
+  );
+
+  it(
+    'its clients are killed, again and again',
+    async () => {
+      const { scenario, service } = await openUnderLoad();
+      const { client } = scenario;
+      const harmedUntil = performance.now() + times(1_000, 10_000);
+      let killed = 0;
+      const noticed = untilUnready(service, 'redis');
+      while (performance.now() < harmedUntil) {
+        killed += Number(await client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes'));
+        await sleep(20);
+      }
+      const noticedMs = await noticed;
+      const healedMs = await untilReadyAgain(service);
+      expect(killed).toBeGreaterThan(1);
+      await settle('clients killed', scenario, { killed, noticedMs, healedMs });
+    },
+    patience,
+  );
+
+  it(
+    'is a read-only replica for a while, as at a failover (READONLY)',
+    async () => {
+      const { scenario, service } = await openUnderLoad();
+      const { client } = scenario;
+      const outages = await repeated(times(1, 5), () =>
+        outage(
+          service,
+          'redis',
+          // A master that does not exist: nothing is copied from it, and the data stays.
+          () => client.replicaof('127.0.0.1', 1),
+          () => client.replicaof('NO', 'ONE'),
+          () => sleep(times(300, 5_000)),
+        ),
+      );
+      expect(failureCodes(service, 'redis')).toContain('READONLY');
+      await settle('Redis read-only', scenario, { outages });
+    },
+    patience,
+  );
+
+  it(
+    'is out of memory: what needs a dead letter waits for it (OOM)',
+    async () => {
+      const scenario = await openScenario(noLoad);
+      const { client } = scenario;
+      const service = scenario.start('one');
+      let letters = 0;
+      const outages = await repeated(times(1, 5), async () => {
+        // A statement under way would not survive that its process stands still.
+        await untilSettled(scenario);
+        return await outage(
+          service,
+          'redis',
+          async () => {
+            service.process.kill('SIGSTOP');
+            await scenario.feed(portion);
+            await client.config('SET', 'maxmemory', '1');
+            letters = await client.xlen(deadLetterKey);
+            service.process.kill('SIGCONT');
+          },
+          () => client.config('SET', 'maxmemory', '0'),
+          async () => {
+            await sleep(times(300, 5_000));
+            expect(await client.xlen(deadLetterKey)).toBe(letters);
+          },
+        );
+      });
+      expect(failureCodes(service, 'redis')).toContain('OOM');
+      await settle('Redis out of memory', scenario, { outages });
+    },
+    patience,
+  );
+});
+
+interface UnderLoad {
+  readonly scenario: Scenario;
+  readonly service: RunningService;
+}
+
+async function openUnderLoad(): Promise<UnderLoad> {
+  const scenario = await openScenario(load);
+  const service = scenario.start('one');
+  await service.untilReady();
+  return { scenario, service };
+}
