@@ -17,6 +17,7 @@ export class Batcher {
   #rows: Position[] = [];
   #owners: HeldEntry[] = [];
   #closed = false;
+  #batches = 0;
   #waiting: (() => void)[] = [];
 
   constructor(limits: BatchLimits) {
@@ -59,7 +60,8 @@ export class Batcher {
     if (this.#rows.length > 0) this.#waiting.shift()?.();
     rows.length = count;
     owners.length = count;
-    return { rows, owners, closedBy };
+    this.#batches += 1;
+    return { id: this.#batches, rows, owners, closedBy };
   }
 
   #measure(): { count: number; closedBy: BatchClosing } {

@@ -1,7 +1,13 @@
 import { setTimeout } from 'node:timers/promises';
 import { BreakerOpen, type BreakerOptions, createBreaker } from './breaker.ts';
 import { createRetryBudget } from './retry-budget.ts';
-import { type BreakerState, type Dependency, DependencyError, type GuardEvents } from './types.ts';
+import {
+  type BreakerState,
+  type Dependency,
+  DependencyError,
+  type GuardEvents,
+  type WorkSubject,
+} from './types.ts';
 
 export interface GuardOptions {
   readonly dependency: Dependency;
@@ -54,13 +60,14 @@ export class Guard {
   }
 
   /**
-   * Does `work` until it is done.
+   * Does `work` until it is done; `subject` is told with each failure.
    * @returns null when the signal aborted first
    * @throws what is no DependencyError: a bug
    */
   async untilDone<Result>(
     work: () => Promise<Result>,
     signal: AbortSignal,
+    subject: WorkSubject = {},
   ): Promise<Result | null> {
     let failed = false;
     try {
@@ -73,7 +80,7 @@ export class Guard {
             continue;
           }
           if (!(error instanceof DependencyError)) throw error;
-          this.#events.failed(error, attempt);
+          this.#events.failed(error, attempt, subject);
           if (!failed) this.#change(1);
           failed = true;
           await this.#sleep(this.#pauseMs(attempt), signal);

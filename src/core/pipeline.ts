@@ -16,6 +16,7 @@ import type {
   PauseCause,
   PipelineEvents,
   Position,
+  WorkSubject,
 } from './types.ts';
 
 /** What the pipeline is wired to; main.ts passes the rooms in. */
@@ -202,13 +203,17 @@ export class Pipeline {
   async #writeBatch(batch: Batch): Promise<void> {
     const { guards, states, write, events } = this.#parts;
     const outcomes: Outcomes = batch.rows.map(() => null);
-    const written = await guards.database.untilDone(async () => {
-      await states.warm(batch.rows);
-      const since = performance.now();
-      const statements = await write(batch.rows, outcomes);
-      events.batch(batch, outcomes, performance.now() - since, statements);
-      return true;
-    }, this.#abandoned.signal);
+    const written = await guards.database.untilDone(
+      async () => {
+        await states.warm(batch.rows);
+        const since = performance.now();
+        const statements = await write(batch.rows, outcomes);
+        events.batch(batch, outcomes, performance.now() - since, statements);
+        return true;
+      },
+      this.#abandoned.signal,
+      { batch_id: batch.id },
+    );
     if (written !== null) this.#settle(batch, outcomes);
   }
 
@@ -255,10 +260,14 @@ export class Pipeline {
   async #acknowledge(entries: readonly HeldEntry[]): Promise<void> {
     const { guards, acknowledge, inFlight, events } = this.#parts;
     const since = performance.now();
-    const done = await guards.redis.untilDone(async () => {
-      await acknowledge(entries);
-      return true;
-    }, this.#abandoned.signal);
+    const done = await guards.redis.untilDone(
+      async () => {
+        await acknowledge(entries);
+        return true;
+      },
+      this.#abandoned.signal,
+      subjectOf(entries),
+    );
     if (done === null) return;
     for (const held of entries) {
       this.#settleAcknowledged(held);
@@ -276,6 +285,11 @@ export class Pipeline {
     if (held.rejections.length > 0) events.rejected(held);
     held.open = 0;
   }
+}
+
+function subjectOf(entries: readonly HeldEntry[]): WorkSubject {
+  const [first] = entries;
+  return first === undefined ? {} : { entries: entries.length, first_entry_id: first.entry.id };
 }
 
 function setImmediateTurn(): Promise<void> {

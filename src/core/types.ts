@@ -280,6 +280,8 @@ export type BatchClosing = (typeof batchClosings)[number];
 
 /** Rows to write together; `owners[i]` is the entry that `rows[i]` came from. */
 export interface Batch {
+  /** Counts up from 1 in one life of an instance; on every log line that concerns the batch. */
+  readonly id: number;
   readonly rows: readonly Position[];
   readonly owners: readonly HeldEntry[];
   readonly closedBy: BatchClosing;
@@ -293,10 +295,17 @@ export const breakerStates = ['closed', 'half_open', 'open'] as const;
 /** Open: the dependency is not asked. Half open: one probe asks it. */
 export type BreakerState = (typeof breakerStates)[number];
 
+/** What a piece of work was about, for the log line of its failure. */
+export interface WorkSubject {
+  readonly batch_id?: number;
+  readonly entries?: number;
+  readonly first_entry_id?: EntryId;
+}
+
 /** What the guard of a dependency tells. */
 export interface GuardEvents {
   /** An attempt failed; `attempt` counts from 1 for each piece of work. */
-  failed(error: DependencyError, attempt: number): void;
+  failed(error: DependencyError, attempt: number, subject: WorkSubject): void;
   recovered(dependency: Dependency): void;
   breaker(dependency: Dependency, state: BreakerState): void;
 }

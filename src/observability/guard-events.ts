@@ -21,7 +21,7 @@ export function createGuardEvents(
   options: GuardEventsOptions,
 ): GuardEvents {
   return {
-    failed(error, attempt) {
+    failed(error, attempt, subject) {
       const { dependency, kind, code } = error;
       metrics.retries.inc({ dependency });
       metrics.dependencyUp.set({ dependency }, 0);
@@ -31,7 +31,7 @@ export function createGuardEvents(
       if (!isPowerOfTwo(attempt)) return;
       const level = kind === 'configuration' ? 'error' : 'warn';
       log[level](
-        { dependency, kind, code, attempt, err: error },
+        { dependency, kind, code, attempt, ...subject, err: error },
         'dependency failed; reading stands still',
       );
     },

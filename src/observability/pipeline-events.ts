@@ -51,7 +51,9 @@ export function createPipelineEvents(
       observeDeviceLatency(metrics, batch, outcomes, options.now());
       log.debug(
         {
+          batch_id: batch.id,
           rows: batch.rows.length,
+          first_entry_id: batch.owners[0]?.entry.id,
           closed_by: batch.closedBy,
           duration_ms: Math.round(durationMs),
           statements,

@@ -29,7 +29,7 @@ describe('a dependency', () => {
   it('is down from the first failure and up when it works, for metric and readiness', async () => {
     const { events, states, errors, value } = open();
     const up = 'processor_dependency_up{dependency="database"}';
-    events.failed(gone, 1);
+    events.failed(gone, 1, {});
     expect(await value(up)).toBe(0);
     events.recovered('database');
     expect(await value(up)).toBe(1);
@@ -40,7 +40,7 @@ describe('a dependency', () => {
 
   it('that stays away is logged ever more rarely', () => {
     const { events, lines } = open();
-    for (let attempt = 1; attempt <= 1000; attempt += 1) events.failed(gone, attempt);
+    for (let attempt = 1; attempt <= 1000; attempt += 1) events.failed(gone, attempt, {});
 
     expect(lines).toHaveLength(10);
     expect(lines.every(({ level }) => level === 'warn')).toBe(true);
@@ -48,9 +48,11 @@ describe('a dependency', () => {
 
   it('that waits for a person is logged as an error', () => {
     const { events, lines } = open();
-    events.failed(new DependencyError('database', 'configuration', '42P01', 'no table'), 1);
+    events.failed(new DependencyError('database', 'configuration', '42P01', 'no table'), 1, {
+      batch_id: 7,
+    });
 
-    expect(lines.map(({ level }) => level)).toEqual(['error']);
+    expect(lines).toMatchObject([{ level: 'error', batch_id: 7 }]);
   });
 });
 

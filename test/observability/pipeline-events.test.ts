@@ -68,6 +68,7 @@ describe('latency', () => {
     const { events, value } = open();
     const [first, second] = [held(0), held(0)];
     const batch: Batch = {
+      id: 1,
       rows: [9000, 8000, 7000, 3000, 2000].map(row),
       owners: [first, first, first, second, second],
       closedBy: 'idle',
