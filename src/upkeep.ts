@@ -92,9 +92,11 @@ function sampling({ config, rooms, metrics, log, onStalled }: Surroundings) {
   };
 }
 
-/** Carries out what operators asked for. */
-function controlling({ rooms, metrics, health, log }: Surroundings) {
+/** Carries out what operators asked for, and watches that no other process has our name. */
+function controlling({ config, rooms, metrics, health, log }: Surroundings) {
   const { control, pipeline, states } = rooms;
+  const { consumer } = config.stream;
+  let isShared = false;
   let inForce: Pause | null = null;
   health.set('consumption', 'ok');
 
@@ -109,9 +111,18 @@ function controlling({ rooms, metrics, health, log }: Surroundings) {
     else log.warn({ paused_by: by, reason }, 'consumption paused');
   }
 
+  function tellShared(found: boolean): void {
+    metrics.nameShared.set(found ? 1 : 0);
+    if (found && !isShared) {
+      log.error({ consumer }, 'another live process has the same CONSUMER_NAME; give each its own');
+    }
+    isShared = found;
+  }
+
   return async () => {
     try {
       apply(await control.readPause());
+      tellShared(await control.holdName(consumer));
       for (const { device } of await control.readRequests()) {
         if (!isDeviceId(device)) continue;
         states.forget(device);

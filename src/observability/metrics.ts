@@ -323,6 +323,10 @@ export function createMetrics(build: { version: string; revision: string }) {
       'processor_consumption_paused',
       '1 while consumption is paused by an operator.',
     ),
+    nameShared: gauge(
+      'processor_consumer_name_shared',
+      '1 while another live process uses the same consumer name.',
+    ),
     controlRequests: plainCounter(
       'processor_control_requests_total',
       'Requests of operators that this instance carried out.',

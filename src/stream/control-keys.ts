@@ -8,6 +8,8 @@ export interface ControlKeys {
   readonly audit: string;
   /** A hash: entry id to how often it was tried alone without being survived. */
   readonly suspects: string;
+  /** A hash: consumer name to the token of the process that used it last. */
+  readonly holders: string;
   /** A sorted set: the entries that were dead-lettered last. */
   readonly moved: string;
 }
@@ -20,6 +22,7 @@ export function controlKeys(streamKey: string): ControlKeys {
     requests: `${prefix}:requests`,
     audit: `${prefix}:audit`,
     suspects: `${prefix}:suspects`,
+    holders: `${prefix}:holders`,
     moved: `${prefix}:moved`,
   };
 }

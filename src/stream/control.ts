@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { ControlKeys } from './control-keys.ts';
@@ -22,6 +23,11 @@ export interface ControlRequest {
 export interface Control {
   /** The pause in force, or null. @throws DependencyError */
   readPause(): Promise<Pause | null>;
+  /**
+   * Notes that this process uses the consumer's name. @returns true when another one had noted
+   * itself since our last call: two live processes then share one pending list. @throws DependencyError
+   */
+  holdName(consumer: string): Promise<boolean>;
   /** Requests since the last call; the first call only notes where to begin. @throws DependencyError */
   readRequests(): Promise<readonly ControlRequest[]>;
 }
@@ -35,6 +41,8 @@ const maxRequests = 1000;
  */
 export function createControl(connected: () => Promise<Redis>, keys: ControlKeys): Control {
   let lastRequest: string | null = null;
+  const token = randomUUID();
+  let hasHeld = false;
 
   async function newestRequest(redis: Redis): Promise<string> {
     const newest = await redis.xrevrange(keys.requests, '+', '-', 'COUNT', 1);
@@ -46,6 +54,19 @@ export function createControl(connected: () => Promise<Redis>, keys: ControlKeys
       try {
         const text = await (await connected()).get(keys.paused);
         return text === null ? null : parsePause(text);
+      } catch (error) {
+        throw asRedisError(error);
+      }
+    },
+    async holdName(consumer) {
+      try {
+        const redis = await connected();
+        const holder = await redis.hget(keys.holders, consumer);
+        if (holder !== token) await redis.hset(keys.holders, consumer, token);
+        // The first call finds the former life of this instance.
+        const isShared = hasHeld && holder !== null && holder !== token;
+        hasHeld = true;
+        return isShared;
       } catch (error) {
         throw asRedisError(error);
       }

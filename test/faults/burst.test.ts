@@ -65,12 +65,16 @@ test(
 
 async function look(service: RunningService, behind: () => Promise<number>): Promise<Sample> {
   const status = readFileSync(`/proc/${service.process.pid}/status`, 'utf8');
-  const busy = await service.metric('processor_db_pool_connections{state="busy"}');
-  const idle = await service.metric('processor_db_pool_connections{state="idle"}');
+  // One scrape: two would tell of two moments.
+  const lines = (await (await fetch(`${await service.url()}/metrics`)).text()).split('\n');
+  const value = (series: string) =>
+    Number(lines.find((line) => line.startsWith(`${series} `))?.slice(series.length + 1));
   return {
-    inFlight: await service.metric('processor_inflight_records'),
-    connections: busy + idle,
-    waiting: await service.metric('processor_db_pool_waiting'),
+    inFlight: value('processor_inflight_records'),
+    connections:
+      value('processor_db_pool_connections{state="busy"}') +
+      value('processor_db_pool_connections{state="idle"}'),
+    waiting: value('processor_db_pool_waiting'),
     residentMb: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024,
     behind: await behind(),
   };

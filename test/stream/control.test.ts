@@ -60,6 +60,25 @@ describe('the kill switch', () => {
   });
 });
 
+describe('the name of a consumer', () => {
+  test('is ours after a former life of ours had it, and stays ours', async () => {
+    const { redis, keys, control } = setUp();
+    await createControl(() => Promise.resolve(redis), keys).holdName('one');
+
+    expect([await control.holdName('one'), await control.holdName('one')]).toEqual([false, false]);
+  });
+
+  test('that two live processes use is told to both', async () => {
+    const { redis, keys, control } = setUp();
+    const other = createControl(() => Promise.resolve(redis), keys);
+    await control.holdName('one');
+    await other.holdName('one');
+
+    expect([await control.holdName('one'), await other.holdName('one')]).toEqual([true, true]);
+    expect(await control.holdName('two')).toBe(false);
+  });
+});
+
 describe('requests to running instances', () => {
   test('come once, in order, and not those from before', async () => {
     const { control, switches } = setUp();

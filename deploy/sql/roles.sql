@@ -1,0 +1,220 @@
+-- The three roles of processor, for psql, run by a superuser in the database of positions:
+--
+--   psql --no-psqlrc --dbname telemetry --file deploy/sql/roles.sql
+--
+-- processor_migrator  owns what the migrations make          MIGRATION_POSTGRES_URL
+-- processor_writer    reads and adds positions, no more      POSTGRES_URL
+-- processor_reader    reads positions and the views on them  dashboards, people
+--
+-- Run it before the first start: what the migrations make later is granted by then. Run it again
+-- after an update of TimescaleDB, or at any time: it ends in the same state. Where the tables are
+-- there already, with another owner, they become the migrator's.
+--
+-- Passwords come from files that these variables of the environment name; a role without a file
+-- keeps the password it has, and a new one has none and cannot log in before \password gave it one.
+--   PROCESSOR_MIGRATOR_PASSWORD_FILE, PROCESSOR_WRITER_PASSWORD_FILE, PROCESSOR_READER_PASSWORD_FILE
+--
+-- Variables of psql (--set name=value): migrator, writer, reader for other names of the roles;
+-- keep_public=1 to leave what every role may do in this database as it is (see the end).
+\set ON_ERROR_STOP on
+\if :{?migrator}
+\else
+  \set migrator processor_migrator
+\endif
+\if :{?writer}
+\else
+  \set writer processor_writer
+\endif
+\if :{?reader}
+\else
+  \set reader processor_reader
+\endif
+\if :{?keep_public}
+\else
+  \set keep_public 0
+\endif
+\set has_migrator_password `test -s "${PROCESSOR_MIGRATOR_PASSWORD_FILE:-}" && echo 1 || echo 0`
+\set has_writer_password `test -s "${PROCESSOR_WRITER_PASSWORD_FILE:-}" && echo 1 || echo 0`
+\set has_reader_password `test -s "${PROCESSOR_READER_PASSWORD_FILE:-}" && echo 1 || echo 0`
+-- A file that is named and not there is a mistake, and must not pass for "no file".
+\set named_and_missing `for f in "${PROCESSOR_MIGRATOR_PASSWORD_FILE:-}" "${PROCESSOR_WRITER_PASSWORD_FILE:-}" "${PROCESSOR_READER_PASSWORD_FILE:-}"; do [ -z "$f" ] || [ -s "$f" ] || echo "$f"; done`
+
+SET client_min_messages = warning;
+BEGIN;
+-- Passwords stand in the statements below: they must not stand in the server's log.
+SET LOCAL log_statement = 'none';
+SET LOCAL log_min_duration_statement = -1;
+SET LOCAL log_min_error_statement = 'panic';
+
+SELECT set_config('processor.migrator', :'migrator', true),
+       set_config('processor.writer', :'writer', true),
+       set_config('processor.reader', :'reader', true),
+       set_config('processor.missing', :'named_and_missing', true) \g /dev/null
+
+DO $$ BEGIN
+  IF current_setting('processor.missing') <> '' THEN
+    RAISE EXCEPTION 'the password file % is empty, or not there', current_setting('processor.missing');
+  END IF;
+END $$;
+
+SELECT format('CREATE ROLE %I LOGIN', name)
+  FROM (VALUES (:'migrator'), (:'writer'), (:'reader')) AS wanted (name)
+ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
+
+-- A role that was there before may have rights that no grant below takes away.
+DO $$
+DECLARE
+  found record;
+BEGIN
+  FOR found IN
+    SELECT rolname FROM pg_roles
+     WHERE rolname IN (current_setting('processor.migrator'), current_setting('processor.writer'),
+                       current_setting('processor.reader'))
+       AND (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls)
+  LOOP
+    RAISE EXCEPTION 'the role % has an attribute beyond LOGIN: ALTER ROLE ... NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS', found.rolname;
+  END LOOP;
+  FOR found IN
+    SELECT member.rolname, granted.rolname AS of
+      FROM pg_auth_members AS membership
+      JOIN pg_roles AS member ON member.oid = membership.member
+      JOIN pg_roles AS granted ON granted.oid = membership.roleid
+     WHERE member.rolname IN (current_setting('processor.writer'), current_setting('processor.reader'))
+  LOOP
+    RAISE EXCEPTION 'the role % is a member of %, and has its rights too: REVOKE it', found.rolname, found.of;
+  END LOOP;
+END $$;
+
+\if :has_migrator_password
+  \set password `cat "$PROCESSOR_MIGRATOR_PASSWORD_FILE"`
+  ALTER ROLE :"migrator" PASSWORD :'password';
+\endif
+\if :has_writer_password
+  \set password `cat "$PROCESSOR_WRITER_PASSWORD_FILE"`
+  ALTER ROLE :"writer" PASSWORD :'password';
+\endif
+\if :has_reader_password
+  \set password `cat "$PROCESSOR_READER_PASSWORD_FILE"`
+  ALTER ROLE :"reader" PASSWORD :'password';
+\endif
+\unset password
+
+-- Of the role and not of a session: behind a transaction pooler a SET may be anybody's. They bound
+-- mistakes; who has the password can set them anew.
+ALTER ROLE :"migrator" IN DATABASE :"DBNAME" SET search_path = public;
+ALTER ROLE :"migrator" IN DATABASE :"DBNAME" SET idle_in_transaction_session_timeout = '5min';
+ALTER ROLE :"writer" IN DATABASE :"DBNAME" SET search_path = public;
+ALTER ROLE :"writer" IN DATABASE :"DBNAME" SET statement_timeout = '10s';
+ALTER ROLE :"writer" IN DATABASE :"DBNAME" SET lock_timeout = '5s';
+ALTER ROLE :"writer" IN DATABASE :"DBNAME" SET idle_in_transaction_session_timeout = '30s';
+ALTER ROLE :"reader" IN DATABASE :"DBNAME" SET search_path = public;
+ALTER ROLE :"reader" IN DATABASE :"DBNAME" SET statement_timeout = '60s';
+ALTER ROLE :"reader" IN DATABASE :"DBNAME" SET lock_timeout = '5s';
+ALTER ROLE :"reader" IN DATABASE :"DBNAME" SET idle_in_transaction_session_timeout = '60s';
+ALTER ROLE :"reader" IN DATABASE :"DBNAME" SET default_transaction_read_only = on;
+
+GRANT CONNECT ON DATABASE :"DBNAME" TO :"migrator", :"writer", :"reader";
+GRANT CREATE, TEMPORARY ON DATABASE :"DBNAME" TO :"migrator";
+GRANT USAGE, CREATE ON SCHEMA public TO :"migrator";
+GRANT USAGE ON SCHEMA public TO :"writer", :"reader";
+
+-- Here and not by the first migration, so that the end of this script can look after its functions.
+SELECT 'CREATE EXTENSION IF NOT EXISTS timescaledb'
+ WHERE current_setting('shared_preload_libraries') LIKE '%timescaledb%' \gexec
+
+-- Everything of the migrations belongs to the migrator. A hypertable takes its chunks along.
+CREATE SCHEMA IF NOT EXISTS positions;
+ALTER SCHEMA positions OWNER TO :"migrator";
+DO $$
+DECLARE
+  owner      CONSTANT regrole := quote_ident(current_setting('processor.migrator'))::regrole;
+  aggregates regclass[] := '{}';
+  object     record;
+BEGIN
+  IF to_regclass('timescaledb_information.continuous_aggregates') IS NOT NULL THEN
+    SELECT coalesce(array_agg(format('%I.%I', view_schema, view_name)::regclass), '{}') INTO aggregates
+      FROM timescaledb_information.continuous_aggregates WHERE view_schema = 'positions';
+  END IF;
+  FOR object IN
+    SELECT c.oid::regclass AS name,
+           CASE WHEN c.oid = ANY (aggregates) OR c.relkind = 'm' THEN 'MATERIALIZED VIEW'
+                WHEN c.relkind = 'v' THEN 'VIEW' ELSE 'TABLE' END AS kind
+      FROM pg_class AS c
+     WHERE c.relowner <> owner
+       AND ((c.relnamespace = 'positions'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm'))
+         OR c.oid IN (to_regclass('public.positions'), to_regclass('public.processor_migrations')))
+  LOOP
+    EXECUTE format('ALTER %s %s OWNER TO %s', object.kind, object.name, owner);
+  END LOOP;
+  FOR object IN
+    SELECT oid::regprocedure AS name FROM pg_proc
+     WHERE pronamespace = 'positions'::regnamespace AND proowner <> owner
+  LOOP
+    EXECUTE format('ALTER ROUTINE %s OWNER TO %s', object.name, owner);
+  END LOOP;
+  FOR object IN
+    SELECT t.oid::regtype AS name FROM pg_type AS t LEFT JOIN pg_class AS c ON c.oid = t.typrelid
+     WHERE t.typnamespace = 'positions'::regnamespace AND t.typowner <> owner
+       AND (c.relkind = 'c' OR t.typtype IN ('d', 'e', 'r'))
+  LOOP
+    EXECUTE format('ALTER TYPE %s OWNER TO %s', object.name, owner);
+  END LOOP;
+END $$;
+
+-- What is there now.
+SELECT format('REVOKE ALL ON %s FROM %I, %I', name, :'writer', :'reader')
+  FROM (VALUES (to_regclass('public.positions')), (to_regclass('public.processor_migrations')))
+    AS ours (name) WHERE name IS NOT NULL \gexec
+SELECT format('GRANT SELECT, INSERT ON public.positions TO %I', :'writer')
+ WHERE to_regclass('public.positions') IS NOT NULL \gexec
+SELECT format('GRANT SELECT ON public.positions TO %I', :'reader')
+ WHERE to_regclass('public.positions') IS NOT NULL \gexec
+
+-- The migrator's bookkeeping, as src/db/migration-history.ts makes it. It is made here, so that the
+-- writer may read it and not write it: a made-up migration would keep the service from starting.
+SET LOCAL ROLE :"migrator";
+CREATE TABLE IF NOT EXISTS public.processor_migrations (
+  version    integer     PRIMARY KEY,
+  name       text        NOT NULL,
+  checksum   text        NOT NULL,
+  applied_at timestamptz NOT NULL DEFAULT now()
+);
+RESET ROLE;
+REVOKE ALL ON public.processor_migrations FROM :"writer", :"reader";
+GRANT SELECT ON public.processor_migrations TO :"writer", :"reader";
+
+GRANT USAGE ON SCHEMA positions TO :"reader";
+GRANT SELECT ON ALL TABLES IN SCHEMA positions TO :"reader";
+SELECT format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC', oid::regprocedure)
+  FROM pg_proc WHERE pronamespace = 'positions'::regnamespace \gexec
+SELECT format('GRANT EXECUTE ON ROUTINE %s TO %I', oid::regprocedure, :'reader')
+  FROM pg_proc
+ WHERE pronamespace = 'positions'::regnamespace AND prorettype <> 'trigger'::regtype \gexec
+
+-- What the migrator makes later. The one table that a migration puts into public is positions;
+-- everything else goes into the schema positions, where the writer has nothing to do.
+ALTER DEFAULT PRIVILEGES FOR ROLE :"migrator" REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES FOR ROLE :"migrator" IN SCHEMA public
+  GRANT SELECT, INSERT ON TABLES TO :"writer";
+ALTER DEFAULT PRIVILEGES FOR ROLE :"migrator" IN SCHEMA public GRANT SELECT ON TABLES TO :"reader";
+ALTER DEFAULT PRIVILEGES FOR ROLE :"migrator" IN SCHEMA positions GRANT SELECT ON TABLES TO :"reader";
+ALTER DEFAULT PRIVILEGES FOR ROLE :"migrator" IN SCHEMA positions
+  GRANT EXECUTE ON ROUTINES TO :"reader";
+
+-- What PostgreSQL and TimescaleDB let every role do in this database, and no role above should:
+-- tables of its own, temporary ones too, large objects, and background jobs, which would go on after
+-- a stolen password was changed. An application beside processor that needs one of these gets it
+-- back by name: GRANT CREATE ON SCHEMA public TO ...; GRANT TEMPORARY ON DATABASE ... TO ...
+\if :keep_public
+\else
+  REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+  REVOKE TEMPORARY ON DATABASE :"DBNAME" FROM PUBLIC;
+  REVOKE EXECUTE ON FUNCTION pg_catalog.lo_creat(integer), pg_catalog.lo_create(oid),
+    pg_catalog.lo_from_bytea(oid, bytea) FROM PUBLIC;
+  SELECT format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC', p.oid::regprocedure)
+    FROM pg_proc AS p
+    JOIN pg_depend AS d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+    JOIN pg_extension AS e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
+   WHERE e.extname = 'timescaledb' AND p.proname IN ('add_job', 'alter_job', 'run_job') \gexec
+\endif
+COMMIT;
