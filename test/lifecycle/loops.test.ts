@@ -1,0 +1,92 @@
+import { describe, expect, it } from 'vitest';
+import { DependencyError, type Logger } from '../../src/core/types.ts';
+import { createHealth } from '../../src/lifecycle/health.ts';
+import { repeat } from '../../src/lifecycle/repeat.ts';
+import { keepTrying } from '../../src/lifecycle/start-up.ts';
+
+const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+const down = new DependencyError('database', 'unavailable', 'DOWN', 'down');
+
+function options(signal = new AbortController().signal) {
+  const failures: string[] = [];
+  const onFailure = ({ code }: DependencyError) => failures.push(code);
+  return { failures, options: { minMs: 1, maxMs: 2, signal, onFailure } };
+}
+
+describe('a step of the start-up', () => {
+  it('is tried until it works: as many calls as failures and one', async () => {
+    const { failures, options: trying } = options();
+    let calls = 0;
+    const result = await keepTrying(
+      'step',
+      () => {
+        calls += 1;
+        return calls <= 6 ? Promise.reject(down) : Promise.resolve('done');
+      },
+      trying,
+      silent,
+    );
+
+    expect([result, calls, failures.length]).toEqual(['done', 7, 6]);
+  });
+
+  it('is tried once when what failed is no dependency', async () => {
+    const { options: trying } = options();
+    let calls = 0;
+    const step = () => {
+      calls += 1;
+      return Promise.reject(new TypeError('bug'));
+    };
+
+    await expect(keepTrying('step', step, trying, silent)).rejects.toThrow('bug');
+    expect(calls).toBe(1);
+  });
+
+  it('is not tried again after the stop', async () => {
+    const stop = new AbortController();
+    const { options: trying } = options(stop.signal);
+    let calls = 0;
+    const step = () => {
+      calls += 1;
+      if (calls === 3) stop.abort();
+      return Promise.reject(down);
+    };
+
+    await expect(keepTrying('step', step, trying, silent)).rejects.toThrow(/abort/i);
+    expect(calls).toBe(3);
+  });
+});
+
+describe('a repetition', () => {
+  it('never overlaps itself, and its end waits for the run under way', async () => {
+    let running = 0;
+    let most = 0;
+    let runs = 0;
+    const end = repeat(async () => {
+      running += 1;
+      most = Math.max(most, running);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      running -= 1;
+      runs += 1;
+    }, 0);
+    while (runs < 5) await new Promise((resolve) => setTimeout(resolve, 1));
+    await end();
+
+    expect([most, running]).toEqual([1, 0]);
+    const ended = runs;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(runs).toBe(ended);
+  });
+});
+
+describe('readiness', () => {
+  it('needs every part, and names the one that is missing; liveness needs none', () => {
+    const health = createHealth(['redis', 'database']);
+    health.set('redis', 'ok');
+    expect(health.ready()).toEqual({ ok: false, checks: { redis: 'ok', database: 'starting' } });
+    health.set('database', 'ok');
+    expect(health.ready().ok).toBe(true);
+    health.set('redis', 'unavailable: ECONNREFUSED');
+    expect([health.ready().ok, health.live().ok]).toEqual([false, true]);
+  });
+});
