@@ -22,8 +22,14 @@ export type EntryReading =
 /** Producers may add fields of their own, but not without end. */
 const maxFields = 32;
 const knownFields = [
-  ...(['device_id', 'ts', 'codec', 'payload', 'frame', 'frame_hex', 'received_at'] as const),
-];
+  'device_id',
+  'ts',
+  'codec',
+  'payload',
+  'frame',
+  'frame_hex',
+  'received_at',
+] as const;
 type KnownField = (typeof knownFields)[number];
 const formFields = ['payload', 'frame', 'frame_hex'] as const;
 const payloadCodecs: readonly string[] = ['8', '8E', '16'] satisfies readonly Codec[];
@@ -36,10 +42,11 @@ export function readEntry(entry: Entry, limits: EntryLimits): EntryReading {
   if (entry.bytes > limits.maxBytes) {
     return rejected('entry_too_large', `${entry.bytes} bytes; at most ${limits.maxBytes}`);
   }
-  const known = findKnown(entry.fields);
-  if ('kind' in known) return known;
-  const deviceText = known.text('device_id');
-  if (deviceText === null) return rejected('field_missing', 'device_id is missing');
+  const { fields } = entry;
+  const places = placesOf(fields);
+  if ('kind' in places) return places;
+  if (places.device_id < 0) return rejected('field_missing', 'device_id is missing');
+  const deviceText = fields.text(places.device_id);
   if (!limits.isDeviceId(deviceText)) {
     const rejection = { stage: 'validate', reason: 'device_id_invalid' } as const;
     return {
@@ -52,73 +59,76 @@ export function readEntry(entry: Entry, limits: EntryLimits): EntryReading {
       },
     };
   }
-  const forms = formFields.filter((name) => known.has(name));
-  if (forms.length === 0)
-    return rejected('form_unknown', 'neither payload nor frame nor frame_hex');
-  if (forms.length > 1) return rejected('form_ambiguous', `${forms.join(' and ')} in one entry`);
-  return known.has('payload')
-    ? readPayloadForm(deviceText, known, limits)
-    : readFrameForm(deviceText, known);
-}
-
-/** Where the known fields of an entry stand. */
-class KnownFields {
-  readonly #fields: EntryFields;
-  readonly #places: readonly number[];
-
-  constructor(fields: EntryFields, places: readonly number[]) {
-    this.#fields = fields;
-    this.#places = places;
-  }
-
-  has(name: KnownField): boolean {
-    return this.#placeOf(name) >= 0;
-  }
-
-  text(name: KnownField): string | null {
-    const at = this.#placeOf(name);
-    return at < 0 ? null : this.#fields.text(at);
-  }
-
-  value(name: KnownField): Buffer | null {
-    const at = this.#placeOf(name);
-    return at < 0 ? null : this.#fields.value(at);
-  }
-
-  #placeOf(name: KnownField): number {
-    return this.#places[knownFields.indexOf(name)] ?? -1;
+  const form = formOf(places);
+  switch (form) {
+    case 'payload':
+      return readPayloadForm(deviceText, fields, places, limits);
+    case 'frame':
+      return readFrameForm(deviceText, fields.value(places.frame));
+    case 'frame_hex':
+      return readFrameForm(deviceText, readHex(fields.text(places.frame_hex)));
+    default:
+      return form;
   }
 }
 
-function findKnown(fields: EntryFields): KnownFields | { kind: 'rejected'; rejection: Rejection } {
+/** Where the known fields of an entry stand; -1 for what it does not have. */
+type Places = Record<KnownField, number>;
+
+function placesOf(fields: EntryFields): Places | DecodeRejection {
   if (fields.count > maxFields) {
     return rejected('field_count', `${fields.count} fields; at most ${maxFields}`);
   }
-  const places = knownFields.map(() => -1);
+  const places: Places = {
+    device_id: -1,
+    ts: -1,
+    codec: -1,
+    payload: -1,
+    frame: -1,
+    frame_hex: -1,
+    received_at: -1,
+  };
   for (let at = 0; at < fields.count; at += 1) {
-    const known = knownFields.findIndex((name) => fields.isNamed(at, name));
-    const name = knownFields[known];
-    if (name === undefined) continue;
-    if (places[known] !== -1) return rejected('field_repeated', `${name} more than once`);
-    places[known] = at;
+    const name = knownName(fields, at);
+    if (name === null) continue;
+    if (places[name] !== -1) return rejected('field_repeated', `${name} more than once`);
+    places[name] = at;
   }
-  return new KnownFields(fields, places);
+  return places;
+}
+
+function knownName(fields: EntryFields, at: number): KnownField | null {
+  for (const name of knownFields) {
+    if (fields.isNamed(at, name)) return name;
+  }
+  return null;
+}
+
+function formOf(places: Places): 'payload' | 'frame' | 'frame_hex' | DecodeRejection {
+  const forms = formFields.filter((name) => places[name] >= 0);
+  const [form] = forms;
+  if (form === undefined) {
+    return rejected('form_unknown', 'neither payload nor frame nor frame_hex');
+  }
+  if (forms.length > 1) return rejected('form_ambiguous', `${forms.join(' and ')} in one entry`);
+  return form;
 }
 
 function readPayloadForm(
   deviceId: DeviceId,
-  known: KnownFields,
+  fields: EntryFields,
+  places: Places,
   limits: EntryLimits,
 ): EntryReading {
-  const payload = known.value('payload');
-  const time = known.text('ts');
-  const codec = known.text('codec');
-  if (payload === null || time === null || codec === null) {
+  if (places.ts < 0 || places.codec < 0) {
     return rejected('field_missing', 'form A needs device_id, ts, codec and payload');
   }
-  const ts = time.length > 40 ? null : limits.parseTime(time);
+  const time = fields.valueLength(places.ts) > 40 ? '' : fields.text(places.ts);
+  const ts = limits.parseTime(time);
   if (ts === null) return rejected('field_invalid', 'ts must be ISO 8601 in UTC');
+  const codec = fields.text(places.codec);
   if (!isPayloadCodec(codec)) return rejected('field_invalid', 'codec must be 8, 8E or 16');
+  const payload = fields.value(places.payload);
   return { kind: 'content', content: { form: 'payload', deviceId, ts, codec, payload } };
 }
 
@@ -126,8 +136,7 @@ function isPayloadCodec(text: string): text is Codec {
   return payloadCodecs.includes(text);
 }
 
-function readFrameForm(deviceId: DeviceId, known: KnownFields): EntryReading {
-  const frame = known.value('frame') ?? readHex(known.text('frame_hex') ?? '');
+function readFrameForm(deviceId: DeviceId, frame: Buffer | null): EntryReading {
   if (frame === null) return rejected('frame_hex_invalid', 'frame_hex must be pairs of hex digits');
   return { kind: 'content', content: { form: 'frame', deviceId, frame } };
 }
@@ -136,10 +145,12 @@ function readHex(text: string): Buffer | null {
   return /^(?:[0-9a-fA-F]{2})+$/.test(text) ? Buffer.from(text, 'hex') : null;
 }
 
-function rejected(
-  reason: DecodeReason,
-  message: string,
-): { kind: 'rejected'; rejection: Rejection } {
+interface DecodeRejection {
+  readonly kind: 'rejected';
+  readonly rejection: Rejection;
+}
+
+function rejected(reason: DecodeReason, message: string): DecodeRejection {
   return {
     kind: 'rejected',
     rejection: { stage: 'decode', reason, message, recordIndex: null, offset: null },
