@@ -1,129 +1,116 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
-import { Redis } from 'ioredis';
-import pg from 'pg';
-import { migrate, readMigrations } from '../src/db/migrator.ts';
-import { startPostgres, startRedis } from '../test/servers/servers.ts';
-import { type Load, makeLoad } from './rows.ts';
-import { runService } from './service.ts';
-import { copyFloor, perEntryWorker, valuesWorker } from './workers.ts';
+import { fileURLToPath } from 'node:url';
+import { decoderRound, installDecoders } from './decoder.ts';
+import { Figures, median } from './figures.ts';
+import { latencyCases } from './latency.ts';
+import { renderPerformance } from './report.ts';
+import { makeLoad } from './rows.ts';
+import { backlogCase, scaleCases, startUpCase } from './scale.ts';
+import { stageCosts } from './stages.ts';
+import { openStand } from './stand.ts';
+import { makeLoads, throughputRound } from './throughput.ts';
 
-// First version: throughput of the service against the floor and two hand-written workers, in
-// alternation on the same servers and rows. Stage costs and latency come with phase 4.
-const rounds = Number(process.env.BENCH_ROUNDS ?? 3);
-const records = Number(process.env.BENCH_RECORDS ?? 100_000);
-const perEntryRecords = Math.min(records, 5000);
-const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+/**
+ * `npm run bench`. BENCH_ROUNDS (5), BENCH_RECORDS (200000), BENCH_BACKLOG (1000000; 0 leaves it
+ * out), BENCH_ONLY (throughput,decoder,stages,latency,scale,start,backlog) choose how much.
+ */
+const rounds = Number(process.env.BENCH_ROUNDS ?? 5);
+const records = Number(process.env.BENCH_RECORDS ?? 200_000);
+const backlog = Number(process.env.BENCH_BACKLOG ?? 1_000_000);
+const only = process.env.BENCH_ONLY?.split(',') ?? null;
+const isAsked = (part: string) => only === null || only.includes(part);
 
-const redisServer = await startRedis({ durability: 'real' });
-const postgres = await startPostgres({ durability: 'real', settings: { shared_buffers: '512MB' } });
-const redis = new Redis(redisServer.url);
-const baseTime = Date.now();
-const formA = makeLoad('a', 1, records, baseTime);
-const formB10 = makeLoad('b', 10, records, baseTime);
+// What is deployed is measured: the built program, with the image's options of Node.
+await import('../scripts/build.ts');
+process.env.PROCESSOR_PROGRAM = fileURLToPath(new URL('../dist/processor.js', import.meta.url));
 
-/** A database of its own for each run, migrated: `positions` is empty and its chunks are not made. */
-async function freshTable(): Promise<string> {
-  const admin = new pg.Client(postgres.url);
-  await admin.connect();
-  await admin.query('DROP DATABASE IF EXISTS bench WITH (FORCE)');
-  await admin.query('CREATE DATABASE bench');
-  await admin.query('CHECKPOINT');
-  await admin.end();
-  const url = new URL(postgres.url);
-  url.pathname = '/bench';
-  const migrations = await readMigrations(new URL('../migrations/', import.meta.url));
-  const limits = { connectTimeoutMs: 5000, lockTimeoutMs: 5000, migrationLockTimeoutMs: 5000 };
-  const storage = { timescaledb: 'optional', chunkIntervalMs: 86_400_000 } as const;
-  await migrate(migrations, { url: url.href, mode: 'auto', ...limits, ...storage }, quiet);
-  return url.href;
-}
+/** The fleet's calendar is fixed to the day, so that the same day gives the same entries. */
+const baseTime = Math.floor(Date.now() / 86_400_000) * 86_400_000;
+const figures = new Figures();
+const say = (text: string) => process.stderr.write(`\n${text}\n`);
 
-async function fill(load: Load, count = load.entries.length): Promise<void> {
-  await redis.flushall();
-  for (let at = 0; at < count; at += 1000) {
-    const pipeline = redis.pipeline();
-    for (const fields of load.entries.slice(at, Math.min(at + 1000, count))) {
-      pipeline.xadd('bench', '*', ...fields);
-    }
-    await pipeline.exec();
+if (isAsked('decoder')) {
+  say('decoders alone');
+  const { folder, remove } = installDecoders();
+  for (let round = 0; round <= rounds; round += 1) {
+    decoderRound(round === 0 ? new Figures() : figures, folder);
   }
+  remove();
 }
 
-type Figures = Record<string, number[]>;
-
-async function round(figures: Figures): Promise<void> {
-  const note = (name: string, value: number) => {
-    figures[name] = [...(figures[name] ?? []), value];
-    process.stderr.write(`${name.padEnd(14)} ${value.toFixed(value < 100 ? 1 : 0)}\n`);
-  };
-  note('floor', await copyFloor(await freshTable(), formA.rows));
-  await fill(formA);
-  const env = { REDIS_URL: redisServer.url, POSTGRES_URL: await freshTable() };
-  const a = await runService(redis, env, formA.rows.length);
-  note('formA', a.recordsPerSecond);
-  note('formA_cpu_us', a.cpuMicros);
-  await fill(formB10);
-  const b = await runService(
-    redis,
-    { ...env, POSTGRES_URL: await freshTable() },
-    formB10.rows.length,
-  );
-  note('formB10', b.recordsPerSecond);
-  note('formB10_cpu_us', b.cpuMicros);
-  await fill(formA);
-  note('values', await valuesWorker(redis, await freshTable(), formA.rows.length));
-  await fill(formA, perEntryRecords);
-  note('perEntry', await perEntryWorker(redis, await freshTable(), perEntryRecords));
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-}
-
-const figures: Figures = {};
+const stand = await openStand();
+const loads = makeLoads(records, baseTime);
 try {
-  process.stderr.write('warm-up round, not counted\n');
-  await round({});
-  for (let number = 1; number <= rounds; number += 1) {
-    process.stderr.write(`round ${number} of ${rounds}\n`);
-    await round(figures);
+  if (isAsked('throughput')) {
+    say('throughput: a warm-up round, not counted');
+    await throughputRound(stand, loads, new Figures());
+    for (let round = 1; round <= rounds; round += 1) {
+      say(`throughput: round ${round} of ${rounds}`);
+      await throughputRound(stand, loads, figures);
+    }
+  }
+  if (isAsked('stages')) {
+    say('stages');
+    const b10 = loads.formB.get(10);
+    await stageCosts(stand, 'formA', loads.formA, Date.now(), new Figures());
+    await stageCosts(stand, 'formA', loads.formA, Date.now(), figures);
+    if (b10 !== undefined) await stageCosts(stand, 'formB10', b10, Date.now(), figures);
+  }
+  const capacity = median(figures.values.get('formA') ?? []);
+  if (isAsked('latency') && capacity > 0) {
+    say('latency from XADD to commit');
+    const needed = Math.ceil(capacity * 0.8 * 14);
+    await latencyCases(stand, makeLoad('a', 1, needed, baseTime), capacity, figures);
+  }
+  if (isAsked('start')) {
+    say('start');
+    await startUpCase(stand, figures);
+  }
+  if (isAsked('scale')) {
+    say('devices, batches, instances');
+    await scaleCases(stand, records, baseTime, figures);
+  }
+  if (isAsked('backlog') && backlog > 0) {
+    say('memory with a long backlog');
+    await backlogCase(stand, backlog, baseTime, figures);
   }
 } finally {
-  redis.disconnect();
-  await redisServer.stop();
-  await postgres.stop();
+  await stand.close();
 }
 
-/** Of each round's own pair, so that drift of the machine cancels out. */
-function ratio(over: string, under: string): number {
-  const pairs = (figures[over] ?? []).map((value, index) => value / (figures[under]?.[index] ?? 0));
-  return Number(median(pairs).toFixed(3));
-}
-
+const npmBest = [...figures.values.keys()]
+  .filter((name) => name.startsWith('npm_'))
+  .toSorted((a, b) => median(figures.values.get(b) ?? []) - median(figures.values.get(a) ?? []))[0];
 const result = {
   at: new Date().toISOString(),
   machine: {
     cpus: cpus().length,
-    model: cpus()[0]?.model,
-    memoryBytes: totalmem(),
+    model: cpus()[0]?.model ?? 'unknown',
+    memory_bytes: totalmem(),
     node: process.versions.node,
+    postgres: stand.postgres,
+    timescaledb: stand.timescaledb,
   },
   rounds,
-  records: { formA: formA.rows.length, formB10: formB10.rows.length, perEntry: perEntryRecords },
-  sha256: { formA: formA.sha256, formB10: formB10.sha256 },
-  figures,
-  medians: Object.fromEntries(
-    Object.entries(figures).map(([name, values]) => [name, median(values)]),
-  ),
+  records,
+  sha256: { formA: loads.formA.sha256, formB10: loads.formB.get(10)?.sha256 },
   ratios: {
-    formA_floor: ratio('formA', 'floor'),
-    formB10_floor: ratio('formB10', 'floor'),
-    formA_perEntry: ratio('formA', 'perEntry'),
-    formA_values: ratio('formA', 'values'),
+    formA_floor: figures.ratio('formA', 'floor'),
+    formB10_floor: figures.ratio('formB10', 'floor'),
+    formA_perEntry: figures.ratio('formA', 'perEntry'),
+    formA_values: figures.ratio('formA', 'values'),
+    decoder_npm: npmBest === undefined ? null : figures.ratio('decoder_with_attributes', npmBest),
+    duplicates_fresh: figures.ratio('duplicates', 'formA'),
   },
+  figures: figures.summary(),
 };
+export type BenchResult = typeof result;
+
 const text = `${JSON.stringify(result, null, 2)}\n`;
-mkdirSync(new URL('results/', import.meta.url), { recursive: true });
-writeFileSync(new URL('results/latest.json', import.meta.url), text);
+const folder = new URL('results/', import.meta.url);
+mkdirSync(folder, { recursive: true });
+writeFileSync(new URL('latest.json', folder), text);
+writeFileSync(new URL(`${result.at.replaceAll(/[:.]/g, '-')}.json`, folder), text);
+writeFileSync(new URL('../docs/performance.md', import.meta.url), renderPerformance(result));
 process.stdout.write(text);

@@ -23,11 +23,12 @@ export function makeLoad(
   packetRecords: number,
   records: number,
   baseTime: number,
+  devices = 500,
 ): Load {
   const fleet = createFleet({
     seed: 1,
     baseTime,
-    devices: 500,
+    devices,
     form,
     packetRecords,
     habits: plainHabits,

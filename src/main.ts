@@ -19,6 +19,7 @@ import { keepTrying } from './lifecycle/start-up.ts';
 import { createWatchdog } from './lifecycle/watchdog.ts';
 import { createLogger, describeError } from './observability/logger.ts';
 import { createMetrics } from './observability/metrics.ts';
+import { startTracing } from './observability/tracing.ts';
 import { sampleBacklog } from './stream/backlog.ts';
 import { startUpkeep } from './upkeep.ts';
 import { type Rooms, retry, wireRooms } from './wiring.ts';
@@ -68,9 +69,11 @@ async function serve(
 ): Promise<number> {
   const metrics = createMetrics(build);
   const health = createHealth(['startup', 'redis', 'database', 'consumption']);
-  const rooms = wireRooms(config, metrics, health, log);
-  const { http, database, consumer, connection, pipeline } = rooms;
   await using releases = new AsyncDisposableStack();
+  const tracing = await openTracing(config, build);
+  releases.defer(() => tracing?.stop());
+  const rooms = wireRooms(config, metrics, health, log, tracing);
+  const { http, database, consumer, connection, pipeline } = rooms;
 
   const { panic, uninstall } = installPanic({
     dir: config.lifecycle.panicDir,
@@ -120,6 +123,13 @@ async function serve(
     return exitCodes.stalled;
   }
   return await drain(config, rooms, log);
+}
+
+/** Off unless TRACING_ENDPOINT is set; its packages are loaded only then. */
+async function openTracing({ tracing, service }: Config, { version }: Build) {
+  const { endpoint, sampleRatio } = tracing;
+  if (endpoint === null) return null;
+  return await startTracing({ endpoint, sampleRatio, instance: service.instance, version });
 }
 
 /** For the dump of a panic. */
@@ -208,7 +218,7 @@ function announce(config: Config, build: Build, storage: Storage, log: Logger): 
   if (storage.kind === 'plain table') {
     log.warn(
       {},
-      'positions is a plain table (TIMESCALEDB=optional): no chunks, no columnstore, no retention',
+      'positions is a plain table (TIMESCALEDB=optional): no chunks, no columnstore; retention by processor retention',
     );
   }
   log.info(

@@ -2,10 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { ChangeFlags } from './cli/change.ts';
-import { runDecode } from './cli/decode.ts';
+import { type DecodeArgs, runDecode } from './cli/decode.ts';
 import { runRehydrate } from './cli/device.ts';
-import type { CliIo } from './cli/io.ts';
+import type { CliIo, OutputFlags } from './cli/io.ts';
+import { runMigrateStatus, runMigrateUp } from './cli/migrate.ts';
 import { runPause, runResume } from './cli/pause.ts';
+import { runRetention } from './cli/retention.ts';
 import { runSimulate } from './cli/simulate.ts';
 import { run } from './main.ts';
 import { type FleetForm, fleetForms } from './simulator/fleet.ts';
@@ -38,13 +40,16 @@ function createProgram(setExitCode: (code: number) => void): Command {
     .argument('[hex]', 'the packet; without it lines are read from stdin')
     .option('--skip-crc', 'do not compare the CRC, for edited captures', false)
     .option('--io16', 'expect the 16-byte IO group after the 8-byte one', false)
+    .option('--names', "show the IO elements' names, typed values and units", false)
+    .option('--model <model>', 'for --names: the model, as FMC130, or its family', 'FMB')
     .addHelpText('after', '\nExit codes: 0 every input decoded, 1 an input failed.')
-    .action(async (hex: string | undefined, options: { skipCrc: boolean; io16: boolean }) => {
+    .action(async (hex: string | undefined, options: Omit<DecodeArgs, 'hex'>) => {
       setExitCode(await runDecode({ hex, ...options }, process));
     });
 
   addSimulate(program, setExitCode);
   addSwitches(program, setExitCode);
+  addDatabase(program, setExitCode);
   return program;
 }
 
@@ -70,6 +75,26 @@ function addSwitches(program: Command, setExitCode: (code: number) => void): voi
     .action(async (imei: string, flags: ChangeFlags) =>
       setExitCode(await runRehydrate(cliIo(), imei, flags)),
     );
+}
+
+/** What looks after the table. */
+function addDatabase(program: Command, setExitCode: (code: number) => void): void {
+  const migrate = program.command('migrate').description('the schema of the database');
+  migrate
+    .command('status')
+    .description('list the migrations: applied, pending, changed, or unknown to this version')
+    .option('--json', 'print the result as one JSON line', false)
+    .addHelpText('after', '\nExit codes: 0 up to date, 1 not up to date, or failed.')
+    .action(async (flags: OutputFlags) => setExitCode(await runMigrateStatus(cliIo(), flags)));
+  const exits = '\nExit codes: 0 done, 1 failed, 2 not carried out.';
+  changing(migrate.command('up'))
+    .description('apply what is pending, and the configured storage and policies')
+    .addHelpText('after', exits)
+    .action(async (flags: ChangeFlags) => setExitCode(await runMigrateUp(cliIo(), flags)));
+  changing(program.command('retention'))
+    .description('drop what is older than RETENTION, where the server has no policy that does it')
+    .addHelpText('after', exits)
+    .action(async (flags: ChangeFlags) => setExitCode(await runRetention(cliIo(), flags)));
 }
 
 /** The options of every command that changes something. */

@@ -18,6 +18,7 @@ import { createHttpEndpoint } from './observability/http.ts';
 import type { Metrics } from './observability/metrics.ts';
 import { createPipelineEvents } from './observability/pipeline-events.ts';
 import { scrub } from './observability/scrub.ts';
+import { bothEvents, type Tracing } from './observability/tracing.ts';
 import { createAcknowledger } from './stream/acknowledger.ts';
 import { createConsumer } from './stream/consumer.ts';
 import { createControl } from './stream/control.ts';
@@ -63,6 +64,7 @@ export function wireRooms(
   metrics: Metrics,
   health: Health,
   log: Logger,
+  tracing: Tracing | null = null,
   interpret: Interpret = createInterpret(config, metrics),
 ) {
   const { stream, redis, database: db, pipeline: limits } = config;
@@ -72,6 +74,7 @@ export function wireRooms(
   const database = openDatabase(
     {
       url: db.url,
+      tls: db.tls,
       applicationName: `processor:${config.service.instance}`,
       // One more than the writers: a look-up of devices must not wait for a batch.
       size: limits.writers + 1,
@@ -91,6 +94,7 @@ export function wireRooms(
     openRedis(
       {
         url: redis.url,
+        tls: redis.tls,
         connectionName: `processor:${config.service.instance}:${role}`,
         connectTimeoutMs: redis.connectTimeoutMs,
         commandTimeoutMs,
@@ -137,7 +141,8 @@ export function wireRooms(
       guardEvents,
     );
   const guards = { redis: guardOf('redis'), database: guardOf('database') };
-  const events = createPipelineEvents(metrics, log, { now });
+  const told = createPipelineEvents(metrics, log, { now });
+  const events = tracing === null ? told : bothEvents(told, tracing.events);
   const keys = controlKeys(stream.key);
   const { enter, leave } = createSuspects(connection.ready, keys);
   const pipeline = new Pipeline({

@@ -10,6 +10,7 @@ import { ioElements } from '../teltonika/io.ts';
 import { parseIsoMs } from '../teltonika/iso-time.ts';
 import { parseMessage } from '../teltonika/message.ts';
 import { decodePayload, type PayloadRecord, readPayloadValue } from '../teltonika/payload.ts';
+import { type Names, namesOf } from './decode-names.ts';
 
 export interface DecodeArgs {
   /** A packet as hex; without it, inputs are the lines of stdin. */
@@ -17,6 +18,10 @@ export interface DecodeArgs {
   /** Decode TCP frames whatever their CRC says. */
   readonly skipCrc: boolean;
   readonly io16: boolean;
+  /** Show each IO element's name, typed value and unit. */
+  readonly names: boolean;
+  /** For `names`: the tracker's model, or its family. */
+  readonly model: string;
 }
 
 /** A line may hold 64 KiB of packet as hex or base64, or a payload, and its JSON around it. */
@@ -33,7 +38,9 @@ interface Failure {
   readonly message: string;
   readonly offset: number | null;
 }
-type Options = Pick<DecodeArgs, 'skipCrc' | 'io16'>;
+interface Options extends Pick<DecodeArgs, 'skipCrc' | 'io16'> {
+  readonly names: Names | null;
+}
 type FieldReader = (value: unknown, entry: JsonObject, options: Options) => Answer;
 type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -47,6 +54,8 @@ type JsonObject = Readonly<Record<string, unknown>>;
  * `{codec: null, transport: "tcp-handshake", imei}` or `{error: {code, message, offset}}`.
  * A time outside JavaScript's dates is `"ts": null` and `"tsMs"` with all its digits. A payload's
  * record has transport `payload` and `attributes` in place of `io`: the widths are gone by then.
+ * With names an answer has the model's `family`, and each element `name`, `value` and `unit`, or
+ * the raw value and in `note` why; a payload's record has them as `io` beside its `attributes`.
  *
  * @returns the exit code: 1 if any input failed, or if stdout was closed before the last answer.
  */
@@ -54,10 +63,12 @@ export async function runDecode(
   args: DecodeArgs,
   io: { readonly stdin: Readable; readonly stdout: Writable },
 ): Promise<number> {
+  const { skipCrc, io16 } = args;
+  const options: Options = { skipCrc, io16, names: args.names ? namesOf(args.model) : null };
   let failed = false;
   async function* answers(): AsyncGenerator<string> {
     for await (const line of args.hex === undefined ? linesOf(io.stdin) : [Buffer.from(args.hex)]) {
-      const answer = answerToLine(line, args);
+      const answer = answerToLine(line, options);
       if ('error' in answer) failed = true;
       yield `${JSON.stringify(answer)}\n`;
     }
@@ -126,7 +137,7 @@ const fieldReaders: Readonly<Record<string, FieldReader>> = {
   hex: (value, _entry, options) => answerToHex(value, options),
   frame_hex: (value, _entry, options) => answerToHex(value, options),
   frame: (value, _entry, options) => answerToBase64(value, options),
-  payload: (value, entry) => answerToPayload(value, entry),
+  payload: (value, entry, options) => answerToPayload(value, entry, options),
 };
 
 function answerToEntry(entry: JsonObject, options: Options): Answer {
@@ -167,10 +178,22 @@ function answerToPacket(bytes: Buffer, options: Options): Answer {
   if (packet.kind === 'message') return { codec, transport, message: messageFields(packet) };
   const [fault] = packet.faults;
   if (fault !== undefined) return errorAnswer(fault.error);
-  return { codec, transport, records: packet.records.map(recordFields) };
+  const names = namesFor(codec, options);
+  const records = packet.records.map((record) => recordFields(record, names));
+  return { codec, transport, ...familyField(names), records };
 }
 
-function recordFields(record: AvlRecord): Answer {
+/** The GH3000 and GH4000, which send codec 7, number their elements in their own way. */
+function namesFor(codec: unknown, { names }: Options): Names | null {
+  return names !== null && codec === '7' ? namesOf(null) : names;
+}
+
+function familyField(names: Names | null): Answer {
+  return names === null ? {} : { family: names.family };
+}
+
+function recordFields(record: AvlRecord, names: Names | null): Answer {
+  const elements = ioElements(record.io);
   return {
     ...timeFields(record),
     priority: record.priority,
@@ -182,7 +205,7 @@ function recordFields(record: AvlRecord): Answer {
     speed: record.speed,
     eventIoId: record.eventIoId,
     generationType: record.generationType,
-    io: ioElements(record.io),
+    io: names === null ? elements : names.elements(elements),
     ...(record.cell === null ? {} : { cell: record.cell }),
   };
 }
@@ -211,12 +234,12 @@ function messageFields({ codec, body }: MessagePacket): Answer {
   };
 }
 
-function answerToPayload(payload: unknown, entry: JsonObject): Answer {
+function answerToPayload(payload: unknown, entry: JsonObject, options: Options): Answer {
   const record =
     typeof payload === 'string' ? decodePayload(Buffer.from(payload)) : readPayloadValue(payload);
   if (record.kind === 'error') return errorAnswer(record);
   const { codec } = entry;
-  return disagreement(record, entry) ?? payloadAnswer(record, codec);
+  return disagreement(record, entry) ?? payloadAnswer(record, codec, namesFor(codec, options));
 }
 
 /** The entry's own `device_id` and `ts`, where the input has them, must agree with the payload. */
@@ -231,14 +254,22 @@ function disagreement(record: PayloadRecord, entry: JsonObject): Answer | null {
   return null;
 }
 
-function payloadAnswer(record: PayloadRecord, codec: unknown): Answer {
+function payloadAnswer(record: PayloadRecord, codec: unknown, names: Names | null): Answer {
   const { kind: _kind, deviceId: _deviceId, ts, attributes, ...fields } = record;
   // Our own text, made from checked ids and values: it parses.
   const values: unknown = JSON.parse(attributes);
   return {
     codec: codecs.find((known) => known === codec) ?? null,
     transport: 'payload',
-    records: [{ ts: new Date(ts).toISOString(), ...fields, attributes: values }],
+    ...familyField(names),
+    records: [
+      {
+        ts: new Date(ts).toISOString(),
+        ...fields,
+        attributes: values,
+        ...(names === null ? {} : { io: names.attributes(values) }),
+      },
+    ],
   };
 }
 

@@ -17,7 +17,7 @@ export interface Stores {
 
 const closeGraceMs = 1000;
 /** Commands print what went wrong themselves. */
-const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+export const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
 /**
  * Runs a command with the configuration of the environment, as the service reads it; what was
@@ -53,6 +53,7 @@ function openStores(config: Config, releases: AsyncDisposableStack): Stores {
     openRedis(
       {
         url: redis.url,
+        tls: redis.tls,
         connectionName: 'processor:cli',
         connectTimeoutMs: redis.connectTimeoutMs,
         commandTimeoutMs: redis.commandTimeoutMs,
@@ -71,6 +72,7 @@ function openStores(config: Config, releases: AsyncDisposableStack): Stores {
       const opened = openDatabase(
         {
           url: db.url,
+          tls: db.tls,
           applicationName: 'processor:cli',
           size: 2,
           connectTimeoutMs: db.connectTimeoutMs,

@@ -81,6 +81,16 @@ export function duration(
   return field(name, schema, shape, common);
 }
 
+/** A duration, or the word off. */
+export function durationOrOff(
+  name: string,
+  bounds: { readonly min: string; readonly max: string },
+  common: Common,
+): Field<number | 'off'> {
+  const { schema, shape } = duration(name, bounds, common);
+  return field(name, z.union([z.literal('off'), schema]), `off, or ${shape}`, common);
+}
+
 function parseDuration(text: string): number {
   const digits = /^\d+/.exec(text)?.[0] ?? '0';
   return Number(digits) * (unitMs[text.slice(digits.length)] ?? 0);

@@ -1,5 +1,7 @@
 import type { z } from 'zod';
 import type { Field } from './fields.ts';
+import { tableLifeProblems } from './table-life.ts';
+import { describeTls, readTransport, type Transport } from './transport.ts';
 import { variables } from './variables.ts';
 
 type Variables = typeof variables;
@@ -38,9 +40,12 @@ export function loadConfig(env: Environment, host: ConfigHost): ConfigResult {
   const values = readValues(env, host, report);
   checkHostname(values, host, report);
   checkTogether(values, problems);
+  problems.push(...tableLifeProblems(values));
   checkStreams(values, report);
+  const transport = readTransport(values, env, host);
+  problems.push(...transport.problems);
   if (problems.length > 0) return { ok: false, problems };
-  return { ok: true, config: arrange(values, host) };
+  return { ok: true, config: arrange(values, host, transport) };
 }
 
 /** All problems as text for a terminal, one line each. */
@@ -166,14 +171,15 @@ function need<Value>(value: Value | null): Value {
   return value;
 }
 
-function arrange(values: Values, host: ConfigHost) {
+function arrange(values: Values, host: ConfigHost, transport: Transport) {
   const consumer = values.consumer ?? host.hostname;
   const key = need(values.streamKey);
-  const postgresUrl = withPassword(need(values.postgresUrl), values.postgresPassword);
+  const postgresUrl = withPassword(need(transport.postgresUrl), values.postgresPassword);
   return deepFreeze({
     service: { env: need(values.environment), instance: values.instance ?? consumer },
     redis: {
       url: withPassword(need(values.redisUrl), values.redisPassword),
+      tls: transport.redisTls,
       connectTimeoutMs: need(values.redisConnectTimeoutMs),
       commandTimeoutMs: need(values.redisCommandTimeoutMs),
     },
@@ -194,9 +200,13 @@ function arrange(values: Values, host: ConfigHost) {
     database: {
       url: postgresUrl,
       migrationUrl:
-        values.migrationPostgresUrl === null
+        transport.migrationPostgresUrl === null
           ? postgresUrl
-          : withPassword(values.migrationPostgresUrl, values.postgresPassword),
+          : withPassword(
+              transport.migrationPostgresUrl,
+              values.migrationPostgresPassword ?? values.postgresPassword,
+            ),
+      tls: transport.databaseTls,
       connectTimeoutMs: need(values.postgresConnectTimeoutMs),
       statementTimeoutMs: need(values.statementTimeoutMs),
       insertDeadlineMs: need(values.insertDeadlineMs),
@@ -205,6 +215,10 @@ function arrange(values: Values, host: ConfigHost) {
       migrationLockTimeoutMs: need(values.migrationLockTimeoutMs),
       timescaledb: need(values.timescaledb),
       chunkIntervalMs: need(values.chunkIntervalMs),
+      lateHorizonMs: need(values.lateHorizonMs),
+      columnstoreAfterMs: unlessOff(need(values.columnstoreAfterMs)),
+      retentionMs: unlessOff(need(values.retentionMs)),
+      aggregates: need(values.aggregates) === 'on',
     },
     pipeline: {
       writers: need(values.writers),
@@ -227,6 +241,10 @@ function arrange(values: Values, host: ConfigHost) {
     },
     http: { host: need(values.httpHost), port: need(values.httpPort) },
     log: { level: need(values.logLevel) },
+    tracing: {
+      endpoint: values.tracingEndpoint,
+      sampleRatio: need(values.tracingSamplePercent) / 100,
+    },
     retry: {
       retriesPerMinute: need(values.retriesPerMinute),
       breaker: {
@@ -242,6 +260,10 @@ function arrange(values: Values, host: ConfigHost) {
       panicDir: need(values.panicDir),
     },
   });
+}
+
+function unlessOff(value: number | 'off'): number | null {
+  return value === 'off' ? null : value;
 }
 
 function withPassword(url: string, password: string | null): string {
@@ -267,14 +289,17 @@ export function redactUrl(url: string): string {
 
 /** The effective configuration for people and logs: every URL without its login. */
 export function describeConfig(config: Config): Config {
-  const { redis, database } = config;
+  const { redis, database, tracing } = config;
+  const endpoint = tracing.endpoint === null ? null : redactUrl(tracing.endpoint);
   return {
     ...config,
-    redis: { ...redis, url: redactUrl(redis.url) },
+    tracing: { ...tracing, endpoint },
+    redis: { ...redis, url: redactUrl(redis.url), tls: describeTls(redis.tls) },
     database: {
       ...database,
       url: redactUrl(database.url),
       migrationUrl: redactUrl(database.migrationUrl),
+      tls: describeTls(database.tls),
     },
   };
 }

@@ -1,4 +1,15 @@
-import { choice, duration, flag, host, integer, path, secret, url, word } from './fields.ts';
+import {
+  choice,
+  duration,
+  durationOrOff,
+  flag,
+  host,
+  integer,
+  path,
+  secret,
+  url,
+  word,
+} from './fields.ts';
 
 const minute = 60_000;
 
@@ -13,6 +24,22 @@ export const variables = {
     default: null,
     example: 'a-long-password',
     meaning: 'Overrides the password in REDIS_URL.',
+  }),
+  redisCaFile: path('REDIS_CA_FILE', {
+    default: null,
+    example: '/run/secrets/redis_ca.pem',
+    meaning:
+      'Certificates (PEM) of who signs that of Redis; with rediss:// only. Default: those Node.js brings.',
+  }),
+  redisCertFile: path('REDIS_CERT_FILE', {
+    default: null,
+    example: '/run/secrets/redis_client.pem',
+    meaning: 'Our own certificate (PEM), where Redis asks for one; with REDIS_KEY_FILE.',
+  }),
+  redisKeyFile: path('REDIS_KEY_FILE', {
+    default: null,
+    example: '/run/secrets/redis_client.key',
+    meaning: 'The private key (PEM, not encrypted) of REDIS_CERT_FILE.',
   }),
   redisConnectTimeoutMs: integer(
     'REDIS_CONNECT_TIMEOUT_MS',
@@ -120,7 +147,7 @@ export const variables = {
     default: null,
     required: true,
     example: 'postgres://processor:secret@timescaledb:5432/telemetry',
-    meaning: 'The database with the table positions.',
+    meaning: 'The database with the table positions; ?sslmode=verify-full for TLS.',
   }),
   postgresPassword: secret('POSTGRES_PASSWORD', {
     default: null,
@@ -132,6 +159,28 @@ export const variables = {
     example: 'postgres://migrator:secret@timescaledb:5432/telemetry',
     meaning:
       'Direct URL for migrations, past a pooler or with the owner role. Default: POSTGRES_URL.',
+  }),
+  migrationPostgresPassword: secret('MIGRATION_POSTGRES_PASSWORD', {
+    default: null,
+    example: 'a-long-password',
+    meaning:
+      'Overrides the password in MIGRATION_POSTGRES_URL, where the owner role has another one.',
+  }),
+  postgresCaFile: path('POSTGRES_CA_FILE', {
+    default: null,
+    example: '/run/secrets/postgres_ca.pem',
+    meaning:
+      'Certificates (PEM) of who signs that of PostgreSQL; with sslmode=verify-full only. Default: those Node.js brings.',
+  }),
+  postgresCertFile: path('POSTGRES_CERT_FILE', {
+    default: null,
+    example: '/run/secrets/postgres_client.pem',
+    meaning: 'Our own certificate (PEM), where PostgreSQL asks for one; with POSTGRES_KEY_FILE.',
+  }),
+  postgresKeyFile: path('POSTGRES_KEY_FILE', {
+    default: null,
+    example: '/run/secrets/postgres_client.key',
+    meaning: 'The private key (PEM, not encrypted) of POSTGRES_CERT_FILE.',
   }),
   postgresConnectTimeoutMs: integer(
     'POSTGRES_CONNECT_TIMEOUT_MS',
@@ -190,6 +239,39 @@ export const variables = {
       meaning: 'Time span of one chunk of the hypertable; a change holds for new chunks.',
     },
   ),
+  lateHorizonMs: duration(
+    'LATE_HORIZON',
+    { min: '1h', max: '365d' },
+    {
+      default: '7d',
+      meaning:
+        'Records this late are usual; chunks stay uncompressed for longer. Later ones are stored too, at a higher price.',
+    },
+  ),
+  columnstoreAfterMs: durationOrOff(
+    'COLUMNSTORE_AFTER',
+    { min: '1d', max: '50y' },
+    {
+      default: 'off',
+      example: '30d',
+      meaning:
+        'Chunks older than this are compressed by TimescaleDB; at least LATE_HORIZON and CHUNK_INTERVAL together.',
+    },
+  ),
+  retentionMs: durationOrOff(
+    'RETENTION',
+    { min: '7d', max: '50y' },
+    {
+      default: 'off',
+      example: '2y',
+      meaning:
+        'Chunks older than this are dropped for good; longer than COLUMNSTORE_AFTER, and at least TS_MAX_PAST.',
+    },
+  ),
+  aggregates: choice('AGGREGATES', ['off', 'on'], {
+    default: 'off',
+    meaning: 'Keep the continuous aggregates positions.device_hours and positions.device_days.',
+  }),
   writers: integer(
     'WRITERS',
     { min: 1, max: 16 },
@@ -309,6 +391,19 @@ export const variables = {
     default: 'info',
     meaning: 'Least level that is logged.',
   }),
+  tracingEndpoint: url('TRACING_ENDPOINT', ['http:', 'https:'], {
+    default: null,
+    example: 'http://collector:4318/v1/traces',
+    meaning: 'Where OpenTelemetry spans are sent (OTLP over HTTP). Without it nothing is traced.',
+  }),
+  tracingSamplePercent: integer(
+    'TRACING_SAMPLE_PERCENT',
+    { min: 1, max: 100 },
+    {
+      default: '1',
+      meaning: 'Share of reads, batches and acknowledgements that are traced.',
+    },
+  ),
   environment: word('ENVIRONMENT', {
     default: 'production',
     meaning: 'The field env of every log line.',

@@ -126,8 +126,10 @@ export class Pipeline {
         await this.#waitForRoom(cause);
         continue;
       }
+      const since = performance.now();
       const entries = await guards.redis.untilDone(() => read(options.readCount), signal);
-      if (entries !== null && entries.length > 0) await this.#accept(entries);
+      if (entries === null || entries.length === 0) continue;
+      await this.#accept(entries, performance.now() - since);
     }
   }
 
@@ -144,13 +146,13 @@ export class Pipeline {
   }
 
   /** Interprets what was read and hands it on; the stages behind run while we wait for more. */
-  async #accept(entries: readonly Entry[]): Promise<void> {
+  async #accept(entries: readonly Entry[], readMs: number): Promise<void> {
     const { inFlight, interpret, seclusion, events } = this.#parts;
     const since = performance.now();
     // Our own pending entries are read again after a reconnect; what we hold is under way.
     const fresh = entries.filter((entry) => !inFlight.has(entry.id));
     const suspects = fresh.filter((entry) => seclusion.isSuspect(entry));
-    events.read(fresh);
+    events.read(fresh, readMs);
     for (const entry of fresh) {
       if (!seclusion.isSuspect(entry)) this.#take(entry, interpret(entry));
     }

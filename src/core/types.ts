@@ -246,6 +246,10 @@ export class DependencyError extends Error {
   }
 }
 
+/** Codes of OpenSSL and node:tls for a certificate, theirs or ours, that is not taken: a person must see to it. */
+export const certificateRefused =
+  /^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|INVALID_|ERR_TLS_CERT_|ERR_SSL_\w*CERTIFICATE)/;
+
 /** A moving part: start and stop are safe twice, stop is safe without a start. */
 export interface Service {
   readonly name: string;
@@ -312,7 +316,8 @@ export interface GuardEvents {
 
 /** What the pipeline tells: metrics and logs hang on here. */
 export interface PipelineEvents {
-  read(entries: readonly Entry[]): void;
+  /** `durationMs` includes the wait for something to come. */
+  read(entries: readonly Entry[], durationMs: number): void;
   interpreted(durationMs: number, entries: number): void;
   rejected(held: HeldEntry): void;
   /** An entry that was delivered too often is tried with nothing beside it; `tries` counts from 1. */

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { DependencyError, type WriteReason } from '../core/types.ts';
+import { certificateRefused, DependencyError, type WriteReason } from '../core/types.ts';
 
 /**
  * What a failed statement means for the batch it carried.
@@ -75,7 +75,8 @@ export function readDatabaseFailure(error: unknown): DatabaseFailure {
     throw error;
   }
   const code = 'code' in error && typeof error.code === 'string' ? error.code : 'CONNECTION';
-  return { class: 'unavailable', code, constraint: null };
+  const refused = certificateRefused.test(code);
+  return { class: refused ? 'configuration' : 'unavailable', code, constraint: null };
 }
 
 const advice: Readonly<Record<string, string>> = {
@@ -88,6 +89,13 @@ const advice: Readonly<Record<string, string>> = {
   '53300': 'the database has no free connection',
 };
 
+function adviceFor(code: string, kind: DependencyError['kind']): string {
+  if (certificateRefused.test(code)) {
+    return 'its certificate is not trusted: check POSTGRES_CA_FILE, the host in POSTGRES_URL and the certificate';
+  }
+  return advice[code] ?? (kind === 'configuration' ? 'see the database log' : 'retrying');
+}
+
 /** Whatever pg threw, as the error the pipeline understands. */
 export function asDependencyError(error: unknown): DependencyError {
   if (error instanceof DependencyError) return error;
@@ -97,8 +105,7 @@ export function asDependencyError(error: unknown): DependencyError {
 /** Turns a failure into the error the pipeline understands. Carries no row values. */
 export function toDependencyError(failure: DatabaseFailure, cause: unknown): DependencyError {
   const kind = failure.class === 'configuration' ? 'configuration' : 'unavailable';
-  const hint =
-    advice[failure.code] ?? (kind === 'configuration' ? 'see the database log' : 'retrying');
+  const hint = adviceFor(failure.code, kind);
   return new DependencyError('database', kind, failure.code, `database ${failure.code}: ${hint}`, {
     cause,
   });

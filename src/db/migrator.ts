@@ -1,10 +1,19 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
+import type { ConnectionOptions } from 'node:tls';
 import pg from 'pg';
 import { DependencyError, type Logger } from '../core/types.ts';
 import { readDatabaseFailure, toDependencyError } from './errors.ts';
 import { MigrationError } from './migration-error.ts';
+import { checkNonePending, createHistory, pendingOf, readHistory } from './migration-history.ts';
+import {
+  applyPolicies,
+  describePolicies,
+  type Policies,
+  type PolicyOptions,
+  type PolicyRefusal,
+} from './policies.ts';
 import { applyStorage, describeStorage, type Storage, type StorageOptions } from './storage.ts';
 
 export interface Migration {
@@ -16,13 +25,15 @@ export interface Migration {
   readonly checksum: string;
 }
 
-export interface MigrateOptions extends StorageOptions {
+export interface MigrateOptions extends StorageOptions, PolicyOptions {
   /** Direct URL: behind a transaction pooler this one should bypass it. */
   readonly url: string;
+  /** Null: plain text. */
+  readonly tls: ConnectionOptions | null;
   readonly connectTimeoutMs: number;
-  /** How long one attempt waits for a lock before it backs off. */
+  /** How long one attempt waits for another migration before it backs off. */
   readonly lockTimeoutMs: number;
-  /** How long all attempts together wait for another instance's migration. */
+  /** How long all attempts together wait, for another migration or for a table. */
   readonly migrationLockTimeoutMs: number;
   /** `auto` applies what is pending; `verify` refuses to start without it; `off` looks at nothing. */
   readonly mode: 'auto' | 'verify' | 'off';
@@ -32,6 +43,9 @@ export interface MigrationResult {
   readonly applied: readonly string[];
   readonly version: number;
   readonly storage: Storage;
+  readonly policies: Policies;
+  /** What is configured and this server does not do; logged once. */
+  readonly refusals: readonly PolicyRefusal[];
 }
 
 /** Two-part advisory lock key, so that no other application's single key can meet it. */
@@ -58,10 +72,12 @@ export async function readMigrations(directory: URL): Promise<Migration[]> {
 }
 
 /**
- * Brings the schema up to date and the table to its configured storage, in one transaction
- * under an advisory lock: of several instances that start together one migrates, the others
- * wait and find nothing to do. The lock is transaction-scoped, so a pooler in transaction
- * mode cannot lose it, and it goes with the connection when the instance dies.
+ * Brings the schema up to date, the table to its configured storage and its policies to what is
+ * configured. Each migration has a transaction of its own, and so have storage and policies, so
+ * that no lock is held for longer than its own step; each takes the same advisory lock first: of
+ * several instances that start together one does the step, the others wait and find it done. The
+ * lock is transaction-scoped, so a pooler in transaction mode cannot lose it, and it goes with the
+ * connection when the instance dies.
  * @throws MigrationError, or DependencyError when the database cannot be asked
  */
 export async function migrate(
@@ -69,25 +85,40 @@ export async function migrate(
   options: MigrateOptions,
   log: Logger,
 ): Promise<MigrationResult> {
+  const steps: MigrationSteps = { migrations, options, applied: [] };
   const giveUpAt = Date.now() + options.migrationLockTimeoutMs;
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await migrateOnce(migrations, options, log);
+      const result = await withClient(options, log, (client) => takeSteps(client, steps));
+      tell(result, log);
+      return result;
     } catch (error) {
-      if (!isLockTimeout(error)) {
+      if (!(error instanceof LockTimeout)) {
         throw error instanceof MigrationError ? error : migrationFailure(error);
       }
-      if (Date.now() >= giveUpAt) {
-        throw new MigrationError(
-          'lock_timeout',
-          `another migration has held the lock for ${options.migrationLockTimeoutMs} ms: see pg_locks for locktype advisory, or raise MIGRATION_LOCK_TIMEOUT_MS`,
-          { cause: error },
-        );
-      }
-      log.info({ attempt }, 'waiting for the migration lock');
+      if (Date.now() >= giveUpAt) throw lockNotGot(error, options.migrationLockTimeoutMs);
+      log.info({ attempt, lock: error.lock }, 'waiting for a lock to migrate');
       await setTimeout(100 + Math.random() * 400);
     }
   }
+}
+
+/** Which lock was not got in time: that of another migration, or one that readers or writers hold. */
+class LockTimeout extends Error {
+  override readonly name = 'LockTimeout';
+  readonly lock: 'migration' | 'table';
+  constructor(lock: 'migration' | 'table', cause: unknown) {
+    super(`the ${lock} lock was not got in time`, { cause });
+    this.lock = lock;
+  }
+}
+
+function lockNotGot(error: LockTimeout, waitedMs: number): MigrationError {
+  const message =
+    error.lock === 'migration'
+      ? `another migration has held the lock for ${waitedMs} ms: see pg_locks for locktype advisory, or raise MIGRATION_LOCK_TIMEOUT_MS`
+      : `a table was in use for ${waitedMs} ms: end the long transaction (see pg_stat_activity), or raise MIGRATION_LOCK_TIMEOUT_MS`;
+  return new MigrationError('lock_timeout', message, { cause: error });
 }
 
 /** A statement that the data refuses will be refused again: that is not retried. */
@@ -101,101 +132,123 @@ function migrationFailure(error: unknown): MigrationError | DependencyError {
   return new MigrationError('failed', message, { cause: error });
 }
 
-function isLockTimeout(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && error.code === '55P03';
+function tell({ policies, refusals }: MigrationResult, log: Logger): void {
+  const fields = {
+    edition: policies.edition,
+    columnstore_after_ms: policies.columnstoreAfterMs,
+    compressed_chunks: policies.compressedChunks,
+    retention_ms: policies.retentionMs,
+    aggregates: policies.aggregates,
+  };
+  log.info(fields, 'policies in force');
+  if (refusals.length > 0) log.warn({ refusals }, 'the server does not carry out some policies');
 }
 
-async function migrateOnce(
-  migrations: readonly Migration[],
-  options: MigrateOptions,
+/** A connection of its own to the migrating role's URL, closed after `work`. */
+export async function withClient<Result>(
+  options: Pick<MigrateOptions, 'url' | 'tls' | 'connectTimeoutMs'>,
   log: Logger,
-): Promise<MigrationResult> {
+  work: (client: pg.Client) => Promise<Result>,
+): Promise<Result> {
   const client = new pg.Client({
     connectionString: options.url,
+    ssl: options.tls ? { ...options.tls } : false,
     application_name: 'processor-migrate',
     connectionTimeoutMillis: options.connectTimeoutMs,
     keepAlive: true,
   });
   client.on('error', (error) => log.debug({ err: error }, 'migration connection ended'));
-  await client.connect();
   try {
-    await client.query('BEGIN');
-    await client.query(`SET LOCAL lock_timeout = ${options.lockTimeoutMs}`);
-    await client.query('SELECT pg_advisory_xact_lock($1, $2)', [...lockKey]);
-    const applied =
-      options.mode === 'off' ? [] : await applyPending(client, migrations, options.mode);
-    if (options.mode === 'auto') await applyStorage(client, options);
-    const storage = await describeStorage(client, options);
-    await client.query('COMMIT');
-    return { applied, version: migrations.length, storage };
+    await client.connect();
+    return await work(client);
   } finally {
     // Ending the connection rolls back what was not committed.
     await client.end();
   }
 }
 
-interface AppliedRow {
-  readonly version: number;
-  readonly name: string;
-  readonly checksum: string;
+interface MigrationSteps {
+  readonly migrations: readonly Migration[];
+  readonly options: MigrateOptions;
+  /** Names, over all attempts. */
+  readonly applied: string[];
 }
 
-async function applyPending(
+async function takeSteps(
+  client: pg.Client,
+  { migrations, options, applied }: MigrationSteps,
+): Promise<MigrationResult> {
+  const { mode } = options;
+  let refusals: readonly PolicyRefusal[] = [];
+  if (mode === 'auto') {
+    while (await locked(client, options, () => applyNext(client, migrations, options, applied)));
+    refusals = await locked(client, options, async () => {
+      await applyStorage(client, options);
+      return await applyPolicies(client, options);
+    });
+  } else if (mode === 'verify') {
+    // Under the lock: what another instance is about to apply is not pending.
+    await locked(client, options, async () =>
+      checkNonePending(await readHistory(client, migrations)),
+    );
+  }
+  const storage = await describeStorage(client, options);
+  const policies = await describePolicies(client);
+  return { applied, version: migrations.length, storage, policies, refusals };
+}
+
+/**
+ * A table's lock is waited for this long at a time: who asks for it next, a writer for one, waits
+ * behind us all the while.
+ */
+const tableLockTimeoutMs = 1000;
+
+/** One transaction under the migration lock. @throws LockTimeout */
+async function locked<Result>(
+  client: pg.Client,
+  { lockTimeoutMs }: MigrateOptions,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  let lock: 'migration' | 'table' = 'migration';
+  try {
+    await client.query('BEGIN');
+    await client.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`);
+    await client.query('SELECT pg_advisory_xact_lock($1, $2)', [...lockKey]);
+    lock = 'table';
+    await client.query(`SET LOCAL lock_timeout = ${Math.min(lockTimeoutMs, tableLockTimeoutMs)}`);
+    const result = await work();
+    await client.query('COMMIT');
+    return result;
+  } catch (error) {
+    if (error instanceof pg.DatabaseError && error.code === '55P03') {
+      throw new LockTimeout(lock, error);
+    }
+    throw error;
+  }
+}
+
+/**
+ * Applies the oldest pending migration. Storage follows the first at once, while the table is
+ * empty and has no trigger: not every TimescaleDB makes a hypertable of a table whose triggers
+ * have transition tables (timescaledb#6901).
+ * @returns whether there was one
+ */
+async function applyNext(
   client: pg.Client,
   migrations: readonly Migration[],
-  mode: MigrateOptions['mode'],
-): Promise<string[]> {
-  const rows = await readApplied(client, mode);
-  checkApplied(rows, migrations);
-  const pending = migrations.slice(rows.length);
-  if (pending.length > 0 && mode !== 'auto') {
-    const names = pending.map((migration) => migration.name).join(', ');
-    throw new MigrationError('pending', `not applied: ${names}; run 'processor migrate up'`);
-  }
-  for (const { version, name, sql, checksum } of pending) {
-    await client.query(sql);
-    await client.query(
-      'INSERT INTO processor_migrations (version, name, checksum) VALUES ($1, $2, $3)',
-      [version, name, checksum],
-    );
-  }
-  return pending.map((migration) => migration.name);
-}
-
-async function readApplied(client: pg.Client, mode: MigrateOptions['mode']): Promise<AppliedRow[]> {
-  if (mode === 'auto') {
-    await client.query(`CREATE TABLE IF NOT EXISTS processor_migrations (
-      version    integer     PRIMARY KEY,
-      name       text        NOT NULL,
-      checksum   text        NOT NULL,
-      applied_at timestamptz NOT NULL DEFAULT now()
-    )`);
-  } else {
-    const found = await client.query(
-      "SELECT to_regclass('processor_migrations') IS NOT NULL AS there",
-    );
-    if (found.rows[0]?.there !== true) return [];
-  }
-  const { rows } = await client.query<AppliedRow>(
-    'SELECT version, name, checksum FROM processor_migrations ORDER BY version',
+  options: MigrateOptions,
+  applied: string[],
+): Promise<boolean> {
+  await client.query(createHistory);
+  const [next] = pendingOf(await readHistory(client, migrations));
+  if (next === undefined) return false;
+  const { version, name, sql, checksum } = next;
+  await client.query(sql);
+  await client.query(
+    'INSERT INTO processor_migrations (version, name, checksum) VALUES ($1, $2, $3)',
+    [version, name, checksum],
   );
-  return rows;
-}
-
-function checkApplied(rows: readonly AppliedRow[], migrations: readonly Migration[]): void {
-  rows.forEach((row, index) => {
-    const known = migrations[index];
-    if (known === undefined) {
-      throw new MigrationError(
-        'unknown_newer_version',
-        `the database has migration ${row.name}, this version knows ${migrations.length}: deploy the newer version, or restore the older schema`,
-      );
-    }
-    if (row.version !== known.version || row.checksum !== known.checksum) {
-      throw new MigrationError(
-        'checksum_changed',
-        `migration ${known.name} was applied with other content: restore the file as it was released and add a new one for changes`,
-      );
-    }
-  });
+  if (version === 1) await applyStorage(client, options);
+  applied.push(name);
+  return true;
 }

@@ -1,10 +1,13 @@
 import { setTimeout } from 'node:timers/promises';
+import type { ConnectionOptions } from 'node:tls';
 import pg from 'pg';
 import type { Logger } from '../core/types.ts';
 import { asDependencyError } from './errors.ts';
 
 export interface PoolOptions {
   readonly url: string;
+  /** Null: plain text. */
+  readonly tls: ConnectionOptions | null;
   readonly applicationName: string;
   readonly size: number;
   readonly connectTimeoutMs: number;
@@ -34,6 +37,7 @@ export interface Database {
 export function openDatabase(options: PoolOptions, log: Logger): Database {
   const pool = new pg.Pool({
     connectionString: options.url,
+    ssl: options.tls ? { ...options.tls } : false,
     application_name: options.applicationName,
     max: options.size,
     connectionTimeoutMillis: options.connectTimeoutMs,

@@ -1,15 +1,19 @@
 import type pg from 'pg';
 import { DependencyError, type Outcomes, type Position } from '../core/types.ts';
 import {
-  asDependencyError,
   type DatabaseFailure,
   readDatabaseFailure,
   toDependencyError,
   writeReasonOf,
 } from './errors.ts';
 import type { Database } from './pool.ts';
-import { compareStatement, encodePositions, insertStatement } from './position-columns.ts';
-import { groupByKey, type KeyGroup, splitByChunks } from './write-plan.ts';
+import {
+  compareStatement,
+  encodeComparison,
+  encodePositions,
+  insertStatement,
+} from './position-columns.ts';
+import { groupByChunk, groupByKey, type KeyGroup, splitByChunks } from './write-plan.ts';
 
 export interface PositionWriterOptions {
   readonly chunkIntervalMs: number;
@@ -29,6 +33,12 @@ export interface PositionWriter {
   write(rows: readonly Position[], outcomes: Outcomes): Promise<number>;
 }
 
+/** Also what a cancelled statement ends with. */
+const statementTimeout = '57014';
+
+/** A comparison of fewer rows that is not finished in time is the server's trouble, not its size's. */
+const leastToSplit = 100;
+
 /** Passes over a batch whose rows vanish between insert and comparison before giving up. */
 const maxPasses = 3;
 
@@ -39,7 +49,7 @@ export function createPositionWriter(
   return {
     write: (rows, outcomes) =>
       database.use(async (client) => {
-        const writing = new BatchWriting(client, rows, outcomes);
+        const writing = new BatchWriting(client, rows, outcomes, options);
         for (let pass = 0; pass < maxPasses && outcomes.includes(null); pass += 1) {
           const groups = groupByKey(rows, outcomes);
           for (const part of splitByChunks(groups, rows, options)) await writing.write(part);
@@ -66,12 +76,19 @@ class BatchWriting {
   readonly #client: pg.PoolClient;
   readonly #rows: readonly Position[];
   readonly #outcomes: Outcomes;
+  readonly #chunkIntervalMs: number;
   statements = 0;
 
-  constructor(client: pg.PoolClient, rows: readonly Position[], outcomes: Outcomes) {
+  constructor(
+    client: pg.PoolClient,
+    rows: readonly Position[],
+    outcomes: Outcomes,
+    { chunkIntervalMs }: PositionWriterOptions,
+  ) {
     this.#client = client;
     this.#rows = rows;
     this.#outcomes = outcomes;
+    this.#chunkIntervalMs = chunkIntervalMs;
   }
 
   /** Inserts one row a key; what fails because of a row is split until it stands alone. */
@@ -114,7 +131,11 @@ class BatchWriting {
       if (present.has(index + 1)) compared.push(group.first, ...group.others);
       else compared.push(...this.#settleInserted(group));
     });
-    await this.#compare(compared);
+    // A chunk at a time: over all of them the bounds on ts would be as wide as the latest record is
+    // late, and everything between would be read.
+    for (const places of groupByChunk(compared, this.#rows, this.#chunkIntervalMs)) {
+      await this.#compare(places);
+    }
   }
 
   /** Settles the row that was inserted and its identical copies; returns those to compare. */
@@ -139,16 +160,17 @@ class BatchWriting {
     if (next !== undefined) await this.write([{ first: next, others: rest }]);
   }
 
-  /** Settles rows whose key is stored already: same content, or another version. */
+  /**
+   * Settles rows whose key is stored already: same content, or another version. What the server
+   * does not finish in time is asked in halves: tried again whole, it would never end.
+   */
   async #compare(places: readonly number[]): Promise<void> {
     if (places.length === 0) return;
-    const rows = places.map((place) => this.#row(place));
-    const [earliest, latest] = timeBounds(rows);
     this.statements += 1;
     try {
       const result = await this.#client.query<[number, boolean]>({
         text: compareStatement,
-        values: [...encodePositions(rows), earliest, latest],
+        values: encodeComparison(places.map((place) => this.#row(place))),
         rowMode: 'array',
       });
       for (const [ord, same] of result.rows) {
@@ -156,7 +178,13 @@ class BatchWriting {
         if (place !== undefined) this.#outcomes[place] = same ? 'duplicate' : 'conflict';
       }
     } catch (error) {
-      throw asDependencyError(error);
+      const failure = readDatabaseFailure(error);
+      const isLong = failure.code === statementTimeout && places.length >= leastToSplit;
+      const splits = isLong || (failure.class === 'batch' && places.length > 1);
+      if (!splits) throw toDependencyError(failure, error);
+      const middle = places.length >> 1;
+      await this.#compare(places.slice(0, middle));
+      await this.#compare(places.slice(middle));
     }
   }
 
@@ -166,16 +194,6 @@ class BatchWriting {
       throw new RangeError(`no row at ${place} in a batch of ${this.#rows.length}`);
     return row;
   }
-}
-
-function timeBounds(rows: readonly Position[]): [string, string] {
-  let earliest = Number.POSITIVE_INFINITY;
-  let latest = Number.NEGATIVE_INFINITY;
-  for (const { ts } of rows) {
-    if (ts < earliest) earliest = ts;
-    if (ts > latest) latest = ts;
-  }
-  return [new Date(earliest).toISOString(), new Date(latest).toISOString()];
 }
 
 /** Equal to the letter; what is not is left to the database's own comparison. */

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { MigrationError } from './migration-error.ts';
+import { checkTimescaleVersion, isHypertable, readTimescale } from './timescale.ts';
 
 export interface StorageOptions {
   /** `optional` accepts a plain table where the server does not offer TimescaleDB. */
@@ -9,7 +10,12 @@ export interface StorageOptions {
 
 /** What `positions` is stored as, for the start-up log and readiness. */
 export type Storage =
-  | { readonly kind: 'hypertable'; readonly timescaledb: string; readonly chunkIntervalMs: number }
+  | {
+      readonly kind: 'hypertable';
+      readonly timescaledb: string;
+      readonly edition: 'community' | 'apache';
+      readonly chunkIntervalMs: number;
+    }
   | { readonly kind: 'plain table' };
 
 /**
@@ -28,12 +34,12 @@ export async function describeStorage(
   client: pg.Client,
   options: StorageOptions,
 ): Promise<Storage> {
-  const { rows } = await client.query<{ extversion: string }>(
-    "SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'",
-  );
-  const timescaledb = rows[0]?.extversion;
-  if (timescaledb !== undefined && (await isHypertable(client))) {
-    return { kind: 'hypertable', timescaledb, chunkIntervalMs: options.chunkIntervalMs };
+  const timescale = await readTimescale(client);
+  if (timescale !== null && (await isHypertable(client))) {
+    const { version, edition } = timescale;
+    checkTimescaleVersion(version);
+    const { chunkIntervalMs } = options;
+    return { kind: 'hypertable', timescaledb: version, edition, chunkIntervalMs };
   }
   if (options.timescaledb === 'optional') return { kind: 'plain table' };
   throw new MigrationError(
@@ -57,13 +63,6 @@ async function ensureExtension(client: pg.Client, options: StorageOptions): Prom
   }
   await client.query('CREATE EXTENSION IF NOT EXISTS timescaledb');
   return true;
-}
-
-async function isHypertable(client: pg.Client): Promise<boolean> {
-  const { rowCount } = await client.query(`
-    SELECT FROM timescaledb_information.hypertables
-    WHERE hypertable_name = 'positions' AND hypertable_schema = current_schema()`);
-  return rowCount === 1;
 }
 
 async function createHypertable(client: pg.Client, chunkIntervalMs: number): Promise<void> {

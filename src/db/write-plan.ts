@@ -36,6 +36,22 @@ function compareKeys(a: Position | undefined, b: Position | undefined): number {
   return a.ts - b.ts;
 }
 
+/** Places in a batch by the chunk their rows belong to, oldest first. */
+export function groupByChunk(
+  places: readonly number[],
+  rows: readonly Position[],
+  chunkIntervalMs: number,
+): number[][] {
+  const byChunk = new Map<number, number[]>();
+  for (const place of places) {
+    const chunk = Math.floor((rows[place]?.ts ?? 0) / chunkIntervalMs);
+    const members = byChunk.get(chunk);
+    if (members === undefined) byChunk.set(chunk, [place]);
+    else members.push(place);
+  }
+  return [...byChunk.entries()].sort(([a], [b]) => a - b).map(([, members]) => members);
+}
+
 /**
  * Splits a batch so that no statement touches more than `maxChunksPerStatement` chunks:
  * 5,000 rows on 5,000 days in one statement exhaust the lock table (53200). A usual batch

@@ -2,8 +2,8 @@ import type { DeviceId } from '../core/types.ts';
 
 /** Type allocation codes that start with 00 are for test equipment and are in no shop's tracker. */
 const TEST_PREFIX = '00';
-const FLEET_DIGITS = 7;
-const DEVICE_DIGITS = 5;
+const FLEET_DIGITS = 6;
+const DEVICE_DIGITS = 6;
 
 export const MAX_DEVICES = 10 ** DEVICE_DIGITS;
 export const MAX_FLEETS = 10 ** FLEET_DIGITS;

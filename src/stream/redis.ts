@@ -1,9 +1,12 @@
+import type { ConnectionOptions } from 'node:tls';
 import { Redis, ReplyError } from 'ioredis';
-import { DependencyError, type Logger } from '../core/types.ts';
+import { certificateRefused, DependencyError, type Logger } from '../core/types.ts';
 import { RedisAnswer } from './raw-replies.ts';
 
 export interface RedisOptions {
   readonly url: string;
+  /** Null: plain text. */
+  readonly tls: ConnectionOptions | null;
   /** Visible in CLIENT LIST. */
   readonly connectionName: string;
   readonly connectTimeoutMs: number;
@@ -19,7 +22,10 @@ export interface RedisOptions {
  */
 export function openRedis(options: RedisOptions, log: Logger): Redis {
   const client = new Redis(options.url, {
+    ...(options.tls && { tls: options.tls }),
     connectionName: options.connectionName,
+    // Two commands more that an ACL would have to allow; the name tells who we are.
+    disableClientInfo: true,
     connectTimeout: options.connectTimeoutMs,
     commandTimeout: options.commandTimeoutMs,
     // A connection on which nothing comes back is made anew: behind a gateway that forgot it, it
@@ -53,10 +59,19 @@ export function createConnection(open: () => Redis): {
   close(): void;
 } {
   const client = open();
+  /** ioredis tells why it has no connection in an event only. */
+  let reason: Error | null = null;
+  client.on('error', (error) => {
+    reason = error;
+  });
+  client.on('ready', () => {
+    reason = null;
+  });
   return {
     async ready() {
       if (client.status === 'ready') return client;
       if (client.status !== 'wait' && client.status !== 'end') {
+        if (reason !== null) throw asRedisError(reason);
         const message = `redis connection is ${client.status}`;
         throw new DependencyError('redis', 'unavailable', 'NOT_CONNECTED', message);
       }
@@ -64,7 +79,7 @@ export function createConnection(open: () => Redis): {
         await client.connect();
         return client;
       } catch (error) {
-        throw asRedisError(error);
+        throw asRedisError(reason ?? error);
       }
     },
     close: () => client.disconnect(),
@@ -86,6 +101,10 @@ export function asRedisError(error: unknown): DependencyError {
     return new DependencyError('redis', kind, word, `redis answered ${word}`, { cause: error });
   }
   const code = 'code' in error && typeof error.code === 'string' ? error.code : 'CONNECTION';
+  if (certificateRefused.test(code)) {
+    const message = `redis ${code}: its certificate is not trusted: check REDIS_CA_FILE, the host in REDIS_URL and the certificate`;
+    return new DependencyError('redis', 'configuration', code, message, { cause: error });
+  }
   return new DependencyError('redis', 'unavailable', code, `redis ${code}: retrying`, {
     cause: error,
   });

@@ -15,7 +15,13 @@ function hexOf(start: string): string {
   return found.hex;
 }
 
-const plain: DecodeArgs = { hex: undefined, skipCrc: false, io16: false };
+const plain: DecodeArgs = {
+  hex: undefined,
+  skipCrc: false,
+  io16: false,
+  names: false,
+  model: 'FMB',
+};
 
 /** Runs the command on real streams and gives its exit code and its lines, parsed. */
 async function run(input: Iterable<string | Buffer>, args: Partial<DecodeArgs> = {}) {
@@ -238,6 +244,110 @@ describe('a payload entry', () => {
     ]);
     expect(code).toBe(1);
     expect(lines.map(codeOf)).toEqual(['device_id_mismatch', 'ts_mismatch', 'json_invalid']);
+  });
+});
+
+describe('with names', () => {
+  /** One codec 8 record with these elements of one width, as hex without a frame's ends. */
+  function arrayOf(width: 1 | 2 | 4 | 8, elements: readonly (readonly [number, string])[]): string {
+    const count = elements.length.toString(16).padStart(2, '0');
+    const groups = [1, 2, 4, 8].map((each) =>
+      each === width
+        ? count + elements.map(([id, hex]) => id.toString(16).padStart(2, '0') + hex).join('')
+        : '00',
+    );
+    return `0801${'0000016b40d8ea30'}00${'00'.repeat(15)}00${count}${groups.join('')}01`;
+  }
+
+  const ioOf = (line: unknown) =>
+    z
+      .object({ records: z.tuple([z.object({ io: z.array(z.record(z.string(), z.unknown())) })]) })
+      .parse(line).records[0].io;
+
+  test('a documented packet shows name, typed value and unit of each element', async () => {
+    const { code, lines } = await run([], {
+      hex: hexOf('codec8-tcp-1'),
+      names: true,
+      model: 'FMB920',
+    });
+    expect(code).toBe(0);
+    expect(lines).toMatchObject([{ codec: '8', transport: 'tcp', family: 'FMB' }]);
+    expect(lines.flatMap(ioOf)).toEqual([
+      { id: 21, width: 1, hex: '03', name: 'gsm_signal', value: 3, unit: null },
+      { id: 1, width: 1, hex: '01', name: 'digital_input_1', value: 1, unit: null },
+      { id: 66, width: 2, hex: '5e0f', name: 'external_voltage', value: 24.079, unit: 'V' },
+      { id: 241, width: 4, hex: '0000601a', name: 'gsm_operator', value: 24602, unit: null },
+      {
+        id: 78,
+        width: 8,
+        hex: '0000000000000000',
+        name: 'ibutton',
+        value: '0000000000000000',
+        unit: null,
+      },
+    ]);
+  });
+
+  test('a temperature below zero and an error code are told apart', async () => {
+    const hex = arrayOf(4, [
+      [72, 'ffffff81'],
+      [73, '00000bb8'],
+    ]);
+    const { lines } = await run([hex], { names: true });
+    expect(lines.flatMap(ioOf)).toMatchObject([
+      { id: 72, name: 'dallas_temperature_1', value: -12.7, unit: '°C' },
+      { id: 73, name: 'dallas_temperature_2', value: null, note: 'not_connected' },
+    ]);
+  });
+
+  test('what the dictionary does not know is raw, and says why', async () => {
+    const two = arrayOf(2, [
+      [7, 'ff81'],
+      [72, 'ff81'],
+    ]);
+    const unknown = await run([two], { names: true, model: 'FMB' });
+    expect(unknown.lines.flatMap(ioOf)).toMatchObject([
+      { id: 7, hex: 'ff81', name: null, value: 65409, unit: null, note: 'unknown_id' },
+      { id: 72, hex: 'ff81', name: null, value: 65409, unit: null, note: 'unknown_width' },
+    ]);
+    const noModel = await run([two], { names: true, model: 'XYZ100' });
+    expect(noModel.lines).toMatchObject([{ family: null }]);
+    expect(noModel.lines.flatMap(ioOf).map(({ note }) => note)).toEqual([
+      'unknown_model',
+      'unknown_model',
+    ]);
+    const typed = await run([two], { names: true, model: 'fmc650' });
+    expect(typed.lines.flatMap(ioOf)[1]).toMatchObject({ value: -12.7, unit: '°C' });
+  });
+
+  test('codec 7 numbers its elements in its own way: they stay raw', async () => {
+    const hex = '0701 00000001 03 20 1234 5678 01 01 63 01';
+    const { lines } = await run([hex], { names: true });
+    expect(lines).toMatchObject([
+      { codec: '7', family: null, records: [{ io: [{ id: 1, note: 'unknown_model' }] }] },
+    ]);
+  });
+
+  test("a payload's attributes are shown beside it, without widths", async () => {
+    const payload = {
+      device_id: '356307042441013',
+      timestamp: '2026-01-01T00:00:00.000Z',
+      latitude: 54.6,
+      longitude: 25.2,
+      altitude: 1,
+      angle: 2,
+      speed: 3,
+      satellites: 4,
+      priority: 0,
+      attributes: { '66': 12_345, '72': 4_294_967_169, '78': { __bigint: '18446744073709551615' } },
+    };
+    const { lines } = await run([JSON.stringify({ payload })], { names: true });
+    expect(lines).toMatchObject([{ transport: 'payload', family: 'FMB' }]);
+    expect(lines.flatMap(ioOf)).toEqual([
+      { id: 66, name: 'external_voltage', value: 12.345, unit: 'V' },
+      { id: 72, name: 'dallas_temperature_1', value: -12.7, unit: '°C' },
+      { id: 78, name: 'ibutton', value: 'ffffffffffffffff', unit: null },
+    ]);
   });
 });
 

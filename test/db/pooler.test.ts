@@ -38,6 +38,7 @@ describe.skipIf(!hasPooler())(
       return openDatabase(
         {
           url: pooler.url,
+          tls: null,
           applicationName: 'processor:test',
           size: 6,
           connectTimeoutMs: 5000,
@@ -61,9 +62,9 @@ describe.skipIf(!hasPooler())(
       const runs = Array.from({ length: 5 }, () =>
         migrate(migrations, migrateOptions(pooler.url), silent),
       );
-      const applied = (await Promise.all(runs)).map((result) => result.applied.length);
+      const applied = (await Promise.all(runs)).flatMap((result) => result.applied);
 
-      expect(applied.toSorted((a, b) => b - a)).toEqual([migrations.length, 0, 0, 0, 0]);
+      expect(applied.toSorted()).toEqual(migrations.map(({ name }) => name));
     });
 
     test('more writers than server connections store every row once', async () => {
@@ -106,9 +107,11 @@ describe.skipIf(!hasPooler())(
     });
 
     test('two services start at once, one migrates past the pooler, and both work', async () => {
-      await ask('DROP SCHEMA public CASCADE');
-      await ask('CREATE SCHEMA public');
-      await ask('DROP SCHEMA IF EXISTS positions CASCADE');
+      // Nothing of the tests before, and no session that still knows an extension that was dropped.
+      await pooler.stop();
+      await database.drop();
+      database = await freshDatabase();
+      pooler = await startPooler(database.url);
       const { key, group } = freshStream();
       const redis = new Redis(redisUrl());
       const env = {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Outcomes, Position } from '../../src/core/types.ts';
 import { createPositionWriter, type PositionWriter } from '../../src/db/position-writer.ts';
 import { describeTimescaledb, hasTimescaledb } from '../servers/database.ts';
-import { dayMs, deviceId, migratedDatabase, position, someTime } from './positions.ts';
+import { connect, dayMs, deviceId, migratedDatabase, position, someTime } from './positions.ts';
 
 const options = { chunkIntervalMs: dayMs, maxChunksPerStatement: 48 };
 
@@ -291,6 +291,62 @@ describe('a database that is not set up', () => {
 
     expect(outcomes).toEqual(rows.map(() => 'inserted'));
   });
+});
+
+describe('a comparison that the server does not finish in time', () => {
+  /** Holds the comparison up behind a lock on the table that is asked for while the insert runs. */
+  async function cancelledComparison(rows: readonly Position[]): Promise<Outcomes | Error> {
+    const { writer, client, url } = await freshWriter();
+    await write(writer, rows);
+    await client.query(`CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END $$;
+      CREATE TRIGGER hold AFTER INSERT ON positions FOR EACH STATEMENT EXECUTE FUNCTION hold();
+      SELECT pg_advisory_lock(1)`);
+    const locker = await connect(url);
+    const waiting = async (type: string, many: number) => {
+      const count = `SELECT FROM pg_locks JOIN pg_database AS d ON d.oid = database
+        WHERE NOT granted AND locktype = '${type}' AND datname = current_database()`;
+      while ((await client.query(count)).rowCount !== many) await client.query('SELECT 1');
+    };
+
+    const writing = write(writer, rows).catch((error: Error) => error);
+    await waiting('advisory', 1);
+    await locker.query('BEGIN');
+    const locking = locker.query('LOCK TABLE positions IN ACCESS EXCLUSIVE MODE');
+    await waiting('relation', 1);
+    await client.query('SELECT pg_advisory_unlock(1)');
+    await locking;
+    await waiting('relation', 1);
+    await client.query(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+      WHERE application_name = 'processor:test' AND datname = current_database()
+        AND wait_event_type = 'Lock'`);
+    await locker.query('COMMIT');
+    return await writing;
+  }
+
+  test('is asked in halves', async () => {
+    const rows = seconds(500);
+
+    expect(await cancelledComparison(rows)).toEqual(rows.map(() => 'duplicate'));
+  });
+
+  test('of few rows is tried again later: the server is at its end', async () => {
+    expect(await cancelledComparison(seconds(5))).toMatchObject({
+      name: 'DependencyError',
+      kind: 'unavailable',
+      code: '57014',
+    });
+  });
+});
+
+test('rows that are stored already are compared a chunk at a time', async () => {
+  const { writer } = await freshWriter();
+  const rows = seconds(90, (index) => ({ ts: someTime + (index % 3) * dayMs + index * 1000 }));
+  await write(writer, rows);
+  const outcomes = unsettled(rows);
+
+  expect(await writer.write(rows, outcomes)).toBe(1 + 3);
+  expect(new Set(outcomes)).toEqual(new Set(['duplicate']));
 });
 
 test('two writers with the same rows at once store each once and never deadlock', async () => {

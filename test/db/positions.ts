@@ -44,12 +44,16 @@ export function migrateOptions(
 ): MigrateOptions {
   return {
     url,
+    tls: null,
     connectTimeoutMs: 5000,
     lockTimeoutMs: 2000,
     migrationLockTimeoutMs: 20_000,
     mode: 'auto',
     timescaledb: 'optional',
     chunkIntervalMs: dayMs,
+    columnstoreAfterMs: null,
+    retentionMs: null,
+    aggregates: false,
     ...change,
   };
 }
@@ -73,9 +77,16 @@ export async function migratedDatabase(
   onTestFinished(drop);
   await migrate(migrations, migrateOptions(url, change), silent);
   const client = await connect(url);
+  const database = openPool(url);
+  return { database, client, url };
+}
+
+/** A pool as the service's, closed with the test. */
+export function openPool(url: string): Database {
   const database = openDatabase(
     {
       url,
+      tls: null,
       applicationName: 'processor:test',
       size: 3,
       connectTimeoutMs: 5000,
@@ -86,5 +97,5 @@ export async function migratedDatabase(
     silent,
   );
   onTestFinished(() => database.close(5000));
-  return { database, client, url };
+  return database;
 }

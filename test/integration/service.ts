@@ -2,7 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
+/** The source, or what was built from it: the benchmark measures what is deployed. */
+const program =
+  process.env.PROCESSOR_PROGRAM ??
+  fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
 
 export interface LogLine {
   readonly level: string;

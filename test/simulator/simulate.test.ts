@@ -81,7 +81,7 @@ test('what cannot work ends with 1 and says what to change', async () => {
   const cases = [
     [{ records: null }, '--records or --duration'],
     [{ rate: 0 }, '--rate must be above 0'],
-    [{ devices: 0 }, 'devices: 1 to 100000'],
+    [{ devices: 0 }, 'devices: 1 to 1000000'],
     [{ redisUrl: 'redis://127.0.0.1:1' }, 'ECONNREFUSED'],
     [{ ledgerFile: '/nowhere/ledger.ndjson' }, 'the ledger could not be written: ENOENT'],
   ] as const;

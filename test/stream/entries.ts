@@ -95,6 +95,7 @@ export function openConsumer(
     const redis = openRedis(
       {
         url,
+        tls: null,
         connectionName,
         connectTimeoutMs: 5000,
         commandTimeoutMs: 10_000,

@@ -95,6 +95,7 @@ describe('a connection that was taken over', () => {
     const redis = openRedis(
       {
         url,
+        tls: null,
         connectionName: 'processor:test:raw',
         connectTimeoutMs: 2000,
         commandTimeoutMs: 2000,
@@ -147,6 +148,7 @@ describe('a connection that was taken over', () => {
     const redis = openRedis(
       {
         url: `redis://127.0.0.1:${port}`,
+        tls: null,
         connectionName: 'x',
         connectTimeoutMs: 2000,
         commandTimeoutMs: 500,

@@ -1,0 +1,77 @@
+import pg from 'pg';
+import { type Figures, percentile } from './figures.ts';
+import type { Load } from './rows.ts';
+import { startInstances, untilDrained } from './service.ts';
+import { type Stand, streamKey } from './stand.ts';
+
+const shares = [0.1, 0.5, 0.8] as const;
+const secondsEach = 10;
+const warmUpSeconds = 3;
+const everyMs = 5;
+
+/**
+ * From XADD to commit at shares of the measured capacity: the time in the entry's id against
+ * PostgreSQL's own commit time of the row's transaction, on one machine and one clock.
+ */
+export async function latencyCases(
+  stand: Stand,
+  load: Load,
+  capacity: number,
+  figures: Figures,
+): Promise<void> {
+  for (const share of shares) {
+    const rate = Math.floor(capacity * share);
+    const needed = Math.min(load.entries.length, rate * (secondsEach + warmUpSeconds));
+    const latencies = await latenciesAt(stand, load, rate, needed);
+    const name = `latency_${share * 100}pct`;
+    figures.note(`${name}_rate`, rate);
+    for (const at of [50, 95, 99])
+      figures.note(`${name}_p${at}_ms`, percentile(latencies, at / 100));
+  }
+}
+
+async function latenciesAt(stand: Stand, load: Load, rate: number, count: number) {
+  const url = await stand.freshTable();
+  await stand.redis.flushall();
+  const [service] = await startInstances({ REDIS_URL: stand.redisUrl, POSTGRES_URL: url });
+  const sentMs = await send(stand, load, rate, count);
+  await untilDrained(stand.redis);
+  await service?.end('SIGTERM');
+  const client = new pg.Client(url);
+  await client.connect();
+  const { rows } = await client.query<{ device_id: string; ts: number; committed: number | null }>(
+    `SELECT device_id, (extract(epoch FROM ts) * 1000)::float8 AS ts,
+            (extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000)::float8 AS committed
+     FROM positions`,
+  );
+  await client.end();
+  return rows.flatMap(({ device_id, ts, committed }) => {
+    const sent = sentMs.get(`${device_id} ${ts}`);
+    return sent === undefined || committed === null ? [] : [committed - sent];
+  });
+}
+
+/** Sends at a steady rate; the times of what came after the warm-up, by key. */
+async function send(stand: Stand, load: Load, rate: number, count: number) {
+  const sentMs = new Map<string, number>();
+  const began = performance.now();
+  const counted = Math.min(rate * warmUpSeconds, count / 2);
+  for (let sent = 0; sent < count; ) {
+    const due = Math.min(count, Math.floor(((performance.now() - began) * rate) / 1000));
+    if (due > sent) {
+      const pipeline = stand.redis.pipeline();
+      for (const fields of load.entries.slice(sent, due)) {
+        pipeline.call('XADD', streamKey, '*', ...fields);
+      }
+      const answers = (await pipeline.exec()) ?? [];
+      answers.forEach(([, id], at) => {
+        const row = load.rows[sent + at];
+        if (row === undefined || sent + at < counted) return;
+        sentMs.set(`${row.deviceId} ${row.ts}`, Number(String(id).split('-')[0]));
+      });
+      sent = due;
+    }
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
+  }
+  return sentMs;
+}

@@ -1,0 +1,95 @@
+import type { Figures } from './figures.ts';
+import { makeLoad } from './rows.ts';
+import { beganAt, runService, startInstances, untilDrained } from './service.ts';
+import type { Stand } from './stand.ts';
+
+const deviceCounts = [100, 10_000, 100_000, 1_000_000] as const;
+const instanceCounts = [1, 2, 4] as const;
+const batchSizes = [100, 1000, 5000, 20_000] as const;
+
+/** What grows: devices, batches, instances. Form B, ten records a packet. */
+export async function scaleCases(
+  stand: Stand,
+  records: number,
+  baseTime: number,
+  figures: Figures,
+): Promise<void> {
+  for (const devices of deviceCounts) {
+    // A device has a record at least, in packets of at most ten.
+    const packet = Math.min(10, Math.max(1, Math.floor(records / devices)));
+    const load = makeLoad('b', packet, Math.max(records, devices), baseTime, devices);
+    await stand.fill(load);
+    const env = {
+      REDIS_URL: stand.redisUrl,
+      POSTGRES_URL: await stand.freshTable(),
+      DEVICE_STATE_CAPACITY: '1000000',
+    };
+    const run = await runService(stand.redis, env, { records: load.rows.length });
+    figures.note(`devices_${devices}`, run.recordsPerSecond);
+    figures.note(`devices_${devices}_cpu_us`, run.cpuMicros);
+    figures.note(`devices_${devices}_rss_mb`, run.residentMb);
+  }
+  const load = makeLoad('b', 10, records, baseTime);
+  for (const rows of batchSizes) {
+    await stand.fill(load);
+    const env = {
+      REDIS_URL: stand.redisUrl,
+      POSTGRES_URL: await stand.freshTable(),
+      ...{ BATCH_ROWS: String(rows), IN_FLIGHT_RECORDS: '40000' },
+    };
+    const run = await runService(stand.redis, env, { records: load.rows.length });
+    figures.note(`batch_${rows}`, run.recordsPerSecond);
+  }
+  for (const count of instanceCounts) {
+    await stand.fill(load);
+    const env = { REDIS_URL: stand.redisUrl, POSTGRES_URL: await stand.freshTable() };
+    const run = await runService(stand.redis, env, { records: load.rows.length }, count);
+    figures.note(`instances_${count}`, run.recordsPerSecond);
+  }
+}
+
+/** From the start of the process to its first read, on a migrated database. */
+export async function startUpCase(stand: Stand, figures: Figures): Promise<void> {
+  const url = await stand.freshTable();
+  await stand.redis.flushall();
+  for (let round = 0; round < 5; round += 1) {
+    const spawned = Date.now();
+    const [service] = await startInstances({ REDIS_URL: stand.redisUrl, POSTGRES_URL: url });
+    if (service === undefined) throw new RangeError('no instance');
+    figures.note('start_to_first_read_ms', (await beganAt(service)) - spawned);
+    await service.end('SIGTERM');
+  }
+}
+
+/** Memory with a long backlog: BENCH_BACKLOG entries of form B, one record each. */
+export async function backlogCase(
+  stand: Stand,
+  entries: number,
+  baseTime: number,
+  figures: Figures,
+): Promise<void> {
+  const load = makeLoad('b', 1, Math.min(entries, 500_000), baseTime, 100_000);
+  await stand.redis.flushall();
+  for (let added = 0; added < entries; added += load.entries.length) {
+    await stand.add(load, 0, Math.min(load.entries.length, entries - added));
+  }
+  const env = { REDIS_URL: stand.redisUrl, POSTGRES_URL: await stand.freshTable() };
+  const [service] = await startInstances(env);
+  if (service === undefined) throw new RangeError('no instance');
+  let isDone = false;
+  const samples: number[] = [];
+  const sampling = (async () => {
+    while (!isDone) {
+      samples.push((await service.metric('process_resident_memory_bytes')) / 1e6);
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  })();
+  await untilDrained(stand.redis);
+  isDone = true;
+  await sampling;
+  await service.end('SIGTERM');
+  const half = samples.length >> 1;
+  figures.note('backlog_entries', entries);
+  figures.note('backlog_rss_mb_first_half', Math.max(...samples.slice(0, half)));
+  figures.note('backlog_rss_mb_second_half', Math.max(...samples.slice(half)));
+}

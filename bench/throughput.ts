@@ -1,0 +1,59 @@
+import type { Figures } from './figures.ts';
+import { type Load, makeLoad } from './rows.ts';
+import { runService } from './service.ts';
+import type { Stand } from './stand.ts';
+import { copyFloor, perEntryWorker, valuesWorker } from './workers.ts';
+
+export interface Loads {
+  readonly formA: Load;
+  readonly formB: ReadonlyMap<number, Load>;
+}
+
+export const packetSizes = [1, 10, 25] as const;
+
+export function makeLoads(records: number, baseTime: number): Loads {
+  return {
+    formA: makeLoad('a', 1, records, baseTime),
+    formB: new Map(packetSizes.map((size) => [size, makeLoad('b', size, records, baseTime)])),
+  };
+}
+
+/** One INSERT an entry is slow: fewer records tell as much. */
+const perEntryShare = 20;
+
+/** Floor, service and hand-written workers, one after the other on the same rows and servers. */
+export async function throughputRound(stand: Stand, loads: Loads, figures: Figures): Promise<void> {
+  const { formA, formB } = loads;
+  figures.note('floor', await copyFloor(await stand.freshTable(), formA.rows));
+
+  await stand.fill(formA);
+  const env = { REDIS_URL: stand.redisUrl, POSTGRES_URL: await stand.freshTable() };
+  const a = await runService(stand.redis, env, { records: formA.rows.length });
+  figures.note('formA', a.recordsPerSecond);
+  figures.note('formA_cpu_us', a.cpuMicros);
+  figures.note('formA_rss_mb', a.residentMb);
+
+  await stand.fill(formA);
+  const again = await runService(stand.redis, env, {
+    records: formA.rows.length,
+    outcome: 'duplicate',
+  });
+  figures.note('duplicates', again.recordsPerSecond);
+  figures.note('duplicates_cpu_us', again.cpuMicros);
+
+  for (const [size, load] of formB) {
+    await stand.fill(load);
+    const url = await stand.freshTable();
+    const expected = { records: load.rows.length };
+    const b = await runService(stand.redis, { ...env, POSTGRES_URL: url }, expected);
+    figures.note(`formB${size}`, b.recordsPerSecond);
+    figures.note(`formB${size}_cpu_us`, b.cpuMicros);
+  }
+
+  await stand.fill(formA);
+  const values = await valuesWorker(stand.redis, await stand.freshTable(), formA.rows.length);
+  figures.note('values', values);
+  const few = Math.ceil(formA.rows.length / perEntryShare);
+  await stand.fill(formA, few);
+  figures.note('perEntry', await perEntryWorker(stand.redis, await stand.freshTable(), few));
+}

@@ -1,0 +1,28 @@
+import { DependencyError } from '../core/types.ts';
+import { createSwitches } from '../stream/control.ts';
+import { controlKeys } from '../stream/control-keys.ts';
+import { type ChangeFlags, operatorOf } from './change.ts';
+import type { CliIo } from './io.ts';
+import type { Stores } from './stores.ts';
+
+/**
+ * The audit line of a change in the database that is done already. The audit is kept in Redis, and
+ * a change is not taken back because Redis is away: then the line goes to stderr.
+ */
+export async function noteChange(
+  io: CliIo,
+  flags: ChangeFlags,
+  { config, redis }: Stores,
+  command: string,
+  detail: string,
+): Promise<void> {
+  const by = operatorOf(io, flags);
+  try {
+    await createSwitches(redis, controlKeys(config.stream.key)).note({ by, command, detail });
+  } catch (error) {
+    if (!(error instanceof DependencyError)) throw error;
+    io.stderr.write(
+      `processor: done, but Redis took no audit line (${error.code}): by=${by} command=${command} detail=${detail}\n`,
+    );
+  }
+}

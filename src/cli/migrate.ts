@@ -1,0 +1,108 @@
+import { redactUrl } from '../config/load.ts';
+import type { Logger } from '../core/types.ts';
+import { asDependencyError } from '../db/errors.ts';
+import { MigrationError } from '../db/migration-error.ts';
+import { type MigrationState, pendingOf, readHistory } from '../db/migration-history.ts';
+import { type Migration, migrate, readMigrations, withClient } from '../db/migrator.ts';
+import { noteChange } from './audit.ts';
+import { askConsent, type ChangeFlags } from './change.ts';
+import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
+import { type Stores, silent, withStores } from './stores.ts';
+
+/** `processor migrate status`: what is applied, pending, changed or unknown to this version. */
+export function runMigrateStatus(io: CliIo, flags: OutputFlags): Promise<CliExit> {
+  return withMigrations(io, async ({ config }, migrations) => {
+    const history = await lookUp(config, migrations);
+    const rows = history.map(describe);
+    const upToDate = history.every(({ state }) => state === 'applied');
+    const lines = rows.map(({ state, name, checksum, applied_at }) =>
+      [state.padEnd(7), name.padEnd(28), checksum.slice(0, 12), applied_at ?? ''].join('  ').trim(),
+    );
+    print(io, flags, { up_to_date: upToDate, migrations: rows }, lines.join('\n'));
+    return upToDate ? cliExits.ok : cliExits.failed;
+  });
+}
+
+/** `processor migrate up`: what the service does when it starts, without the service. */
+export function runMigrateUp(io: CliIo, flags: ChangeFlags): Promise<CliExit> {
+  return withMigrations(io, async (stores, migrations) => {
+    const { database: db } = stores.config;
+    const pending = pendingOf(await lookUp(stores.config, migrations)).map(({ name }) => name);
+    const what = pending.length === 0 ? 'no migration' : pending.join(', ');
+    const where = redactUrl(db.migrationUrl);
+    const consent = await askConsent(
+      io,
+      flags,
+      `apply ${what}, and the configured storage and policies, to ${where}`,
+    );
+    if (consent === 'refused') return cliExits.refused;
+    if (consent === 'dry_run') {
+      const result = { dry_run: true, pending, applied: [] };
+      print(io, flags, result, `would apply ${what}, and the configured policies, to ${where}`);
+      return cliExits.ok;
+    }
+    const options = { ...db, url: db.migrationUrl, mode: 'auto' } as const;
+    const { applied, policies, refusals } = await migrate(migrations, options, toStderr(io));
+    for (const { policy, advice } of refusals) io.stderr.write(`processor: ${policy}: ${advice}\n`);
+    const done = applied.length === 0 ? 'no migration' : applied.join(', ');
+    await noteChange(io, flags, stores, 'migrate up', `applied ${done}`);
+    print(io, flags, { applied, policies, refusals }, `applied ${done}`);
+    return cliExits.ok;
+  });
+}
+
+function withMigrations(
+  io: CliIo,
+  command: (stores: Stores, migrations: readonly Migration[]) => Promise<CliExit>,
+): Promise<CliExit> {
+  return withStores(io, async (stores) => {
+    const migrations = await readMigrations(new URL('../../migrations/', import.meta.url));
+    try {
+      return await command(stores, migrations);
+    } catch (error) {
+      if (!(error instanceof MigrationError)) throw error;
+      io.stderr.write(`processor: ${error.message}\n`);
+      return cliExits.failed;
+    }
+  });
+}
+
+async function lookUp(
+  { database: db }: Stores['config'],
+  migrations: readonly Migration[],
+): Promise<MigrationState[]> {
+  try {
+    return await withClient({ ...db, url: db.migrationUrl }, silent, (client) =>
+      readHistory(client, migrations),
+    );
+  } catch (error) {
+    throw asDependencyError(error);
+  }
+}
+
+function describe(entry: MigrationState) {
+  const { state } = entry;
+  const { version, name } = state === 'unknown' ? entry : entry.migration;
+  const checksum = state === 'unknown' ? entry.appliedChecksum : entry.migration.checksum;
+  return {
+    state,
+    version,
+    name,
+    checksum,
+    applied_checksum: 'appliedChecksum' in entry ? entry.appliedChecksum : null,
+    applied_at: 'appliedAt' in entry ? entry.appliedAt.toISOString() : null,
+  };
+}
+
+/** Waiting for a lock is worth a line; what else the migrator logs, the command prints itself. */
+function toStderr(io: CliIo): Logger {
+  const told = new Set<string>();
+  return {
+    ...silent,
+    info(_fields, msg) {
+      if (!msg.startsWith('waiting') || told.has(msg)) return;
+      told.add(msg);
+      io.stderr.write(`processor: ${msg}\n`);
+    },
+  };
+}

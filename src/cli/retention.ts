@@ -1,0 +1,70 @@
+import { asDependencyError } from '../db/errors.ts';
+import { withClient } from '../db/migrator.ts';
+import {
+  applyRetention,
+  countOldRows,
+  planRetention,
+  type RetentionPlan,
+} from '../db/retention.ts';
+import { noteChange } from './audit.ts';
+import { askConsent, type ChangeFlags } from './change.ts';
+import { type CliExit, type CliIo, cliExits, print } from './io.ts';
+import { type Stores, silent, withStores } from './stores.ts';
+
+/**
+ * `processor retention`: drops what is older than RETENTION, where the server has no policy that
+ * does it: TimescaleDB's Apache edition, and plain tables. Does no harm beside a policy.
+ */
+export function runRetention(io: CliIo, flags: ChangeFlags): Promise<CliExit> {
+  return withStores(io, async (stores) => {
+    const { retentionMs, ...db } = stores.config.database;
+    if (retentionMs === null) {
+      io.stderr.write('processor: RETENTION is off: nothing is ever dropped\n');
+      return cliExits.refused;
+    }
+    try {
+      return await withClient({ ...db, url: db.migrationUrl }, silent, async (client) => {
+        await client.query(`SET lock_timeout = ${db.lockTimeoutMs}`);
+        const plan = await planRetention(client, retentionMs);
+        const size =
+          plan.kind === 'chunks' ? plan.chunks.length : await countOldRows(client, plan, io.signal);
+        return await carryOut(io, flags, stores, plan, size, () =>
+          applyRetention(client, plan, io.signal),
+        );
+      });
+    } catch (error) {
+      throw asDependencyError(error);
+    }
+  });
+}
+
+async function carryOut(
+  io: CliIo,
+  flags: ChangeFlags,
+  stores: Stores,
+  plan: RetentionPlan,
+  size: number,
+  apply: () => Promise<number | null>,
+): Promise<CliExit> {
+  const cutoff = plan.cutoff.toISOString();
+  const what = `${size} ${plan.kind} older than ${cutoff}`;
+  const result = { kind: plan.kind, cutoff, found: size };
+  const consent = size === 0 ? 'given' : await askConsent(io, flags, `drop ${what} for good`);
+  if (consent === 'refused') return cliExits.refused;
+  if (consent === 'dry_run') {
+    print(io, flags, { dry_run: true, dropped: 0, ...result }, `would drop ${what}`);
+    return cliExits.ok;
+  }
+  const dropped = size === 0 ? 0 : await apply();
+  if (dropped === null) {
+    io.stderr.write('processor: another retention run is at work; nothing was done\n');
+    return cliExits.refused;
+  }
+  if (dropped > 0) {
+    const detail = `${dropped} ${plan.kind} older than ${cutoff}`;
+    await noteChange(io, flags, stores, 'retention', detail);
+  }
+  const text = `dropped ${dropped} ${plan.kind} older than ${cutoff}`;
+  print(io, flags, { dropped, ...result }, text);
+  return cliExits.ok;
+}

@@ -1,0 +1,130 @@
+import type pg from 'pg';
+import type { PolicyOptions } from './policies.ts';
+import { intervalText } from './timescale.ts';
+
+/** Both are views of the schema `positions`; days are made from hours. */
+const aggregates = [
+  {
+    name: 'device_hours',
+    every: '1 hour',
+    definition: `
+SELECT device_id, time_bucket(INTERVAL '1 hour', ts) AS bucket,
+       count(*) AS records,
+       count(*) FILTER (WHERE fix) AS fixes,
+       count(*) FILTER (WHERE fix AND speed > 0) AS moving_fixes,
+       min(ts) AS first_ts, max(ts) AS last_ts,
+       max(speed) FILTER (WHERE fix) AS max_speed,
+       max(ts) FILTER (WHERE fix) AS last_fix_ts,
+       last(latitude, ts) FILTER (WHERE fix) AS last_latitude,
+       last(longitude, ts) FILTER (WHERE fix) AS last_longitude
+  FROM positions GROUP BY 1, 2`,
+  },
+  {
+    name: 'device_days',
+    every: '1 day',
+    definition: `
+SELECT device_id, time_bucket(INTERVAL '1 day', bucket) AS bucket,
+       sum(records)::bigint AS records,
+       sum(fixes)::bigint AS fixes,
+       sum(moving_fixes)::bigint AS moving_fixes,
+       min(first_ts) AS first_ts, max(last_ts) AS last_ts,
+       max(max_speed) AS max_speed,
+       max(last_fix_ts) AS last_fix_ts,
+       last(last_latitude, last_fix_ts) FILTER (WHERE last_fix_ts IS NOT NULL) AS last_latitude,
+       last(last_longitude, last_fix_ts) FILTER (WHERE last_fix_ts IS NOT NULL) AS last_longitude
+  FROM positions.device_hours GROUP BY 1, 2`,
+  },
+] as const;
+
+/**
+ * Creates the continuous aggregates and their refresh, or takes them away. They are filled by
+ * TimescaleDB's own job, and what it has not reached yet is read from positions.
+ * @returns what keeps them from being taken away; null when all is as asked
+ */
+export async function applyAggregates(
+  client: pg.ClientBase,
+  { aggregates: wanted, retentionMs }: Pick<PolicyOptions, 'aggregates' | 'retentionMs'>,
+): Promise<string | null> {
+  if (!wanted) return await dropAggregates(client);
+  // A refresh over dropped chunks would empty the buckets made from them. Days are made from
+  // hours, which stay.
+  const startOf = { device_hours: retentionMs, device_days: null };
+  for (const { name, every, definition } of aggregates) {
+    const view = `positions.${name}`;
+    if (!(await exists(client, name))) {
+      await client.query(
+        `CREATE MATERIALIZED VIEW ${view} WITH (timescaledb.continuous, timescaledb.materialized_only = false) AS ${definition} WITH NO DATA`,
+      );
+    }
+    const start = await readStartOffset(client, name);
+    if (start !== undefined && start === startOf[name]) continue;
+    if (start !== undefined) {
+      await client.query(`SELECT remove_continuous_aggregate_policy('${view}')`);
+    }
+    const startMs = startOf[name];
+    const startOffset = startMs === null ? 'NULL' : `INTERVAL '${intervalText(startMs)}'`;
+    await client.query(
+      `SELECT add_continuous_aggregate_policy('${view}', start_offset => ${startOffset},
+         end_offset => INTERVAL '${every}', schedule_interval => INTERVAL '1 hour')`,
+    );
+  }
+  return null;
+}
+
+/** Whether both aggregates are there. */
+export async function describeAggregates(client: pg.ClientBase): Promise<boolean> {
+  for (const { name } of aggregates) if (!(await exists(client, name))) return false;
+  return true;
+}
+
+async function dropAggregates(client: pg.ClientBase): Promise<string | null> {
+  for (const { name } of aggregates) {
+    if ((await exists(client, name)) && (await holdsMoreThanPositions(client, name))) {
+      return `positions.${name} holds times whose records are gone, and would be lost for good: set AGGREGATES=on, or drop it by hand with DROP MATERIALIZED VIEW`;
+    }
+  }
+  for (const { name } of aggregates.toReversed()) {
+    if (await exists(client, name)) await client.query(`DROP MATERIALIZED VIEW positions.${name}`);
+  }
+  return null;
+}
+
+async function exists(client: pg.ClientBase, name: string): Promise<boolean> {
+  const { rowCount } = await client.query(
+    `SELECT FROM timescaledb_information.continuous_aggregates
+      WHERE view_schema = 'positions' AND view_name = $1`,
+    [name],
+  );
+  return rowCount === 1;
+}
+
+async function holdsMoreThanPositions(client: pg.ClientBase, name: string): Promise<boolean> {
+  const { rows } = await client.query<{ oldest: Date | null }>(
+    `SELECT min(range_start) AS oldest FROM timescaledb_information.chunks
+      WHERE hypertable_schema = current_schema() AND hypertable_name = 'positions'`,
+  );
+  const { rowCount } = await client.query(
+    `SELECT FROM positions.${name} WHERE bucket < coalesce($1, 'infinity'::timestamptz) LIMIT 1`,
+    [rows[0]?.oldest ?? null],
+  );
+  return rowCount !== 0;
+}
+
+/** The refresh policy's start in ms, null for the beginning; undefined where there is no policy. */
+async function readStartOffset(
+  client: pg.ClientBase,
+  name: string,
+): Promise<number | null | undefined> {
+  const { rows } = await client.query<{ start_ms: number | null }>(
+    `SELECT (extract(epoch FROM (job.config->>'start_offset')::interval) * 1000)::float8 AS start_ms
+       FROM timescaledb_information.jobs AS job
+       JOIN timescaledb_information.continuous_aggregates AS ours
+         ON (job.hypertable_schema, job.hypertable_name) IN (
+              (ours.view_schema, ours.view_name),
+              (ours.materialization_hypertable_schema, ours.materialization_hypertable_name))
+      WHERE job.proc_name = 'policy_refresh_continuous_aggregate'
+        AND ours.view_schema = 'positions' AND ours.view_name = $1`,
+    [name],
+  );
+  return rows[0]?.start_ms;
+}

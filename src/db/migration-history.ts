@@ -1,0 +1,96 @@
+import type pg from 'pg';
+import { MigrationError } from './migration-error.ts';
+import type { Migration } from './migrator.ts';
+
+/** How a migration of ours, or one that the database has, stands. */
+export type MigrationState =
+  | { readonly state: 'applied'; readonly migration: Migration; readonly appliedAt: Date }
+  | { readonly state: 'pending'; readonly migration: Migration }
+  /** Applied with other content than this version has. */
+  | {
+      readonly state: 'changed';
+      readonly migration: Migration;
+      readonly appliedAt: Date;
+      readonly appliedChecksum: string;
+    }
+  /** Applied by a newer version. */
+  | {
+      readonly state: 'unknown';
+      readonly version: number;
+      readonly name: string;
+      readonly appliedAt: Date;
+      readonly appliedChecksum: string;
+    };
+
+export const createHistory = `CREATE TABLE IF NOT EXISTS processor_migrations (
+  version    integer     PRIMARY KEY,
+  name       text        NOT NULL,
+  checksum   text        NOT NULL,
+  applied_at timestamptz NOT NULL DEFAULT now()
+)`;
+
+interface AppliedRow {
+  readonly version: number;
+  readonly name: string;
+  readonly checksum: string;
+  readonly applied_at: Date;
+}
+
+/** All migrations, of this version and of the database, by number. Changes nothing. */
+export async function readHistory(
+  client: pg.ClientBase,
+  migrations: readonly Migration[],
+): Promise<MigrationState[]> {
+  const rows = await readApplied(client);
+  const states = migrations.map((migration): MigrationState => {
+    const row = rows.find(({ version }) => version === migration.version);
+    if (row === undefined) return { state: 'pending', migration };
+    const appliedAt = row.applied_at;
+    if (row.checksum === migration.checksum) return { state: 'applied', migration, appliedAt };
+    return { state: 'changed', migration, appliedAt, appliedChecksum: row.checksum };
+  });
+  const unknown = rows
+    .filter(({ version }) => !migrations.some((migration) => migration.version === version))
+    .map(({ version, name, checksum, applied_at: appliedAt }): MigrationState => {
+      return { state: 'unknown', version, name, appliedAt, appliedChecksum: checksum };
+    });
+  return [...states, ...unknown];
+}
+
+async function readApplied(client: pg.ClientBase): Promise<AppliedRow[]> {
+  const found = await client.query<{ there: boolean }>(
+    "SELECT to_regclass('processor_migrations') IS NOT NULL AS there",
+  );
+  if (found.rows[0]?.there !== true) return [];
+  const { rows } = await client.query<AppliedRow>(
+    'SELECT version, name, checksum, applied_at FROM processor_migrations ORDER BY version',
+  );
+  return rows;
+}
+
+/** @returns what is to be applied, oldest first; @throws MigrationError where nothing may be */
+export function pendingOf(history: readonly MigrationState[]): Migration[] {
+  for (const entry of history) {
+    if (entry.state === 'unknown') {
+      throw new MigrationError(
+        'unknown_newer_version',
+        `the database has migration ${entry.name}, which this version does not know: deploy the newer version, or go the way back (docs/migrations.md)`,
+      );
+    }
+    if (entry.state === 'changed') {
+      throw new MigrationError(
+        'checksum_changed',
+        `migration ${entry.migration.name} was applied with other content: restore the file as it was released and add a new one for changes`,
+      );
+    }
+  }
+  return history.flatMap((entry) => (entry.state === 'pending' ? [entry.migration] : []));
+}
+
+/** @throws MigrationError that names what is pending */
+export function checkNonePending(history: readonly MigrationState[]): void {
+  const pending = pendingOf(history);
+  if (pending.length === 0) return;
+  const names = pending.map(({ name }) => name).join(', ');
+  throw new MigrationError('pending', `not applied: ${names}; run 'processor migrate up'`);
+}

@@ -1,0 +1,201 @@
+import type pg from 'pg';
+import { applyAggregates, describeAggregates } from './aggregates.ts';
+import { intervalText, isHypertable, readTimescale, type Timescale } from './timescale.ts';
+
+/** What the configuration asks of the table's life; null or false is off. */
+export interface PolicyOptions {
+  readonly columnstoreAfterMs: number | null;
+  readonly retentionMs: number | null;
+  readonly aggregates: boolean;
+}
+
+/** What is in force in the database. */
+export interface Policies extends PolicyOptions {
+  /** Null where TimescaleDB keeps no policies: a plain table. */
+  readonly edition: Timescale['edition'] | null;
+  /** Null while the columnstore is off. */
+  readonly segmentBy: string | null;
+  readonly orderBy: string | null;
+  /** Chunks that are compressed; they stay so when the policy is taken away. */
+  readonly compressedChunks: number;
+}
+
+export const policyNames = ['columnstore', 'retention', 'aggregates'] as const;
+export type PolicyName = (typeof policyNames)[number];
+
+/** A policy that is asked for and that this server cannot carry out. */
+export interface PolicyRefusal {
+  readonly policy: PolicyName;
+  readonly advice: string;
+}
+
+const segmentBy = 'device_id';
+const orderBy = 'ts DESC';
+
+/**
+ * Makes the policies what the configuration says, also where that is to take one away. Asks first
+ * and changes only what differs, so a second run takes no lock. To be called in a transaction,
+ * under the migration lock.
+ * @returns what the server's edition cannot do; each with what to do instead
+ */
+export async function applyPolicies(
+  client: pg.ClientBase,
+  options: PolicyOptions,
+): Promise<readonly PolicyRefusal[]> {
+  const timescale = await readTimescale(client);
+  if (timescale === null || !(await isHypertable(client)))
+    return refusals(options, 'a plain table');
+  if (timescale.edition === 'apache') {
+    return refusals(options, "TimescaleDB's Apache edition (timescaledb.license)");
+  }
+  const inForce = await describePolicies(client);
+  await applyColumnstore(client, timescale.names, inForce, options.columnstoreAfterMs);
+  await applyRetention(client, inForce.retentionMs, options.retentionMs);
+  const kept = await applyAggregates(client, options);
+  return kept === null ? [] : [{ policy: 'aggregates', advice: kept }];
+}
+
+function refusals(options: PolicyOptions, what: string): PolicyRefusal[] {
+  const found: PolicyRefusal[] = [];
+  if (options.columnstoreAfterMs !== null) {
+    const advice = `${what} has no columnstore: set COLUMNSTORE_AFTER=off, or use the Community edition`;
+    found.push({ policy: 'columnstore', advice });
+  }
+  if (options.retentionMs !== null) {
+    const advice = `${what} drops nothing by itself: run 'processor retention --yes' every day`;
+    found.push({ policy: 'retention', advice });
+  }
+  if (options.aggregates) {
+    const advice = `${what} has no continuous aggregates: set AGGREGATES=off, or use the Community edition`;
+    found.push({ policy: 'aggregates', advice });
+  }
+  return found;
+}
+
+/** Statements under the names since 2.18, and under those that a next major version removes. */
+const statements = {
+  columnstore: {
+    enable: `ALTER TABLE positions SET (timescaledb.enable_columnstore = true,
+      timescaledb.segmentby = '${segmentBy}', timescaledb.orderby = '${orderBy}')`,
+    disable: 'ALTER TABLE positions SET (timescaledb.enable_columnstore = false)',
+    add: (after: string) =>
+      `CALL add_columnstore_policy('positions', after => INTERVAL '${after}')`,
+    remove: "CALL remove_columnstore_policy('positions', if_exists => true)",
+    settings: 'timescaledb_information.hypertable_columnstore_settings',
+  },
+  compression: {
+    enable: `ALTER TABLE positions SET (timescaledb.compress = true,
+      timescaledb.compress_segmentby = '${segmentBy}', timescaledb.compress_orderby = '${orderBy}')`,
+    disable: 'ALTER TABLE positions SET (timescaledb.compress = false)',
+    add: (after: string) =>
+      `SELECT add_compression_policy('positions', compress_after => INTERVAL '${after}')`,
+    remove: "SELECT remove_compression_policy('positions', if_exists => true)",
+    settings: 'timescaledb_information.hypertable_compression_settings',
+  },
+} as const;
+
+/** Exported for the test of the older names, which no server at hand has alone. */
+export async function applyColumnstore(
+  client: pg.ClientBase,
+  names: Timescale['names'],
+  inForce: Policies,
+  wantedMs: number | null,
+): Promise<void> {
+  const { enable, disable, add, remove } = statements[names];
+  const isEnabled = inForce.segmentBy !== null;
+  if (inForce.columnstoreAfterMs !== wantedMs && inForce.columnstoreAfterMs !== null) {
+    await client.query(remove);
+  }
+  if (wantedMs === null) {
+    // Compressed chunks need the setting; they stay readable and writable without the policy.
+    if (isEnabled && inForce.compressedChunks === 0) await client.query(disable);
+    return;
+  }
+  if (inForce.segmentBy !== segmentBy || inForce.orderBy !== orderBy) await client.query(enable);
+  if (inForce.columnstoreAfterMs !== wantedMs) await client.query(add(intervalText(wantedMs)));
+}
+
+async function applyRetention(
+  client: pg.ClientBase,
+  inForceMs: number | null,
+  wantedMs: number | null,
+): Promise<void> {
+  if (inForceMs === wantedMs) return;
+  if (inForceMs !== null) await client.query("SELECT remove_retention_policy('positions')");
+  if (wantedMs !== null) {
+    await client.query(
+      `SELECT add_retention_policy('positions', drop_after => INTERVAL '${intervalText(wantedMs)}')`,
+    );
+  }
+}
+
+/** Reads what is in force: for the start-up line and `processor doctor`. Changes nothing. */
+export async function describePolicies(client: pg.ClientBase): Promise<Policies> {
+  const timescale = await readTimescale(client);
+  if (timescale === null || !(await isHypertable(client))) return noPolicies;
+  const jobs = await readJobs(client);
+  const settings = await readSettings(client, timescale.names);
+  return {
+    edition: timescale.edition,
+    ...settings,
+    ...jobs,
+    aggregates: await describeAggregates(client),
+  };
+}
+
+/** Where what is in force is not what is configured: nobody migrated since, or the server refuses. */
+export function policyDifferences(inForce: PolicyOptions, wanted: PolicyOptions): PolicyName[] {
+  const same: Record<PolicyName, boolean> = {
+    columnstore: inForce.columnstoreAfterMs === wanted.columnstoreAfterMs,
+    retention: inForce.retentionMs === wanted.retentionMs,
+    aggregates: inForce.aggregates === wanted.aggregates,
+  };
+  return policyNames.filter((name) => !same[name]);
+}
+
+const noPolicies: Policies = {
+  edition: null,
+  columnstoreAfterMs: null,
+  segmentBy: null,
+  orderBy: null,
+  compressedChunks: 0,
+  retentionMs: null,
+  aggregates: false,
+};
+
+async function readJobs(
+  client: pg.ClientBase,
+): Promise<Pick<Policies, 'columnstoreAfterMs' | 'retentionMs'>> {
+  // The columnstore's job kept the older name; both are looked for.
+  const { rows } = await client.query<{ kind: string; after_ms: number | null }>(`
+    SELECT proc_name AS kind,
+           (extract(epoch FROM coalesce(config->>'compress_after', config->>'drop_after')::interval)
+             * 1000)::float8 AS after_ms
+      FROM timescaledb_information.jobs
+     WHERE hypertable_schema = current_schema() AND hypertable_name = 'positions'
+       AND proc_name IN ('policy_compression', 'policy_columnstore', 'policy_retention')`);
+  const after = (retention: boolean) =>
+    rows.find(({ kind }) => (kind === 'policy_retention') === retention)?.after_ms ?? null;
+  return { columnstoreAfterMs: after(false), retentionMs: after(true) };
+}
+
+async function readSettings(
+  client: pg.ClientBase,
+  names: Timescale['names'],
+): Promise<Pick<Policies, 'segmentBy' | 'orderBy' | 'compressedChunks'>> {
+  const { rows } = await client.query<{ by: string | null; order: string | null; chunks: number }>(`
+    SELECT settings.segmentby AS by, settings.orderby AS order,
+           (SELECT count(*)::int FROM timescaledb_information.chunks
+             WHERE hypertable_schema = current_schema() AND hypertable_name = 'positions'
+               AND is_compressed) AS chunks
+      FROM timescaledb_information.hypertables AS ours
+      LEFT JOIN ${statements[names].settings} AS settings
+             ON settings.hypertable = 'positions'::regclass AND ours.compression_enabled
+     WHERE ours.hypertable_schema = current_schema() AND ours.hypertable_name = 'positions'`);
+  const [found] = rows;
+  return {
+    segmentBy: found?.by ?? null,
+    orderBy: found?.order ?? null,
+    compressedChunks: found?.chunks ?? 0,
+  };
+}

@@ -1,0 +1,171 @@
+import { setTimeout } from 'node:timers/promises';
+import pg from 'pg';
+import { isHypertable, readTimescale } from './timescale.ts';
+
+/** What retention by our own command drops, and how. */
+export type RetentionPlan =
+  | {
+      readonly kind: 'chunks';
+      readonly cutoff: Date;
+      /** Names and ends of the chunks that are wholly older, oldest first. */
+      readonly chunks: readonly { readonly name: string; readonly end: Date }[];
+    }
+  | {
+      readonly kind: 'rows';
+      readonly cutoff: Date;
+      /** Pages of the table; rows older than the cutoff can be in any of them. */
+      readonly pages: number;
+    };
+
+/** Pages looked through in one statement: 8 MB, some 30,000 rows. */
+const pagesAtATime = 1024;
+
+/** Another run of the command, on any host, is not waited for. */
+const retentionLock = [0x70726f63, 2] as const;
+
+/** Looks at what is older than `retentionMs`; changes nothing. */
+export async function planRetention(
+  client: pg.ClientBase,
+  retentionMs: number,
+): Promise<RetentionPlan> {
+  // The server's clock, as the policy of TimescaleDB goes by it.
+  const { rows: now } = await client.query<{ cutoff: Date }>(
+    "SELECT now() - $1 * interval '1 millisecond' AS cutoff",
+    [retentionMs],
+  );
+  const cutoff = now[0]?.cutoff ?? new Date(0);
+  if ((await readTimescale(client)) !== null && (await isHypertable(client))) {
+    const { rows: chunks } = await client.query<{ name: string; end: Date }>(
+      `SELECT chunk_name AS name, range_end AS end FROM timescaledb_information.chunks
+        WHERE hypertable_schema = current_schema() AND hypertable_name = 'positions'
+          AND range_end <= $1 ORDER BY range_end`,
+      [cutoff],
+    );
+    return { kind: 'chunks', cutoff, chunks };
+  }
+  const { rows } = await client.query<{ pages: number }>(
+    "SELECT (pg_relation_size('positions') / current_setting('block_size')::int)::int AS pages",
+  );
+  return { kind: 'rows', cutoff, pages: rows[0]?.pages ?? 0 };
+}
+
+/** Counts the rows that a plan would delete from a plain table; window by window. */
+export async function countOldRows(
+  client: pg.ClientBase,
+  plan: RetentionPlan & { kind: 'rows' },
+  signal: AbortSignal,
+): Promise<number> {
+  return await overPages(plan, signal, async (from, to) => {
+    const { rows } = await client.query<{ count: number }>(
+      'SELECT count(*)::int AS count FROM positions WHERE ctid >= $1::tid AND ctid < $2::tid AND ts < $3',
+      [from, to, plan.cutoff],
+    );
+    return rows[0]?.count ?? 0;
+  });
+}
+
+/**
+ * Carries a plan out in small steps, each its own transaction: a chunk at a time, or the old rows of
+ * some pages at a time. A run that is interrupted has done whole steps, and the next goes on.
+ * @returns chunks or rows that are gone; null when another run is at it
+ */
+export async function applyRetention(
+  client: pg.ClientBase,
+  plan: RetentionPlan,
+  signal: AbortSignal,
+): Promise<number | null> {
+  const { rows } = await client.query<{ got: boolean }>(
+    'SELECT pg_try_advisory_lock($1, $2) AS got',
+    [...retentionLock],
+  );
+  if (rows[0]?.got !== true) return null;
+  try {
+    const gone =
+      plan.kind === 'chunks'
+        ? await dropChunks(client, plan, signal)
+        : await deleteRows(client, plan, signal);
+    await forgetDevices(client, plan.cutoff);
+    return gone;
+  } finally {
+    await client.query('SELECT pg_advisory_unlock($1, $2)', [...retentionLock]);
+  }
+}
+
+async function dropChunks(
+  client: pg.ClientBase,
+  plan: RetentionPlan & { kind: 'chunks' },
+  signal: AbortSignal,
+): Promise<number> {
+  let gone = 0;
+  for (const { end } of plan.chunks) {
+    if (signal.aborted) break;
+    // Oldest first, so that this is one chunk: each takes locks of its own.
+    gone += await patiently(async () => {
+      const dropped = await client.query(
+        "SELECT drop_chunks('positions', older_than => $1::timestamptz)",
+        [end],
+      );
+      return dropped.rowCount ?? 0;
+    });
+  }
+  return gone;
+}
+
+async function deleteRows(
+  client: pg.ClientBase,
+  plan: RetentionPlan & { kind: 'rows' },
+  signal: AbortSignal,
+): Promise<number> {
+  return await overPages(plan, signal, (from, to) =>
+    patiently(async () => {
+      const deleted = await client.query(
+        'DELETE FROM positions WHERE ctid >= $1::tid AND ctid < $2::tid AND ts < $3',
+        [from, to, plan.cutoff],
+      );
+      return deleted.rowCount ?? 0;
+    }),
+  );
+}
+
+/** Page by page needs no index on ts, and looks at each page once. */
+async function overPages(
+  { pages }: { readonly pages: number },
+  signal: AbortSignal,
+  step: (from: string, to: string) => Promise<number>,
+): Promise<number> {
+  let sum = 0;
+  for (let page = 0; page < pages && !signal.aborted; page += pagesAtATime) {
+    sum += await step(`(${page},0)`, `(${page + pagesAtATime},0)`);
+  }
+  return sum;
+}
+
+/**
+ * Forgets devices that have no row left. Each is asked for by itself: joined, the planner may read
+ * the whole table. One whose first row comes in this moment is noted again with its next.
+ */
+async function forgetDevices(client: pg.ClientBase, cutoff: Date): Promise<void> {
+  await patiently(async () => {
+    const deleted = await client.query(
+      `DELETE FROM positions.devices AS d WHERE d.newest_day < $1
+          AND (SELECT 1 FROM positions AS p WHERE p.device_id = d.device_id LIMIT 1) IS NULL`,
+      [cutoff],
+    );
+    return deleted.rowCount ?? 0;
+  });
+}
+
+const attempts = 10;
+
+/** Tries again when a lock was not got in time: a chunk is dropped between two reads of it. */
+async function patiently(step: () => Promise<number>): Promise<number> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await step();
+    } catch (error) {
+      const again = error instanceof pg.DatabaseError && error.code === '55P03';
+      if (!again || attempt === attempts) throw error;
+      await setTimeout(100 * attempt + Math.random() * 400);
+    }
+  }
+}

@@ -1,0 +1,332 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { Redis } from 'ioredis';
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  onTestFinished,
+  test,
+} from 'vitest';
+import { type Entry, type EntryId, packFields, type Rejection } from '../../src/core/types.ts';
+import { createAcknowledger } from '../../src/stream/acknowledger.ts';
+import { eventually, type RunningService, startService } from '../integration/service.ts';
+import { type FreshDatabase, freshDatabase } from '../servers/database.ts';
+import { type AclRedis, renderAcl, startAclRedis, type User, users } from './acl.ts';
+import { entry, imei } from './entries.ts';
+
+const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
+const run = promisify(execFile);
+const stream = 'fleet:teltonika.1';
+const group = 'processor';
+/** By a command itself, and by one inside a script, as 7.0 and later versions say it. */
+const denied = /NOPERM|permission|can't (access|run)/;
+
+describe('the users of deploy/redis/users.acl', () => {
+  let acl: AclRedis;
+  let database: FreshDatabase;
+  let running: RunningService[] = [];
+
+  beforeAll(async () => {
+    acl = await startAclRedis(stream);
+  });
+  afterAll(() => acl.stop());
+  beforeEach(async () => {
+    await acl.admin.flushall();
+    await acl.admin.config('RESETSTAT');
+    await acl.denials();
+    database = await freshDatabase();
+  });
+  afterEach(async () => {
+    for (const service of running) await service.end('SIGKILL');
+    running = [];
+    await database.drop();
+  });
+
+  const envOf = (user: User) => ({
+    REDIS_URL: acl.url(user),
+    REDIS_PASSWORD: acl.password(user),
+    REDIS_TELEMETRY_STREAM: stream,
+    POSTGRES_URL: database.url,
+    TIMESCALEDB: 'optional',
+  });
+
+  function service(name: string, changes: Readonly<Record<string, string>> = {}): RunningService {
+    const quick = {
+      READ_BLOCK_MS: '200',
+      CLAIM_INTERVAL_MS: '200',
+      CONSUMER_IDLE_LIMIT_MS: '1000',
+    };
+    const started = startService({
+      ...{ ...envOf('processor'), CONSUMER_NAME: name, ...quick, CLAIM_THRESHOLD_MS: '1500' },
+      ...{ DRAIN_BUDGET_MS: '1400', INSERT_DEADLINE_MS: '1300', STATEMENT_TIMEOUT_MS: '1200' },
+      ...{ LOCK_TIMEOUT_MS: '500', ...changes },
+    });
+    running.push(started);
+    return started;
+  }
+
+  async function processor(...words: string[]): Promise<string> {
+    const { PATH } = process.env;
+    const env = { PATH, ...envOf('processor-operator') };
+    return (await run(process.execPath, [program, ...words], { env })).stdout;
+  }
+
+  /** Dead-letters an entry that is neither in the stream nor pending. */
+  async function moveAway(client: Redis): Promise<void> {
+    const fields = packFields([Buffer.from('nonsense'), Buffer.from('x')]);
+    // Redis printed ids like it; this one is long gone.
+    const id = '1000-0' as EntryId;
+    const held: Entry = { id, source: 'new', deliveries: 1, fields, bytes: fields.bytes };
+    const options = {
+      ...{ key: stream, group, deadLetterKey: `${stream}:dlq`, deadLetterMaxEntries: 1000 },
+      ...{ instance: 'test', maxFieldBytes: 1024 },
+    };
+    const where = { message: 'test', recordIndex: null, offset: null };
+    const rejection: Rejection = { stage: 'decode', reason: 'field_missing', ...where };
+    const connected = () => Promise.resolve(client);
+    const { acknowledge } = createAcknowledger(connected, options, Date.now);
+    await acknowledge([{ entry: held, rejections: [rejection] }]);
+  }
+
+  /** Commands that the user may use and nobody has used. */
+  async function notUsed(user: User): Promise<string[]> {
+    const used = await acl.admin.info('commandstats');
+    const lines = String(await acl.admin.acl('LIST')).split(',user ');
+    const rules = lines.find((line) => line.startsWith(`${user} `)) ?? '';
+    const allowed = new Set([...rules.matchAll(/\+([a-z|]+)/g)].map(([, name = '']) => name));
+    return [...allowed].filter((name) => !used.includes(`cmdstat_${name}:`));
+  }
+
+  const until = (series: string, service: RunningService, least = 1) =>
+    eventually(`${series} is ${least}`, async () =>
+      (await service.metric(series)) >= least ? true : undefined,
+    );
+  const told = (service: RunningService, msg: string) =>
+    eventually(`"${msg}" is told`, () => service.logs.find((line) => line.msg === msg));
+  const outcome = (name: string) => `processor_records_total{outcome="${name}"}`;
+
+  test('suffice for the whole life of the service, of ingestion and of the commands', async () => {
+    const ingestion = acl.connect('ingestion');
+    onTestFinished(() => ingestion.disconnect());
+    const send = async (from: number, count: number) => {
+      for (let index = from; index < from + count; index += 1) {
+        await ingestion.xadd(stream, 'MAXLEN', '~', 100_000, '*', ...entry(index));
+      }
+    };
+
+    // Its start makes stream and group; what is bad goes to the dead letters.
+    const first = service('one');
+    await first.untilReady();
+    await send(0, 20);
+    await send(0, 1);
+    await ingestion.xadd(stream, '*', 'nonsense', 'x');
+    await until(outcome('dead_letter'), first);
+    await until(outcome('duplicate'), first);
+    await until(outcome('inserted'), first, 20);
+
+    // Operators' switches.
+    expect(await processor('pause', '--reason', 'test', '--yes')).toContain('is paused');
+    await until('processor_consumption_paused', first);
+    expect(await processor('resume', '--yes')).toContain('is resumed');
+    expect(await processor('device', 'rehydrate', imei(0), '--yes')).toContain('requested');
+    await until('processor_control_requests_total', first);
+    expect(await processor('migrate', 'up', '--yes')).toContain('applied no migration');
+
+    // Killed with work in hand; meanwhile the stream is trimmed beyond what it had.
+    first.process.kill('SIGSTOP');
+    await send(20, 10);
+    await first.end('SIGKILL');
+    await acl.admin.xreadgroup('GROUP', group, 'one', 'COUNT', 5, 'STREAMS', stream, '>');
+    await acl.admin.xtrim(stream, 'MAXLEN', 2);
+
+    // Another instance takes over, counts what was lost and removes the consumer.
+    const second = service('two');
+    await until('processor_consumers_removed_total', second);
+    for (const what of ['before anybody read them', 'while pending']) {
+      await told(second, `entries were trimmed ${what}`);
+    }
+    await until(outcome('inserted'), second, 2);
+    expect(await second.end('SIGTERM')).toBe(0);
+
+    // An entry that was delivered often, and survived by nobody, is tried alone.
+    await send(30, 1);
+    await acl.admin.xreadgroup('GROUP', group, 'gone', 'STREAMS', stream, '>');
+    const newest = (await acl.admin.xrevrange(stream, '+', '-', 'COUNT', 1))[0]?.[0] ?? '';
+    const often = ['IDLE', '60000', 'RETRYCOUNT', '9'];
+    await acl.admin.call('XCLAIM', stream, group, 'gone', '0', newest, ...often);
+    const third = service('three');
+    await until(outcome('inserted'), third);
+    expect(await third.end('SIGTERM')).toBe(0);
+
+    // What was trimmed while it was held still leaves its letter, once.
+    const own = acl.connect('processor');
+    onTestFinished(() => own.disconnect());
+    await moveAway(own);
+    await moveAway(own);
+    expect(await acl.admin.xlen(`${stream}:dlq`)).toBe(2);
+
+    expect(await acl.denials()).toEqual([]);
+    // Nor is anything allowed that was not asked for; PING is for health checks.
+    expect(await notUsed('processor')).toEqual(['ping']);
+    expect(await acl.admin.xlen(`${stream}:control:audit`)).toBe(4);
+    const pending = await acl.admin.xpending(stream, group);
+    expect(pending[0]).toBe(0);
+  });
+
+  const refused: Readonly<Record<User, readonly (readonly string[])[]>> = {
+    processor: [
+      ['XADD', stream, '*', 'a', 'b'],
+      ['XTRIM', stream, 'MAXLEN', '0'],
+      ['XDEL', stream, '1-1'],
+      ['XGROUP', 'DESTROY', stream, group],
+      ['XREAD', 'STREAMS', 'elsewhere', '0'],
+      ['SET', `${stream}:control:paused`, 'x'],
+      ['GETDEL', `${stream}:control:paused`],
+      ['XADD', `${stream}:control:requests`, '*', 'a', 'b'],
+      ['XADD', `${stream}:control:audit`, '*', 'a', 'b'],
+      ['XRANGE', `${stream}:control:audit`, '-', '+'],
+      ['XTRIM', `${stream}:dlq`, 'MAXLEN', '0'],
+      ['EVAL', `return redis.call('XADD', KEYS[1], '*', 'a', 'b')`, '1', stream],
+      ['EVAL', `return redis.call('DEL', KEYS[1])`, '1', stream],
+      ['EVAL', `return redis.call('GET', 'elsewhere')`, '0'],
+      ['EVAL', 'return 1', '1', 'elsewhere'],
+      ['SCRIPT', 'FLUSH'],
+    ],
+    'processor-operator': [
+      ['XADD', stream, '*', 'a', 'b'],
+      ['XADD', `${stream}:dlq`, '*', 'a', 'b'],
+      ['XREADGROUP', 'GROUP', group, 'x', 'STREAMS', stream, '>'],
+      ['XACK', stream, group, '1-1'],
+      ['XTRIM', `${stream}:control:audit`, 'MAXLEN', '0'],
+      ['SET', 'elsewhere', 'x'],
+      ['EVAL', 'return 1', '0'],
+    ],
+    ingestion: [
+      ['XADD', `${stream}:dlq`, '*', 'a', 'b'],
+      ['XADD', `${stream}:control:requests`, '*', 'a', 'b'],
+      ['XADD', 'elsewhere', '*', 'a', 'b'],
+      ['XRANGE', stream, '-', '+'],
+      ['XREAD', 'STREAMS', stream, '0'],
+      ['XGROUP', 'CREATE', stream, 'other', '0'],
+      ['XTRIM', stream, 'MAXLEN', '0'],
+      ['SET', `${stream}:control:paused`, 'x'],
+      ['EVAL', 'return 1', '0'],
+    ],
+  };
+  const refusedToAll: readonly (readonly string[])[] = [
+    ...[['FLUSHALL'], ['FLUSHDB'], ['KEYS', '*'], ['SCAN', '0'], ['SHUTDOWN']],
+    ...[['CONFIG', 'GET', '*'], ['CONFIG', 'SET', 'dir', '/tmp'], ['ACL', 'LIST'], ['MONITOR']],
+    ...[
+      ['DEL', stream],
+      ['UNLINK', stream],
+      ['RENAME', stream, 'x'],
+      ['EXPIRE', stream, '1'],
+    ],
+    ...[
+      ['GET', 'elsewhere'],
+      ['SET', stream, 'x'],
+      ['CLIENT', 'LIST'],
+      ['CLIENT', 'KILL', 'ID', '1'],
+    ],
+    ...[
+      ['SAVE'],
+      ['REPLICAOF', 'NO', 'ONE'],
+      ['MODULE', 'LIST'],
+      ['SUBSCRIBE', 'x'],
+      ['SELECT', '1'],
+    ],
+    ...[
+      ['FUNCTION', 'LIST'],
+      ['DUMP', stream],
+      ['SORT', stream],
+      ['COPY', stream, 'x'],
+      ['SWAPDB', '0', '1'],
+    ],
+  ];
+
+  test.each(users)('%s is refused what it has no need of', async (user) => {
+    await acl.admin.xadd(stream, '*', 'a', 'b');
+    const client = acl.connect(user);
+    onTestFinished(() => client.disconnect());
+
+    for (const command of [...refusedToAll, ...refused[user]]) {
+      const [name = '', ...words] = command;
+      const answer = client.call(name, ...words);
+      await expect(answer, command.join(' ')).rejects.toThrow(denied);
+    }
+    expect(await acl.admin.xlen(stream)).toBe(1);
+  });
+
+  test('nobody gets in without a password, or with a wrong one', async () => {
+    const reasonFor = async (login: { username?: string; password?: string }) => {
+      const options = { ...login, lazyConnect: true, retryStrategy: () => null };
+      const client = new Redis(acl.server.port, options);
+      const reasons: string[] = [];
+      client.on('error', ({ message }) => reasons.push(message));
+      await client
+        .connect()
+        .then(() => client.xlen(stream))
+        .catch((e: Error) => reasons.push(e.message));
+      client.disconnect();
+      return reasons.join();
+    };
+
+    expect(await reasonFor({})).toMatch(/NOAUTH/);
+    for (const username of [...users, 'default']) {
+      expect(await reasonFor({ username, password: 'wrong' }), username).toMatch(/WRONGPASS/);
+      expect(await reasonFor({ username, password: '' }), username).toMatch(/WRONGPASS|NOAUTH/);
+    }
+  });
+
+  test('a wrong password is told by the service, without it', async () => {
+    const one = service('one', { REDIS_PASSWORD: 'hunter2' });
+
+    const line = await eventually('it is told', () =>
+      one.logs.find(({ code }) => code === 'WRONGPASS'),
+    );
+    expect(JSON.stringify([line, one.stderr()])).not.toContain('hunter2');
+  });
+});
+
+describe('deploy/redis/make-acl', () => {
+  let dir: string;
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'processor-acl-'));
+    return () => rm(dir, { recursive: true });
+  });
+  const write = (name: string, text: string) =>
+    writeFile(join(dir, `redis_${name}_password`), text);
+
+  test('makes one line a user, with no password in it and nothing left to fill in', async () => {
+    for (const name of ['processor', 'operator', 'ingestion'])
+      await write(name, `${name}-secret\n`);
+
+    const lines = (await renderAcl(dir, stream)).trimEnd().split('\n');
+
+    expect(lines.map((line) => line.split(' ').slice(0, 3).join(' '))).toEqual([
+      'user default off',
+      'user processor on',
+      'user processor-operator on',
+      'user ingestion on',
+    ]);
+    expect(lines.join()).not.toMatch(/secret|[{}]|#(?![0-9a-f]{64} )/);
+  });
+
+  test('makes nothing without every password, or of a name that is a pattern', async () => {
+    await write('processor', 'x');
+    await write('operator', '');
+    await expect(renderAcl(dir, stream)).rejects.toThrow(/redis_operator_password is empty/);
+
+    await write('operator', 'x');
+    await write('ingestion', 'x');
+    await expect(renderAcl(dir, 'fleet:*')).rejects.toThrow(/a stream's name has/);
+  });
+});
