@@ -2,10 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-/** The source, or what was built from it: the benchmark measures what is deployed. */
-const program =
-  process.env.PROCESSOR_PROGRAM ??
-  fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
+const source = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
 
 export interface LogLine {
   readonly level: string;
@@ -29,6 +26,8 @@ export interface RunningService {
 }
 
 export function startService(env: Readonly<Record<string, string>>): RunningService {
+  // The source, or what was built from it: the benchmark measures what is deployed.
+  const program = process.env.PROCESSOR_PROGRAM ?? source;
   const child = spawn(process.execPath, [program, 'run'], {
     env: { PATH: process.env.PATH, HTTP_PORT: '0', TIMESCALEDB: 'optional', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -18,3 +18,8 @@ export function entry(index: number, changes: object = {}): string[] {
   const named = { device_id: device, ts: timestamp, codec: '8E', payload: JSON.stringify(payload) };
   return Object.entries(named).flat();
 }
+
+/** The same, of a device that its `device_id` field names, whatever the payload says. */
+export function entryOf(device: string, index: number, changes: object): string[] {
+  return entry(index, changes).map((value, at) => (at === 1 ? device : value));
+}

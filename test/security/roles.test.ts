@@ -1,27 +1,19 @@
-import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { createHistory } from '../../src/db/migration-history.ts';
 import { migrate } from '../../src/db/migrator.ts';
-import { dayMs, migrateOptions, migrations, silent } from '../db/positions.ts';
-import { eventually, type RunningService, startService } from '../integration/service.ts';
-import { describeTimescaledb, freshStream, redisUrl } from '../servers/database.ts';
+import { migrateOptions, migrations, silent } from '../db/positions.ts';
 import { hasPooler, needsPooler, startPooler } from '../servers/pooler.ts';
-import { entry, imei } from './entries.ts';
 import {
   ask,
+  denied,
   hasPsql,
   needsPsql,
   outcomeOf,
   type RolesDatabase,
   roleNames,
   rolesDatabase,
+  row,
 } from './roles.ts';
-
-const denied = '42501';
-const row = `INSERT INTO positions
-  (device_id, ts, altitude, angle, speed, satellites, priority, fix, codec, attributes)
-  VALUES ('350000000000001', '2026-11-02T10:00:00Z', 0, 0, 0, 0, 0, false, '8', '{}')
-  ON CONFLICT (device_id, ts) DO NOTHING`;
 
 describe.skipIf(!hasPsql())(
   'the roles of deploy/sql/roles.sql',
@@ -256,176 +248,6 @@ describe.skipIf(!hasPsql())(
       expect(await outcomeOf(other.urls.writer, row)).toBe('done');
       expect(await outcomeOf(other.urls.writer, 'DELETE FROM positions')).toBe(denied);
       expect(await ask(other.urls.reader, 'SELECT FROM positions.last_positions')).toHaveLength(1);
-    });
-
-    describe('the service', () => {
-      let redis: Redis;
-      beforeAll(async () => {
-        redis = new Redis(redisUrl());
-        database = await rolesDatabase();
-        await database.apply();
-      });
-      afterAll(async () => {
-        redis.disconnect();
-        await database.drop();
-      });
-
-      test('runs as the writer: it stores, compares, rehydrates; the migrator migrates', async () => {
-        const { key, group } = freshStream();
-        const plain = new URL(database.urls.writer);
-        plain.password = '';
-        const migrating = new URL(database.urls.migrator);
-        migrating.password = '';
-        const env = {
-          ...{ REDIS_URL: redisUrl(), REDIS_TELEMETRY_STREAM: key, REDIS_CONSUMER_GROUP: group },
-          ...{ CONSUMER_NAME: 'one', POSTGRES_URL: plain.href },
-          POSTGRES_PASSWORD: database.passwords.writer,
-        };
-        const outcome = (service: RunningService, name: string, count: number) =>
-          eventually(`${count} ${name}`, async () => {
-            const series = `processor_records_total{outcome="${name}"}`;
-            return (await service.metric(series)) === count ? true : undefined;
-          });
-        const send = async (count: number, changes: object = {}) => {
-          for (let index = 0; index < count; index += 1) {
-            await redis.xadd(key, '*', ...entry(index, changes));
-          }
-        };
-
-        const first = startService({
-          ...env,
-          MIGRATION_POSTGRES_URL: migrating.href,
-          MIGRATION_POSTGRES_PASSWORD: database.passwords.migrator,
-        });
-        onTestFinished(async () => {
-          await first.end('SIGKILL');
-        });
-        await first.untilReady();
-        await send(20);
-        await send(20);
-        await send(5, { speed: 99 });
-        await outcome(first, 'inserted', 20);
-        await outcome(first, 'duplicate', 20);
-        await outcome(first, 'conflict', 5);
-        expect(await first.end('SIGTERM')).toBe(0);
-
-        const second = startService({ ...env, MIGRATIONS: 'verify' });
-        onTestFinished(async () => {
-          await second.end('SIGKILL');
-        });
-        await second.untilReady();
-        await send(20);
-        await outcome(second, 'duplicate', 20);
-        expect(await second.metric('processor_rehydrations_total{result="found"}')).toBe(5);
-        const latest = await ask(
-          database.urls.reader,
-          `SELECT device_id FROM positions.last_position(ARRAY['${imei(0)}'])`,
-        );
-        expect(latest).toEqual([{ device_id: imei(0) }]);
-        expect(await second.end('SIGTERM')).toBe(0);
-        expect([...first.logs, ...second.logs].filter(({ level }) => level === 'error')).toEqual(
-          [],
-        );
-      });
-
-      test('does not start as the writer where something is to be migrated', async () => {
-        const other = await rolesDatabase();
-        onTestFinished(() => other.drop());
-        await other.apply();
-        const service = startService({
-          ...{ REDIS_URL: redisUrl(), REDIS_TELEMETRY_STREAM: freshStream().key },
-          ...{ CONSUMER_NAME: 'one', POSTGRES_URL: other.urls.writer, MIGRATIONS: 'verify' },
-        });
-
-        expect(await service.end('SIGCONT')).toBe(1);
-        expect(service.logs.at(-1)).toMatchObject({ level: 'error', code: 'pending' });
-      });
-    });
-
-    describeTimescaledb('on a hypertable', () => {
-      const tables = {
-        columnstoreAfterMs: 30 * dayMs,
-        retentionMs: 3650 * dayMs,
-        aggregates: true,
-      };
-      beforeAll(async () => {
-        database = await rolesDatabase();
-        await database.apply();
-        await migrate(migrations, migrateOptions(database.urls.migrator, tables), silent);
-      });
-      afterAll(() => database.drop());
-
-      test('the writer makes chunks, and adds to compressed ones', async () => {
-        const { writer, migrator } = database.urls;
-        await ask(writer, row, row.replace('2026-11-02', '2026-09-01'));
-        await ask(migrator, "SELECT compress_chunk(c) FROM show_chunks('positions') AS c");
-
-        expect(await outcomeOf(writer, row)).toBe('done');
-        expect(await outcomeOf(writer, row.replace('10:00', '11:00'))).toBe('done');
-        expect(await ask(writer, 'SELECT FROM positions')).toHaveLength(3);
-      });
-
-      test('a chunk is no way around the table', async () => {
-        const [chunk] = await ask<{ name: string }>(
-          database.url,
-          "SELECT show_chunks('positions')::text AS name LIMIT 1",
-        );
-        for (const words of ['DELETE FROM', 'TRUNCATE', 'DROP TABLE']) {
-          const statement = `${words} ${chunk?.name}`;
-          expect(await outcomeOf(database.urls.writer, statement), statement).toBe(denied);
-        }
-      });
-
-      test.each([
-        "SELECT drop_chunks('positions', older_than => now())",
-        "SELECT compress_chunk(c) FROM show_chunks('positions') AS c",
-        "SELECT decompress_chunk(c) FROM show_chunks('positions') AS c",
-        "SELECT set_chunk_time_interval('positions', INTERVAL '1 hour')",
-        "SELECT add_retention_policy('positions', INTERVAL '1 hour')",
-        "SELECT remove_retention_policy('positions')",
-        "CALL refresh_continuous_aggregate('positions.device_hours', NULL, NULL)",
-        "SELECT add_job('pg_catalog.pg_sleep', '1 hour')",
-        'SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs',
-        'SELECT FROM positions.device_hours',
-      ])('the writer is refused: %s', async (statement) => {
-        expect(await outcomeOf(database.urls.writer, statement)).toBe(denied);
-      });
-
-      test('the reader reads the continuous aggregates', async () => {
-        const { reader } = database.urls;
-
-        expect(await outcomeOf(reader, 'SELECT FROM positions.device_hours')).toBe('done');
-        expect(await outcomeOf(reader, 'SELECT FROM positions.device_days')).toBe('done');
-        expect(await outcomeOf(reader, "SELECT drop_chunks('positions', now())")).not.toBe('done');
-      });
-
-      test('policies and aggregates of another owner become the migrator’s', async () => {
-        const other = await rolesDatabase();
-        onTestFinished(() => other.drop());
-        await migrate(migrations, migrateOptions(other.url, tables), silent);
-        await ask(other.url, row);
-
-        await other.apply();
-
-        const jobs = await ask(
-          other.url,
-          `SELECT DISTINCT owner::text FROM timescaledb_information.jobs
-          WHERE proc_name ~ 'columnstore|compression|policy_retention|aggregate'`,
-        );
-        expect(jobs).toEqual([{ owner: other.roles.migrator }]);
-        const refresh = "CALL refresh_continuous_aggregate('positions.device_hours', NULL, now())";
-        expect(await outcomeOf(other.urls.migrator, refresh)).toBe('done');
-        const changed = { ...tables, retentionMs: 3000 * dayMs, columnstoreAfterMs: 40 * dayMs };
-        const { policies } = await migrate(
-          migrations,
-          migrateOptions(other.urls.migrator, changed),
-          silent,
-        );
-        expect(policies).toMatchObject(changed);
-        expect(await outcomeOf(other.urls.reader, 'SELECT FROM positions.device_hours')).toBe(
-          'done',
-        );
-      });
     });
   },
 );

@@ -116,3 +116,12 @@ export async function outcomeOf(url: string, ...statements: readonly string[]): 
     throw error;
   }
 }
+
+/** A row, or the same again. */
+export const row = `INSERT INTO positions
+  (device_id, ts, altitude, angle, speed, satellites, priority, fix, codec, attributes)
+  VALUES ('350000000000001', '2026-11-02T10:00:00Z', 0, 0, 0, 0, 0, false, '8', '{}')
+  ON CONFLICT (device_id, ts) DO NOTHING`;
+
+/** SQLSTATE of a permission that is missing. */
+export const denied = '42501';

@@ -203,12 +203,14 @@ describe.skipIf(!hasOpenssl())('TLS to real servers', { meta: { needs: missing }
     await expectBothRefused(tlsTo('localhost', ours.ca), /CERT_HAS_EXPIRED/);
   });
 
-  test('NODE_TLS_REJECT_UNAUTHORIZED=0 changes nothing', async () => {
+  test('NODE_TLS_REJECT_UNAUTHORIZED=0 and PGSSLMODE=no-verify change nothing', async () => {
     await show(good);
     onTestFinished(() => {
       delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+      delete process.env.PGSSLMODE;
     });
     process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
+    process.env.PGSSLMODE = 'no-verify';
 
     await expectBothRefused(tlsTo('localhost', theirs.ca), untrusted);
   });
