@@ -4,6 +4,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import type { ChangeFlags } from './cli/change.ts';
 import { type DecodeArgs, runDecode } from './cli/decode.ts';
 import { runRehydrate } from './cli/device.ts';
+import { runDoctor } from './cli/doctor.ts';
 import type { CliIo, OutputFlags } from './cli/io.ts';
 import { runMigrateStatus, runMigrateUp } from './cli/migrate.ts';
 import { runPause, runResume } from './cli/pause.ts';
@@ -48,9 +49,23 @@ function createProgram(setExitCode: (code: number) => void): Command {
     });
 
   addSimulate(program, setExitCode);
+  addLooking(program, setExitCode);
   addSwitches(program, setExitCode);
   addDatabase(program, setExitCode);
   return program;
+}
+
+/** What only looks. */
+function addLooking(program: Command, setExitCode: (code: number) => void): void {
+  program
+    .command('doctor')
+    .description('look at configuration, Redis and database before a deploy; changes nothing')
+    .option('--json', 'print the result as one JSON line', false)
+    .option('--strict', 'a warning is a failure too', false)
+    .addHelpText('after', '\nExit codes: 0 all is well, or only warnings; 1 a failure.')
+    .action(async (flags: { json: boolean; strict: boolean }) =>
+      setExitCode(await runDoctor(cliIo(), flags)),
+    );
 }
 
 /** What changes running instances. */

@@ -1,0 +1,44 @@
+import { asDependencyError } from '../db/errors.ts';
+import { readMigrations } from '../db/migrator.ts';
+import { asRedisError } from '../stream/redis.ts';
+import { type Check, failure } from './doctor/check.ts';
+import { checkDatabase } from './doctor/database.ts';
+import { checkRedis } from './doctor/redis.ts';
+import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
+import { type Stores, withStores } from './stores.ts';
+
+/**
+ * `processor doctor`: what a deploy needs of configuration, Redis and database, and what of it is
+ * not well. Changes nothing. The configuration itself was checked when it was loaded.
+ */
+export function runDoctor(io: CliIo, flags: OutputFlags & { strict: boolean }): Promise<CliExit> {
+  return withStores(io, async (stores) => {
+    const checks = [...(await redisChecks(stores)), ...(await databaseChecks(stores))];
+    const width = Math.max(...checks.map(({ name }) => name.length));
+    const lines = checks.map(
+      ({ name, state, message }) => `${state.padEnd(7)}  ${name.padEnd(width)}  ${message}`,
+    );
+    const isBad = ({ state }: Check) =>
+      state === 'failure' || (flags.strict && state === 'warning');
+    const isWell = !checks.some(isBad);
+    print(io, flags, { ok: isWell, checks }, lines.join('\n'));
+    return isWell ? cliExits.ok : cliExits.failed;
+  });
+}
+
+async function redisChecks({ config, redis }: Stores): Promise<Check[]> {
+  try {
+    return await checkRedis(await redis(), config.stream);
+  } catch (error) {
+    return [failure('redis', asRedisError(error).message)];
+  }
+}
+
+async function databaseChecks({ config, database }: Stores): Promise<Check[]> {
+  const migrations = await readMigrations(new URL('../../migrations/', import.meta.url));
+  try {
+    return await database().use((client) => checkDatabase(client, config, migrations));
+  } catch (error) {
+    return [failure('database', asDependencyError(error).message)];
+  }
+}

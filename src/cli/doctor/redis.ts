@@ -1,0 +1,107 @@
+import { type Redis, ReplyError } from 'ioredis';
+import { type Check, failure, ok, unknown, warning } from './check.ts';
+
+const oldestRedis = 7;
+/** Used memory above this share of maxmemory is near the end. */
+const nearlyFull = 0.8;
+
+/** What the service needs of Redis. @throws what is no answer of Redis: it cannot be reached */
+export async function checkRedis(
+  redis: Redis,
+  stream: { readonly key: string; readonly group: string },
+): Promise<Check[]> {
+  const server = parseInfo(await redis.info('server'));
+  const memory = parseInfo(await redis.info('memory'));
+  const persistence = parseInfo(await redis.info('persistence'));
+  return [
+    version(server.get('redis_version') ?? 'unknown'),
+    durability(persistence),
+    eviction(memory.get('maxmemory_policy')),
+    room(memory),
+    await streamCheck(redis, stream),
+    await clock(redis),
+  ];
+}
+
+function parseInfo(text: string): Map<string, string> {
+  const lines = text.split('\r\n').filter((line) => line.includes(':'));
+  return new Map(
+    lines.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]),
+  );
+}
+
+function version(found: string): Check {
+  return Number(found.split('.', 1)[0]) >= oldestRedis
+    ? ok('redis version', found)
+    : failure('redis version', `${found}: install ${oldestRedis}.0 or newer`);
+}
+
+function durability(persistence: ReadonlyMap<string, string>): Check {
+  if (persistence.get('aof_enabled') === '1') return ok('redis persistence', 'AOF is on');
+  const message =
+    'AOF is off: entries that were not yet read are lost with the process; appendonly yes';
+  return warning('redis persistence', message);
+}
+
+function eviction(policy: string | undefined): Check {
+  const name = 'redis eviction';
+  if (policy === undefined) return unknown(name, 'the server does not tell its policy');
+  if (policy.startsWith('allkeys')) {
+    return failure(name, `${policy} may delete the whole stream: maxmemory-policy noeviction`);
+  }
+  return ok(name, policy);
+}
+
+function room(memory: ReadonlyMap<string, string>): Check {
+  const name = 'redis memory';
+  const most = Number(memory.get('maxmemory') ?? 0);
+  const used = Number(memory.get('used_memory') ?? 0);
+  const text = `${Math.round(used / 1e6)} MB used`;
+  if (most === 0)
+    return warning(name, `${text}, no maxmemory: a backlog grows until the kernel ends Redis`);
+  const share = used / most;
+  const of = `${text} of ${Math.round(most / 1e6)} MB`;
+  return share > nearlyFull ? warning(name, `${of}: nearly full`) : ok(name, of);
+}
+
+async function streamCheck(
+  redis: Redis,
+  { key, group }: { readonly key: string; readonly group: string },
+): Promise<Check> {
+  const name = 'stream';
+  try {
+    if ((await redis.exists(key)) === 0) {
+      return warning(name, `${key} is not there: does the ingestion service use the same name?`);
+    }
+    const groups: unknown = await redis.xinfo('GROUPS', key);
+    const names = Array.isArray(groups)
+      ? groups.map((one: unknown) => (Array.isArray(one) ? one[1] : ''))
+      : [];
+    const length = await redis.xlen(key);
+    return names.includes(group)
+      ? ok(name, `${key} has ${length} entries and the group ${group}`)
+      : warning(name, `${key} has no group ${group}: the service makes it at its first start`);
+  } catch (error) {
+    if (!(error instanceof Error) || !(error instanceof ReplyError)) throw error;
+    if (error.message.startsWith('WRONGTYPE')) return failure(name, `${key} is no stream`);
+    return unknown(name, `${key}: Redis answered ${error.message.split(' ', 1)[0]}`);
+  }
+}
+
+/** Beyond this a latency in the metrics says little. */
+const mostSkewMs = 2000;
+
+async function clock(redis: Redis): Promise<Check> {
+  const name = 'redis clock';
+  try {
+    const [seconds, micros] = await redis.time();
+    const skewMs = Math.round(Number(seconds) * 1000 + Number(micros) / 1000 - Date.now());
+    const text = `${skewMs} ms ahead of this machine`;
+    return Math.abs(skewMs) > mostSkewMs
+      ? warning(name, `${text}: set the clocks`)
+      : ok(name, text);
+  } catch (error) {
+    if (!(error instanceof Error) || !(error instanceof ReplyError)) throw error;
+    return unknown(name, 'an ACL refuses TIME');
+  }
+}

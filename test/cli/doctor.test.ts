@@ -1,0 +1,156 @@
+import { PassThrough } from 'node:stream';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Check } from '../../src/cli/doctor/check.ts';
+import { runDoctor } from '../../src/cli/doctor.ts';
+import { migrate } from '../../src/db/migrator.ts';
+import { migrateOptions, migrations, silent } from '../db/positions.ts';
+import { describeTimescaledb, type FreshDatabase, freshDatabase } from '../servers/database.ts';
+import { type LocalServer, startRedis } from '../servers/servers.ts';
+
+const key = 'telemetry:teltonika';
+const day = 86_400_000;
+
+describe('processor doctor', () => {
+  let server: LocalServer;
+  let redis: Redis;
+  let database: FreshDatabase;
+  beforeAll(async () => {
+    server = await startRedis({ durability: 'real', args: ['--maxmemory', '200mb'] });
+    redis = new Redis(server.url);
+    database = await freshDatabase();
+    await migrate(migrations, migrateOptions(database.url), silent);
+    await redis.xadd(key, '*', 'n', 'x');
+    await redis.xgroup('CREATE', key, 'processor', '0');
+  });
+  afterAll(async () => {
+    redis.disconnect();
+    await server.stop();
+    await database.drop();
+  });
+
+  async function doctor(env: Record<string, string> = {}, flags = { json: true, strict: false }) {
+    const stdout = new PassThrough();
+    const stderr = new PassThrough();
+    const code = await runDoctor(
+      {
+        env: {
+          ...{ REDIS_URL: server.url, POSTGRES_URL: database.url, TIMESCALEDB: 'optional' },
+          ...env,
+        },
+        stdin: new PassThrough(),
+        stdout,
+        stderr,
+        signal: new AbortController().signal,
+      },
+      flags,
+    );
+    const text = String(stdout.read() ?? '');
+    const checks: Check[] = flags.json && text !== '' ? JSON.parse(text).checks : [];
+    const state = (name: string) => checks.find((check) => check.name === name)?.state;
+    return { code, text, checks, state, stderr: String(stderr.read() ?? '') };
+  }
+
+  it('finds a machine well that is', async () => {
+    const { code, checks, state } = await doctor();
+
+    expect(code).toBe(0);
+    expect(checks.filter((check) => check.state === 'failure')).toEqual([]);
+    for (const name of [
+      ...['redis version', 'redis persistence', 'redis eviction', 'redis memory', 'redis clock'],
+      ...['stream', 'postgresql version', 'postgresql clock', 'schema'],
+    ]) {
+      expect([name, state(name)]).toEqual([name, 'ok']);
+    }
+    expect(state('policies')).toBe('ok');
+  });
+
+  it('prints a line a check, and with --strict a warning is a failure', async () => {
+    const { code, text } = await doctor({}, { json: false, strict: true });
+
+    // The tests' role is a superuser, which is a warning.
+    expect(code).toBe(1);
+    expect(text).toMatch(/^warning {2}rights +the role is a superuser/m);
+  });
+
+  it('fails a Redis that may evict the stream', async () => {
+    await redis.config('SET', 'maxmemory-policy', 'allkeys-lru');
+    const { code, state } = await doctor();
+    await redis.config('SET', 'maxmemory-policy', 'noeviction');
+
+    expect([code, state('redis eviction')]).toEqual([1, 'failure']);
+  });
+
+  it('fails a key of another type, and warns of a stream that is not there', async () => {
+    await redis.set('text', 'x');
+    expect((await doctor({ REDIS_TELEMETRY_STREAM: 'text' })).state('stream')).toBe('failure');
+    expect((await doctor({ REDIS_TELEMETRY_STREAM: 'none' })).state('stream')).toBe('warning');
+  });
+
+  it('warns of a database that is not migrated', async () => {
+    const empty = await freshDatabase();
+    const { state, code } = await doctor({ POSTGRES_URL: empty.url });
+    await empty.drop();
+
+    expect([code, state('schema')]).toEqual([0, 'warning']);
+  });
+
+  it('fails for each server that cannot be reached, and never shows the password', async () => {
+    const { code, checks, text, stderr } = await doctor({
+      REDIS_URL: 'redis://:marker-secret@127.0.0.1:1',
+      POSTGRES_URL: 'postgres://user:marker-secret@127.0.0.1:1/x',
+    });
+
+    expect(code).toBe(1);
+    expect(checks.map(({ name, state }) => `${name} ${state}`)).toEqual([
+      'redis failure',
+      'database failure',
+    ]);
+    expect(text + stderr).not.toContain('marker-secret');
+  });
+
+  it('tells all problems of the configuration and asks no server', async () => {
+    const { code, stderr } = await doctor({ WRITERS: '0', LOG_LEVEL: 'loud' });
+
+    expect(code).toBe(1);
+    expect(stderr).toContain('the configuration has 2 problem(s)');
+  });
+});
+
+describeTimescaledb('processor doctor, with TimescaleDB', () => {
+  it('shows the policies in force, and warns when they are not as configured', async () => {
+    const database = await freshDatabase();
+    const server = await startRedis();
+    await migrate(
+      migrations,
+      migrateOptions(database.url, { timescaledb: 'required', retentionMs: 3650 * day }),
+      silent,
+    );
+    const look = async (env: Record<string, string>) => {
+      const stdout = new PassThrough();
+      await runDoctor(
+        {
+          env: { REDIS_URL: server.url, POSTGRES_URL: database.url, ...env },
+          ...{ stdin: new PassThrough(), stdout, stderr: new PassThrough() },
+          signal: new AbortController().signal,
+        },
+        { json: true, strict: false },
+      );
+      const { checks }: { checks: Check[] } = JSON.parse(String(stdout.read()));
+      return checks.find(({ name }) => name === 'policies');
+    };
+    const asConfigured = await look({ RETENTION: '3650d' });
+    const notAsConfigured = await look({});
+    await server.stop();
+    await database.drop();
+
+    // The Apache edition keeps no policies: what is asked for is then not in force.
+    if (asConfigured?.message.includes('edition community')) {
+      expect(asConfigured.state).toBe('ok');
+      expect(notAsConfigured?.state).toBe('warning');
+      expect(notAsConfigured?.message).toContain('retention');
+    } else {
+      expect(asConfigured?.state).toBe('warning');
+    }
+  });
+});
