@@ -7,7 +7,8 @@ import { certificateRefused, DependencyError, type WriteReason } from '../core/t
  * - `configuration`: waits for a person; reading stops, nothing is dead-lettered.
  * - `row`: a row is at fault; the batch is bisected until it stands alone.
  * - `batch`: looks transient, but the batch itself caused it (5,000 rows on 5,000 days give
- *   53200); it is split like `row`, yet a single row that still fails is `unavailable`.
+ *   53200); it is split like `row`. A single row that still fails is rejected when others of its
+ *   batch were stored (but for 53200), else it is `unavailable`.
  */
 export type DatabaseErrorClass = 'unavailable' | 'configuration' | 'row' | 'batch';
 

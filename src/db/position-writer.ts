@@ -39,6 +39,15 @@ const statementTimeout = '57014';
 /** A comparison of fewer rows that is not finished in time is the server's trouble, not its size's. */
 const leastToSplit = 100;
 
+/**
+ * Rows that fail alone with an error that may also be the server's, before the rest is left for
+ * the next attempt: a server that is out of memory would be asked twice for every row.
+ */
+const mostLone = 8;
+
+/** Out of memory: a lone row may meet it by chance, so it waits whatever becomes of the others. */
+const outOfMemory = '53200';
+
 /** Passes over a batch whose rows vanish between insert and comparison before giving up. */
 const maxPasses = 3;
 
@@ -53,6 +62,7 @@ export function createPositionWriter(
         for (let pass = 0; pass < maxPasses && outcomes.includes(null); pass += 1) {
           const groups = groupByKey(rows, outcomes);
           for (const part of splitByChunks(groups, rows, options)) await writing.write(part);
+          await writing.settleLone();
         }
         if (outcomes.includes(null)) throw rowsVanished();
         return writing.statements;
@@ -69,7 +79,14 @@ function rowsVanished(): DependencyError {
 
 type Insertion =
   | { readonly kind: 'done'; readonly present: ReadonlySet<number> }
-  | { readonly kind: 'failed'; readonly failure: DatabaseFailure };
+  | { readonly kind: 'failed'; readonly failure: DatabaseFailure; readonly error: unknown };
+
+/** A row that failed alone, with an error that may be the server's own. */
+interface LoneFailure {
+  readonly group: KeyGroup;
+  readonly failure: DatabaseFailure;
+  readonly error: unknown;
+}
 
 /** The writing of one batch on one connection. */
 class BatchWriting {
@@ -77,6 +94,8 @@ class BatchWriting {
   readonly #rows: readonly Position[];
   readonly #outcomes: Outcomes;
   readonly #chunkIntervalMs: number;
+  #lone: LoneFailure[] = [];
+  #hasSettled = false;
   statements = 0;
 
   constructor(
@@ -102,9 +121,30 @@ class BatchWriting {
       const middle = groups.length >> 1;
       await this.write(groups.slice(0, middle));
       await this.write(groups.slice(middle));
-    } else {
+    } else if (insertion.failure.class === 'row') {
       await this.#reject(only, insertion.failure);
+    } else {
+      const { failure, error } = insertion;
+      this.#lone.push({ group: only, failure, error });
+      if (this.#lone.length >= mostLone && !this.#hasSettled) {
+        throw toDependencyError(failure, error);
+      }
     }
+  }
+
+  /**
+   * What becomes of rows that failed alone: rejected when others of the batch were stored, so that
+   * one row cannot stop an instance; else it is the server that fails, and they are tried again.
+   * @throws DependencyError
+   */
+  async settleLone(): Promise<void> {
+    const lone = this.#lone;
+    this.#lone = [];
+    const waits = lone.find(({ failure }) => !this.#hasSettled || failure.code === outOfMemory);
+    for (const { group, failure } of lone) {
+      if (this.#hasSettled && failure.code !== outOfMemory) await this.#reject(group, failure);
+    }
+    if (waits !== undefined) throw toDependencyError(waits.failure, waits.error);
   }
 
   async #insert(groups: readonly KeyGroup[]): Promise<Insertion> {
@@ -119,13 +159,14 @@ class BatchWriting {
       return { kind: 'done', present: new Set(result.rows.map(([ord]) => ord)) };
     } catch (error) {
       const failure = readDatabaseFailure(error);
-      const splits = failure.class === 'row' || (failure.class === 'batch' && groups.length > 1);
+      const splits = failure.class === 'row' || failure.class === 'batch';
       if (!splits) throw toDependencyError(failure, error);
-      return { kind: 'failed', failure };
+      return { kind: 'failed', failure, error };
     }
   }
 
   async #settle(groups: readonly KeyGroup[], present: ReadonlySet<number>): Promise<void> {
+    this.#hasSettled = true;
     const compared: number[] = [];
     groups.forEach((group, index) => {
       if (present.has(index + 1)) compared.push(group.first, ...group.others);

@@ -144,6 +144,67 @@ describe('an error that the size of the batch causes', () => {
   });
 });
 
+describe('a lone row that meets an error of the server', () => {
+  /** Makes the insert of one row fail, whatever it comes with. */
+  async function failFor(client: Client, speed: number, sqlstate: string): Promise<void> {
+    await client.query(`
+      CREATE FUNCTION refuse_one() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        IF NEW.speed = ${speed} THEN RAISE EXCEPTION 'internal' USING ERRCODE = '${sqlstate}'; END IF;
+        RETURN NEW;
+      END $$;
+      CREATE TRIGGER refuse_one BEFORE INSERT ON positions
+        FOR EACH ROW EXECUTE FUNCTION refuse_one()`);
+  }
+  const rows = Array.from({ length: 1000 }, (_, index) =>
+    position({ ts: someTime + index * 1000, recordIndex: index, speed: index === 400 ? 77 : 1 }),
+  );
+
+  test.each(['XX000', '53400'])(
+    '%s: it is rejected, and its neighbours are stored',
+    async (code) => {
+      const { client, write } = await setUp();
+      await failFor(client, 77, code);
+
+      const { outcomes } = await write(rows);
+
+      expect(outcomes[400]).toMatchObject({ reason: 'row_unclassified' });
+      expect(outcomes.filter((outcome) => outcome === 'inserted')).toHaveLength(999);
+      expect(await count(client)).toBe(999);
+    },
+  );
+
+  test('53200: it waits, and its neighbours are stored', async () => {
+    const { client, writer } = await setUp();
+    await failFor(client, 77, '53200');
+    const outcomes: Outcomes = rows.map(() => null);
+
+    await expect(writer.write(rows, outcomes)).rejects.toMatchObject({ code: '53200' });
+    expect(outcomes[400]).toBeNull();
+    expect(outcomes.filter((outcome) => outcome === 'inserted')).toHaveLength(999);
+    expect(await count(client)).toBe(999);
+  });
+
+  test('of a batch whose rows all fail: it is the server, nothing is rejected, soon given up', async () => {
+    const { client, writer } = await setUp();
+    await client.query('CREATE SEQUENCE attempts');
+    await client.query(`
+      CREATE FUNCTION refuse_all() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        PERFORM nextval('attempts');
+        RAISE EXCEPTION 'internal' USING ERRCODE = 'XX000';
+      END $$;
+      CREATE TRIGGER refuse_all BEFORE INSERT ON positions
+        FOR EACH STATEMENT EXECUTE FUNCTION refuse_all()`);
+    const outcomes: Outcomes = rows.map(() => null);
+
+    await expect(writer.write(rows, outcomes)).rejects.toMatchObject({ code: 'XX000' });
+    expect(new Set(outcomes)).toEqual(new Set([null]));
+    const attempts = await client.query<{ n: number }>('SELECT last_value::int AS n FROM attempts');
+    expect(attempts.rows[0]?.n).toBeLessThan(40);
+  });
+});
+
 describe('an error that passes by itself', () => {
   test.each(['40001', '40P01', '55P03', '57014'])(
     '%s: the batch is not split, one statement is sent, nothing is rejected',
