@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Outcomes, Position } from '../../src/core/types.ts';
 import { createPositionWriter } from '../../src/db/position-writer.ts';
 import { patience, times } from '../faults/mode.ts';
-import { describeTimescaledb } from '../servers/database.ts';
+import { describeTimescaledb, hasTimescaledb } from '../servers/database.ts';
 import { dayMs, migratedDatabase, position, someTime } from './positions.ts';
 
 const rowsInBatch = 5000;
@@ -65,20 +65,25 @@ describe('bad rows in a batch of 5,000', () => {
     });
   });
 
-  test('all: each has its reason, in less than 2n inserts, and nothing is stored', async () => {
-    const { client, write } = await setUp();
-    const many = 1000;
+  test(
+    'all: each has its reason, in less than 2n inserts, and nothing is stored',
+    async () => {
+      const { client, write } = await setUp();
+      const many = 1000;
 
-    const { outcomes, statements } = await write(
-      batchWithBad(new Set(Array.from({ length: many }, (_, index) => index)), many),
-    );
+      const { outcomes, statements } = await write(
+        batchWithBad(new Set(Array.from({ length: many }, (_, index) => index)), many),
+      );
 
-    expect(statements).toBeLessThanOrEqual(2 * many - 1);
-    expect(await count(client)).toBe(0);
-    for (const outcome of outcomes) {
-      expect(outcome).toMatchObject({ reason: 'row_constraint_violated' });
-    }
-  });
+      expect(statements).toBeLessThanOrEqual(2 * many - 1);
+      expect(await count(client)).toBe(0);
+      for (const outcome of outcomes) {
+        expect(outcome).toMatchObject({ reason: 'row_constraint_violated' });
+      }
+      // A failed insert into a chunk that is not there yet makes and rolls back the chunk, each time.
+    },
+    patience,
+  );
 });
 
 /** A record on each of so many days: no statement touches more than 48 chunks. */
@@ -95,7 +100,7 @@ async function recordsOnDays(days: number): Promise<void> {
   expect(statements).toBe(Math.ceil(days / 48));
 }
 
-describe('a tracker with 5,000 records on 5,000 days', () => {
+describe.skipIf(hasTimescaledb())('a tracker with 5,000 records on 5,000 days', () => {
   test('is stored in a plain table, in 105 statements', () => recordsOnDays(5000));
 });
 describeTimescaledb('a tracker with a record on each of many days, with TimescaleDB', () => {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { migrate } from '../../src/db/migrator.ts';
 import { dayMs, migrateOptions, migrations, silent } from '../db/positions.ts';
 import { describeTimescaledb } from '../servers/database.ts';
@@ -18,6 +18,7 @@ describe.skipIf(!hasPsql())(
   { meta: { needs: needsPsql } },
   () => {
     let database: RolesDatabase;
+    let isCommunity = false;
 
     describeTimescaledb('on a hypertable', () => {
       const tables = {
@@ -29,6 +30,15 @@ describe.skipIf(!hasPsql())(
         database = await rolesDatabase();
         await database.apply();
         await migrate(migrations, migrateOptions(database.urls.migrator, tables), silent);
+        const [found] = await ask<{ license: string }>(
+          database.url,
+          "SELECT current_setting('timescaledb.license') AS license",
+        );
+        isCommunity = found?.license === 'timescale';
+      });
+      // The Apache edition has none of what is refused here.
+      beforeEach(({ skip }) => {
+        if (!isCommunity) skip('needs the Community edition');
       });
       afterAll(() => database.drop());
 
