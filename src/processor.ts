@@ -26,7 +26,7 @@ function createProgram(setExitCode: (code: number) => void): Command {
     .description('run the service; configured by the environment, see .env.example')
     .addHelpText(
       'after',
-      '\nExit codes: 0 stopped cleanly, 1 cannot go on, 70 panic (a dump was written), 75 drain budget spent or no progress, 137 event loop stood still.',
+      '\nExit codes: 0 stopped cleanly, 1 cannot go on, 70 panic (a dump was written), 75 drain budget spent, no progress, or a standing event loop.',
     )
     .action(async () => {
       const code = await run(process.env, build);

@@ -1,11 +1,34 @@
 import { readFile } from 'node:fs/promises';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { renderMetricsReference } from '../../scripts/metrics-reference.ts';
+import { createMetrics } from '../../src/observability/metrics.ts';
+import { readExported, readRules } from './monitored.ts';
 
-it('docs/metrics.md tells of every exported metric, and of no other', async () => {
-  const page = await readFile(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
-  // The Node that runs the tests may be another than the one that wrote the page.
-  const withoutVersion = (text: string) => text.replaceAll(/node_version: [\d.]+/g, '');
+const page = await readFile(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
+const documented = [...page.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name);
 
-  expect(withoutVersion(page)).toBe(withoutVersion(await renderMetricsReference()));
+describe('docs/metrics.md', () => {
+  it('is what the registry and the notes make', async () => {
+    expect(page).toBe(await renderMetricsReference());
+  });
+
+  it('tells of every exported metric, and of no other', () => {
+    const { registry } = createMetrics({ version: '1', revision: '1' });
+    const names = registry.getMetricsAsArray().map(({ name }) => name);
+    const ours = names.filter((name) => name.startsWith('processor_'));
+    expect(documented).toEqual(ours.toSorted());
+    // The others have a line for all of one prefix.
+    for (const name of names) expect(name).toMatch(/^(processor|process|nodejs)_/);
+    expect(page).toContain('- `process_*`: ');
+    expect(page).toContain('- `nodejs_*`: ');
+  });
+
+  it('names only alerts and metrics that there are', async () => {
+    const alerts = (await readRules()).alerts.map(({ alert }) => alert);
+    const exported = await readExported();
+    for (const [name] of page.matchAll(/\bProcessor[A-Z]\w+/g)) expect(alerts).toContain(name);
+    for (const [, name = ''] of page.matchAll(/`((?:process|nodejs)_\w+)`/g)) {
+      expect(exported.has(name) || exported.has(`${name}_sum`), name).toBe(true);
+    }
+  });
 });

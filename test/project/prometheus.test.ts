@@ -12,6 +12,7 @@ import { eventually, type RunningService, startService } from '../integration/se
 import { type FreshDatabase, freshDatabase, freshStream, redisUrl } from '../servers/database.ts';
 import { freePort } from '../servers/ports.ts';
 import { findProgram } from '../servers/programs.ts';
+import { readQueries, readRules, selectorsIn } from './monitored.ts';
 
 /** What is looked at of the answers to `query` and `rules`. */
 const answerSchema = z.object({
@@ -84,6 +85,38 @@ describe.skipIf(program === null)('a real Prometheus', { meta: { needs } }, () =
     for (const { rules } of groups) {
       for (const rule of rules) expect(rule, rule.name).toMatchObject({ health: 'ok' });
     }
+  });
+
+  it('finds a series for each metric with its labels, in the rules and in the panels', async () => {
+    // What is absent until something was read: an entry that ends as a dead letter.
+    await redis.xadd(stream().key, '*', 'nonsense', 'x');
+    const { rules } = await readRules();
+    const expressions = [...rules.map(({ expr }) => expr), ...(await readQueries())];
+    const selectors = new Set(expressions.flatMap(selectorsIn));
+    expect(selectors.size).toBeGreaterThan(60);
+    const isFound = async (selector: string) => {
+      const found = await ask(`query?query=${encodeURIComponent(`count(${selector})`)}`);
+      return found?.result?.length === 1;
+    };
+    let missing = [...selectors];
+    const deadline = Date.now() + 20_000;
+    while (missing.length > 0 && Date.now() < deadline) {
+      const found = await Promise.all(missing.map(isFound));
+      missing = missing.filter((_, place) => found[place] !== true);
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+    expect(missing).toEqual([]);
+  });
+
+  it('accepts every query of the dashboards', async () => {
+    const queries = await readQueries();
+    const answers = await Promise.all(
+      queries.map(async (query) => [
+        query,
+        (await ask(`query?query=${encodeURIComponent(query)}`)) !== undefined,
+      ]),
+    );
+    expect(answers.filter(([, isAccepted]) => isAccepted !== true)).toEqual([]);
   });
 
   it('fires when an operator pauses consumption, and is silent again after resume', async () => {

@@ -1,81 +1,84 @@
 import { execFile } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
+import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { parse } from 'yaml';
-import { z } from 'zod';
-import { createMetrics } from '../../src/observability/metrics.ts';
 import { findProgram } from '../servers/programs.ts';
+import {
+  parseSelector,
+  prometheusFolder,
+  readDashboards,
+  readExported,
+  readQueries,
+  readRules,
+  readRuleTests,
+  selectorsIn,
+} from './monitored.ts';
 
 const run = promisify(execFile);
-const root = fileURLToPath(new URL('../../', import.meta.url));
 const needs = 'needs promtool (Debian package prometheus)';
 
-const ruleFile = z.object({
-  groups: z.array(
-    z.object({
-      name: z.string(),
-      rules: z.array(
-        z.union([
-          z.strictObject({ record: z.string(), expr: z.string() }),
-          z.strictObject({
-            alert: z.string().regex(/^Processor[A-Z]/),
-            expr: z.string(),
-            for: z.string().optional(),
-            labels: z.strictObject({ severity: z.enum(['page', 'ticket']) }),
-            annotations: z.strictObject({
-              summary: z.string().min(10),
-              description: z.string().min(10),
-              runbook_url: z.string(),
-            }),
-          }),
-        ]),
-      ),
-    }),
-  ),
-});
+const { rules, alerts, recorded } = await readRules();
+const { files: testFiles, tests } = await readRuleTests();
+const exported = await readExported();
 
-const text = (path: string) => readFile(`${root}${path}`, 'utf8');
-const rulesText = await text('deploy/prometheus/rules/processor.yml');
-const rules = ruleFile.parse(parse(rulesText)).groups.flatMap((group) => group.rules);
-const alerts = rules.flatMap((rule) => ('alert' in rule ? [rule] : []));
-const recorded = rules.flatMap((rule) => ('record' in rule ? [rule.record] : []));
-
-/** Names of metrics in an expression or a series; what Prometheus and the rules make is known. */
-function metricsIn(expression: string): string[] {
-  const names = expression.match(/\b(?:processor|nodejs|process)_[a-z0-9_]+/g) ?? [];
-  return names.map((name) => name.replace(/_(bucket|sum|count)$/, ''));
+/** Metrics, or labels of one, that neither the service nor a rule makes. */
+function unknownIn(expression: string): string[] {
+  return selectorsIn(expression).filter((selector) => {
+    const { name, labels } = parseSelector(selector);
+    if (recorded.includes(name)) return false;
+    const known = exported.get(name);
+    const isKnown = (label: string) => ['job', 'instance'].includes(label) || known?.has(label);
+    return known === undefined || !labels.every(([label]) => isKnown(label));
+  });
 }
 
-async function exportedNames(): Promise<Set<string>> {
-  const { registry } = createMetrics({ version: '1', revision: '1' });
-  const metrics = await registry.getMetricsAsJSON();
-  return new Set(metrics.flatMap(({ name }) => [name, name.replace(/_(bucket|sum|count)$/, '')]));
+/** These are the same from every instance: added up they would double with the second. */
+const addedUp =
+  /\bsum\b[^()]*\(\s*processor_(stream_(group|length|never)|dead_letter_(entries|old))/;
+
+/** What promtool is told to expect of an alert in the test of this name. */
+function expectedIn(alert: string, name: string) {
+  return tests
+    .filter((test) => test.name === name)
+    .flatMap((test) => test.promql_expr_test)
+    .filter(({ expr }) => expr === `ALERTS{alertname="${alert}", alertstate="firing"}`)
+    .map(({ exp_samples: samples }) => samples);
 }
 
 describe('the alerts', () => {
-  it('use only metrics that the service exports', async () => {
-    const exported = await exportedNames();
-    const used = rules.flatMap(({ expr }) => metricsIn(expr));
-    expect(used.length).toBeGreaterThan(30);
-    expect(used.filter((name) => !exported.has(name))).toEqual([]);
-    for (const name of rulesText.match(/processor:[a-z0-9_:]+/g) ?? []) {
-      expect(recorded).toContain(name);
-    }
+  it('use only metrics that the service exports, with labels they have', () => {
+    const used = rules.flatMap(({ expr }) => selectorsIn(expr));
+    expect(used.length).toBeGreaterThan(60);
+    expect(rules.flatMap(({ expr }) => unknownIn(expr))).toEqual([]);
+  });
+
+  it('are tested with metrics that the service exports, with labels they have', () => {
+    const series = tests.flatMap((test) => test.input_series.map((input) => input.series));
+    expect(series.length).toBeGreaterThan(60);
+    expect(series.flatMap(unknownIn)).toEqual([]);
+    // Nothing that is written wrongly passes as no selector at all.
+    expect(series.filter((text) => selectorsIn(text)[0] !== text)).toEqual([]);
+  });
+
+  it('never add up what every instance exports', () => {
+    expect(rules.filter(({ expr }) => addedUp.test(expr))).toEqual([]);
+  });
+
+  it('find the buckets of a histogram in Prometheus 2 and 3, which write them otherwise', () => {
+    const exact = /le="\d+"/;
+    expect(rules.filter(({ expr }) => exact.test(expr))).toEqual([]);
   });
 
   it('each have one section in OPERATIONS.md, with all its parts, and each section an alert', async () => {
-    const page = await text('OPERATIONS.md');
-    const sections = page.split(/^### /m).slice(1);
+    const page = await readFile(`${prometheusFolder}/../../OPERATIONS.md`, 'utf8');
+    const sections = page.split(/^#{2,3} /m).slice(1);
     const named = sections.filter((section) => /^Processor[A-Z]/.test(section));
-    expect(named.map((section) => section.split('\n', 1)[0])).toEqual(
-      expect.arrayContaining(alerts.map(({ alert }) => alert)),
+    expect(named.map((section) => section.split('\n', 1)[0]).toSorted()).toEqual(
+      alerts.map(({ alert }) => alert).toSorted(),
     );
-    expect(named).toHaveLength(alerts.length);
     for (const section of named) {
       for (const part of ['**Means.**', '**Check.**', '**Common causes.**', '**Mend.**']) {
-        expect(section).toContain(part);
+        expect(section.split(part), `${section.split('\n', 1)[0]} ${part}`).toHaveLength(2);
       }
     }
     for (const { alert, annotations } of alerts) {
@@ -83,12 +86,25 @@ describe('the alerts', () => {
     }
   });
 
-  it('each have a test that fires and one that is silent', async () => {
-    const tests = parse(await text('deploy/prometheus/tests/processor_test.yml'));
-    const names: string[] = tests.tests.map(({ name }: { name: string }) => name);
-    for (const { alert } of alerts) {
-      expect(names).toContain(`${alert} fires`);
-      expect(names).toContain(`${alert} is silent`);
+  it('each have a test in which it fires, with its severity, and one in which it is silent', () => {
+    for (const { alert, labels } of alerts) {
+      const [fires] = expectedIn(alert, `${alert} fires`);
+      const [silent] = expectedIn(alert, `${alert} is silent`);
+      expect(fires?.length, `${alert} fires`).toBeGreaterThan(0);
+      for (const sample of fires ?? []) {
+        expect(sample.labels).toContain(`severity="${labels.severity}"`);
+      }
+      expect(silent, `${alert} is silent`).toEqual([]);
+    }
+    expect(new Set(tests.map(({ name }) => name)).size).toBe(tests.length);
+  });
+
+  it('tell only labels that are left when they fire', () => {
+    for (const { alert, annotations } of alerts) {
+      const [sample] = expectedIn(alert, `${alert} fires`)[0] ?? [];
+      for (const [, label = ''] of annotations.description.matchAll(/\$labels\.(\w+)/g)) {
+        expect(sample?.labels, `${alert}: ${label}`).toContain(`${label}="`);
+      }
     }
   });
 
@@ -96,47 +112,69 @@ describe('the alerts', () => {
     'are accepted by promtool, and its unit tests pass',
     { meta: { needs } },
     async () => {
-      const folder = `${root}deploy/prometheus`;
-      const checked = await run('promtool', ['check', 'rules', `${folder}/rules/processor.yml`]);
-      expect(checked.stdout).toContain('SUCCESS');
-      const tested = await run('promtool', ['test', 'rules', `${folder}/tests/processor_test.yml`]);
-      expect(tested.stdout).toContain('SUCCESS');
+      const check = ['check', 'rules', `${prometheusFolder}/rules/processor.yml`];
+      const answers = await Promise.all([
+        run('promtool', check),
+        ...testFiles.map((file) => run('promtool', ['test', 'rules', file])),
+      ]);
+      for (const { stdout } of answers) expect(stdout).toContain('SUCCESS');
     },
   );
 });
 
-const dashboardSchema = z.object({
-  title: z.string(),
-  uid: z.string(),
-  panels: z.array(
-    z.looseObject({
-      type: z.string(),
-      title: z.string().min(3),
-      targets: z.array(z.looseObject({ expr: z.string() })).optional(),
-      datasource: z.looseObject({ uid: z.string() }).optional(),
-    }),
-  ),
-});
+const dashboards = await readDashboards();
 
 describe('the dashboards', () => {
-  it('use only metrics that the service exports, each panel with title and data source', async () => {
-    const exported = await exportedNames();
-    const folder = `${root}deploy/grafana/dashboards`;
-    const files = (await readdir(folder)).filter((name) => name.endsWith('.json'));
-    expect(files.length).toBeGreaterThan(0);
-    for (const file of files) {
-      const { panels } = dashboardSchema.parse(
-        JSON.parse(await readFile(`${folder}/${file}`, 'utf8')),
-      );
-      for (const panel of panels.filter(({ type }) => type !== 'row')) {
-        expect(panel.datasource?.uid).toBe('prometheus');
-        const used = (panel.targets ?? []).flatMap(({ expr }) => metricsIn(expr));
-        const made = (panel.targets ?? []).filter(({ expr }) =>
-          recorded.some((name) => expr.includes(name)),
+  const panels = dashboards.flatMap((dashboard) => dashboard.panels);
+  const shown = panels.filter(({ type }) => type !== 'row');
+
+  it('use only metrics that the service exports, with labels they have', async () => {
+    const queries = await readQueries();
+    expect(queries.length).toBeGreaterThan(40);
+    expect(queries.flatMap(unknownIn)).toEqual([]);
+    expect(queries.filter((query) => selectorsIn(query).length === 0)).toEqual([]);
+    expect(queries.filter((query) => addedUp.test(query) || /le="\d+"/.test(query))).toEqual([]);
+  });
+
+  it('say in each panel what it shows, from the data source that is provisioned', () => {
+    for (const { id, uid } of panels.map((panel) => ({ id: panel.id, ...panel.datasource }))) {
+      expect(uid, String(id)).toBe('prometheus');
+    }
+    for (const { title, description, targets } of shown) {
+      expect(description?.length, title).toBeGreaterThan(3);
+      expect(targets?.length, title).toBeGreaterThan(0);
+      for (const { datasource } of targets ?? []) expect(datasource.uid).toBe('prometheus');
+    }
+  });
+
+  it('have the rows an operator looks for, and one variable', () => {
+    for (const { uid, schemaVersion, templating, panels: all } of dashboards) {
+      expect(uid).toBe('processor');
+      expect(schemaVersion).toBeGreaterThanOrEqual(41);
+      expect(templating.list.map(({ name }) => name)).toEqual(['instance']);
+      expect(all.filter(({ type }) => type === 'row').map(({ title }) => title)).toEqual([
+        'Service level',
+        'Flow',
+        'Backlog',
+        'Pending',
+        'Database and Redis',
+        'Dead letters',
+        'Runtime',
+      ]);
+    }
+  });
+
+  it('have no two panels of one id or in one place', () => {
+    for (const { panels: all } of dashboards) {
+      expect(new Set(all.map(({ id }) => id)).size).toBe(all.length);
+      const cells = all.flatMap(({ gridPos: { x, y, w, h } }) => {
+        expect(x + w).toBeLessThanOrEqual(24);
+        return Array.from(
+          { length: w * h },
+          (_, at) => `${x + (at % w)},${y + Math.floor(at / w)}`,
         );
-        expect(used.length + made.length, panel.title).toBeGreaterThan(0);
-        expect(used.filter((name) => !exported.has(name))).toEqual([]);
-      }
+      });
+      expect(new Set(cells).size).toBe(cells.length);
     }
   });
 });

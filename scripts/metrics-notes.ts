@@ -1,0 +1,180 @@
+interface Note {
+  /** Of the value; of the observations of a histogram. */
+  readonly unit: string;
+  /** What to see in it, and what to look at beside it. */
+  readonly look: string;
+}
+
+const flag = '0 or 1';
+
+/** What docs/metrics.md tells of each metric beyond what the registry knows. */
+export const metricNotes: Readonly<Record<string, Note>> = {
+  processor_backpressure_seconds_total: {
+    unit: 's',
+    look: 'its rate is the share of time; `buffer` above 0.8 is ProcessorBackpressure',
+  },
+  processor_batch_size_records: {
+    unit: 'rows',
+    look: 'grows with the load; near BATCH_ROWS the writers are at their limit',
+  },
+  processor_batches_total: {
+    unit: 'batches',
+    look: '`idle` at low load, `rows` or `bytes` when much waits',
+  },
+  processor_buffer_limit_records: {
+    unit: 'records',
+    look: 'the line for `processor_inflight_records`',
+  },
+  processor_buffer_records: { unit: 'records', look: 'stays high when the database is too slow' },
+  processor_build_info: { unit: 'always 1', look: 'whether all instances run the same' },
+  processor_circuit_breaker_state: {
+    unit: flag,
+    look: '`open` for two minutes is ProcessorCircuitOpen',
+  },
+  processor_circuit_breaker_transitions_total: {
+    unit: 'changes',
+    look: 'how often a dependency comes and goes',
+  },
+  processor_claim_runs_total: { unit: 'scans', look: 'must grow, or nobody takes over' },
+  processor_claims_kept_total: {
+    unit: 'renewals',
+    look: 'grows while an outage holds entries up',
+  },
+  processor_claims_total: {
+    unit: 'entries',
+    look: 'a jump: an instance died or started again',
+  },
+  processor_conservation_residual_records: {
+    unit: 'records',
+    look: 'anything but 0 is ProcessorConservationBroken',
+  },
+  processor_consumer_name_shared: { unit: flag, look: 'ProcessorConsumerNameShared' },
+  processor_consumers_removed_total: { unit: 'consumers', look: 'after scaling in' },
+  processor_consumption_paused: { unit: flag, look: 'ProcessorKillSwitchOn after 15 minutes' },
+  processor_control_requests_total: {
+    unit: 'requests',
+    look: 'that `processor device rehydrate` arrived',
+  },
+  processor_db_pool_connections: { unit: 'connections', look: 'all `busy` with some waiting' },
+  processor_db_pool_waiting: {
+    unit: 'statements',
+    look: 'above 0 for five minutes is ProcessorPoolExhausted',
+  },
+  processor_dead_letter_entries: {
+    unit: 'entries',
+    look: 'ProcessorDeadLettersPresent; the same from every instance: `max`',
+  },
+  processor_dead_letter_oldest_seconds: {
+    unit: 's',
+    look: 'a week is ProcessorDeadLettersOld; the same from every instance: `max`',
+  },
+  processor_dead_letters_total: {
+    unit: 'records',
+    look: 'which reason grows: ProcessorDeadLettersGrowing',
+  },
+  processor_decode_errors_total: {
+    unit: 'entries and records',
+    look: 'the line, the ingestion service or a new tracker model',
+  },
+  processor_dependency_up: {
+    unit: flag,
+    look: 'absent until it was first used; 0 for five minutes is ProcessorDependencyDown',
+  },
+  processor_device_state_capacity: { unit: 'devices', look: 'DEVICE_STATE_CAPACITY' },
+  processor_device_state_entries: {
+    unit: 'devices',
+    look: 'at the capacity with evictions: the fleet does not fit',
+  },
+  processor_device_state_evictions_total: {
+    unit: 'devices',
+    look: 'a rate that stays: raise DEVICE_STATE_CAPACITY',
+  },
+  processor_device_state_hits_total: { unit: 'devices', look: 'with the misses: the hit ratio' },
+  processor_device_state_misses_total: {
+    unit: 'devices',
+    look: 'high after a start, then near 0',
+  },
+  processor_end_to_end_latency_seconds: {
+    unit: 's',
+    look: '`entry` carries the freshness objective, 10 s; `device` holds the network and what trackers kept back',
+  },
+  processor_entries_read_total: {
+    unit: 'entries',
+    look: '`new` is the load; the others come after a failure or a start',
+  },
+  processor_entries_tried_alone_total: {
+    unit: 'entries',
+    look: 'anything is ProcessorEntriesTriedAlone',
+  },
+  processor_inflight_records: {
+    unit: 'records',
+    look: 'near `processor_buffer_limit_records` reading stops',
+  },
+  processor_insert_duration_seconds: { unit: 's', look: 'p95; slow with small batches is a lock' },
+  processor_last_commit_timestamp_seconds: {
+    unit: 'Unix time, s',
+    look: '`time() - max(…)`; above 120 s with a lag is ProcessorIngestStalled',
+  },
+  processor_last_read_timestamp_seconds: {
+    unit: 'Unix time, s',
+    look: 'older than the last commit: reading stands still, or nothing comes',
+  },
+  processor_late_records_total: {
+    unit: 'records',
+    look: 'trackers that send what they kept while out of reach',
+  },
+  processor_luhn_failures_total: { unit: 'entries', look: 'test devices, or an IMEI read wrong' },
+  processor_messages_total: { unit: 'messages', look: 'answers of trackers to commands' },
+  processor_records_total: {
+    unit: 'records',
+    look: 'the rate of `inserted`; `conflict`, `dead_letter` and `lost` have alerts',
+  },
+  processor_redis_connected: { unit: flag, look: 'which of the two connections is down' },
+  processor_redis_reconnects_total: { unit: 'connections', look: 'an unstable network' },
+  processor_rehydrations_total: {
+    unit: 'devices',
+    look: '`failed`: the database was away at the look-up',
+  },
+  processor_retries_total: { unit: 'attempts', look: 'with the breaker: how bad an outage is' },
+  processor_retry_budget_remaining_ratio: {
+    unit: '0 to 1',
+    look: 'near 0 attempts wait for RETRIES_PER_MINUTE',
+  },
+  processor_scrape_errors_total: {
+    unit: 'samplings',
+    look: 'grows while ProcessorLagUnknown is near',
+  },
+  processor_shutdown_in_progress: { unit: flag, look: '1 for longer than DRAIN_BUDGET_MS' },
+  processor_stage_duration_seconds: { unit: 's', look: 'which stage takes the time' },
+  processor_statements_total: {
+    unit: 'statements',
+    look: 'many for each batch: bad rows are being searched',
+  },
+  processor_stream_entries_lost_total: { unit: 'entries', look: 'anything is ProcessorDataLoss' },
+  processor_stream_events_total: { unit: 'events', look: 'anything is ProcessorStreamReset' },
+  processor_stream_group_lag_entries: {
+    unit: 'entries',
+    look: 'with the length: how far the trim is; use `max`',
+  },
+  processor_stream_group_lag_known: {
+    unit: flag,
+    look: '0 for ten minutes is ProcessorLagUnknown',
+  },
+  processor_stream_group_lag_seconds: {
+    unit: 's',
+    look: 'above 300 s is ProcessorLagAgeHigh; use `max`',
+  },
+  processor_stream_group_pending_entries: {
+    unit: 'entries',
+    look: 'about what is in flight in all instances; more belongs to dead ones; use `max`',
+  },
+  processor_stream_group_pending_oldest_seconds: {
+    unit: 's',
+    look: 'above 600 s is ProcessorPendingStuck; use `max`',
+  },
+  processor_stream_length_entries: {
+    unit: 'entries',
+    look: 'stays where MAXLEN is; ProcessorLagWillHitTrim; use `max`',
+  },
+  processor_stream_never_written: { unit: flag, look: 'ProcessorStreamNeverWritten' },
+};
