@@ -1,0 +1,73 @@
+import { type Command, Option } from 'commander';
+import { type FleetForm, fleetForms } from '../../simulator/fleet.ts';
+import { runSimulate } from '../simulate.ts';
+import { type SetExitCode, wholeNumber } from './options.ts';
+
+interface SimulateFlags {
+  readonly redisUrl: string;
+  readonly stream: string;
+  readonly devices: number;
+  readonly records?: number;
+  readonly duration?: number;
+  readonly rate?: number;
+  readonly seed: number;
+  readonly form: FleetForm;
+  readonly packetRecords: number;
+  readonly plain: boolean;
+  readonly ledger?: string;
+  readonly baseTime?: number;
+  readonly maxBacklog?: number;
+  readonly json: boolean;
+}
+
+/** What sends a fleet. */
+export function addSimulate(program: Command, setExitCode: SetExitCode): void {
+  program
+    .command('simulate')
+    .description('send a simulated fleet to a stream, with a ledger of what was sent')
+    .addOption(
+      new Option('--redis-url <url>', 'the Redis to send to')
+        .env('REDIS_URL')
+        .default('redis://127.0.0.1:6379'),
+    )
+    .addOption(
+      new Option('--stream <key>', 'the stream to send to')
+        .env('REDIS_TELEMETRY_STREAM')
+        .default('telemetry:teltonika'),
+    )
+    .option('--devices <count>', 'trackers in the fleet', wholeNumber, 100)
+    .option('--records <count>', 'end after this many records', wholeNumber)
+    .option('--duration <seconds>', 'end after this time', wholeNumber)
+    .option('--rate <records>', 'records a second; without it flat out', wholeNumber)
+    .option('--seed <number>', 'the same seed and base time give the same entries', wholeNumber, 1)
+    .addOption(
+      new Option('--form <form>', 'a: payloads, b: frames').choices(fleetForms).default('mixed'),
+    )
+    .option('--packet-records <count>', 'records in a packet, on average', wholeNumber, 10)
+    .option('--plain', 'only good records, each once and in order', false)
+    .option('--ledger <file>', 'write what was sent to this file (NDJSON)')
+    .option('--base-time <ms>', '"now" of the fleet, epoch milliseconds', wholeNumber)
+    .option('--max-backlog <entries>', 'wait while more entries are unprocessed', wholeNumber)
+    .option('--json', 'print the summary as JSON', false)
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 all was sent, 1 wrong options, or Redis or the file failed.',
+    )
+    .action(async (flags: SimulateFlags) => {
+      const interrupted = new AbortController();
+      process.once('SIGINT', () => interrupted.abort());
+      process.once('SIGTERM', () => interrupted.abort());
+      const { records, duration, rate, ledger, baseTime, maxBacklog, ...others } = flags;
+      const options = {
+        ...others,
+        records: records ?? null,
+        durationSeconds: duration ?? null,
+        rate: rate ?? null,
+        ledgerFile: ledger ?? null,
+        baseTime: baseTime ?? null,
+        maxBacklog: maxBacklog ?? null,
+      };
+      const { stdout, stderr } = process;
+      setExitCode(await runSimulate(options, { stdout, stderr, signal: interrupted.signal }));
+    });
+}
