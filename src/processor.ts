@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { type DecodeArgs, runDecode } from './cli/decode.ts';
+import { addConfig } from './cli/register/config.ts';
 import { addDatabase } from './cli/register/database.ts';
 import { addLooking } from './cli/register/looking.ts';
 import { addSimulate } from './cli/register/simulate.ts';
@@ -44,6 +45,7 @@ function createProgram(setExitCode: (code: number) => void): Command {
     });
 
   addSimulate(program, setExitCode);
+  addConfig(program, setExitCode);
   addLooking(program, setExitCode);
   addSwitches(program, setExitCode);
   addDatabase(program, setExitCode);

@@ -1,5 +1,7 @@
 import type { z } from 'zod';
 import type { Field } from './fields.ts';
+import { orderProblems } from './order.ts';
+import { type Environment, type Report, readField, show } from './read.ts';
 import { tableLifeProblems } from './table-life.ts';
 import { describeTls, readTransport, type Transport } from './transport.ts';
 import { variables } from './variables.ts';
@@ -29,9 +31,6 @@ export interface ConfigHost {
 /** The whole configuration, frozen. */
 export type Config = ReturnType<typeof arrange>;
 
-type Environment = Readonly<Record<string, string | undefined>>;
-type Report = (field: Pick<Field, 'name' | 'shape' | 'example'>, got: string) => void;
-
 /** Environment to configuration; every problem at once. An empty variable counts as unset. */
 export function loadConfig(env: Environment, host: ConfigHost): ConfigResult {
   const problems: ConfigProblem[] = [];
@@ -39,7 +38,7 @@ export function loadConfig(env: Environment, host: ConfigHost): ConfigResult {
     problems.push({ variable: name, got, expected: shape, example: `${name}=${example}` });
   const values = readValues(env, host, report);
   checkHostname(values, host, report);
-  checkTogether(values, problems);
+  problems.push(...orderProblems(values));
   problems.push(...tableLifeProblems(values));
   checkStreams(values, report);
   const transport = readTransport(values, env, host);
@@ -62,92 +61,6 @@ function readValues(env: Environment, host: ConfigHost, report: Report): Values 
   const entries = Object.entries(variables).map(([key, field]) => [key, read<unknown>(field)]);
   // The keys and the schemas' output types are those of `variables`, entry by entry.
   return Object.fromEntries(entries);
-}
-
-function readField<Value>(
-  field: Field<Value>,
-  env: Environment,
-  host: ConfigHost,
-  report: Report,
-): Value | null {
-  const text = readText(field, env, host, report);
-  if (text === null) return null;
-  const parsed = field.schema.safeParse(text);
-  if (parsed.success) return parsed.data;
-  report(field, field.secret ? `a secret of ${text.length} characters` : show(text));
-  return null;
-}
-
-/** A value as it was found, unless it may hold a login that was meant for another variable. */
-function show(text: string): string {
-  if (/:\/\/|@/.test(text)) return `a text of ${text.length} characters that may hold a login`;
-  return JSON.stringify(text.slice(0, 100));
-}
-
-/** A path as it was found, in one bounded line. */
-function showPath(path: string): string {
-  return /:\/\/|@/.test(path) ? show(path) : path.slice(0, 200).replace(/[^\x20-\x7e]/g, '?');
-}
-
-const maxSecretFileChars = 4096;
-
-function readText(field: Field, env: Environment, host: ConfigHost, report: Report): string | null {
-  const direct = env[field.name] || undefined;
-  const path = field.secret ? env[`${field.name}_FILE`] || undefined : undefined;
-  if (direct !== undefined && path !== undefined) {
-    report(field, `both ${field.name} and ${field.name}_FILE; set one`);
-    return null;
-  }
-  if (path !== undefined) return readSecretFile(field, path, host, report);
-  if (direct === undefined && field.required) report(field, 'nothing');
-  return direct ?? field.default;
-}
-
-function readSecretFile(
-  field: Field,
-  path: string,
-  host: ConfigHost,
-  report: Report,
-): string | null {
-  try {
-    const text = host.readFile(path).replace(/\r?\n$/, '');
-    if (text.length > 0 && text.length <= maxSecretFileChars) return text;
-    report(
-      field,
-      `${field.name}_FILE=${showPath(path)}, which is empty or larger than ${maxSecretFileChars} characters`,
-    );
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'an error';
-    report(field, `${field.name}_FILE=${showPath(path)}, which cannot be read (${code})`);
-  }
-  return null;
-}
-
-/** Deadlines nest and budgets hold at least one batch. */
-function checkTogether(values: Values, problems: ConfigProblem[]): void {
-  const order = [
-    ['lockTimeoutMs', 'statementTimeoutMs', 'below'],
-    ['statementTimeoutMs', 'insertDeadlineMs', 'below'],
-    ['insertDeadlineMs', 'drainBudgetMs', 'below'],
-    ['drainBudgetMs', 'claimThresholdMs', 'below'],
-    ['blockMs', 'consumerIdleMs', 'below'],
-    ['breakerMinSamples', 'breakerSamples', 'at most'],
-    ['batchRows', 'inFlightRecords', 'at most'],
-    ['batchBytes', 'inFlightBytes', 'at most'],
-  ] as const;
-  for (const [lower, upper, relation] of order) {
-    const low = values[lower];
-    const high = values[upper];
-    if (low === null || high === null || low < high || (relation === 'at most' && low === high))
-      continue;
-    const { name, default: fallback } = variables[lower];
-    problems.push({
-      variable: name,
-      got: `${low}, with ${variables[upper].name}=${high}`,
-      expected: `a value ${relation} ${variables[upper].name}`,
-      example: `${name}=${fallback} and ${variables[upper].name}=${variables[upper].default}`,
-    });
-  }
 }
 
 /** The host name stands in for the consumer's name, and must be fit for that. */
@@ -266,7 +179,8 @@ function unlessOff(value: number | 'off'): number | null {
   return value === 'off' ? null : value;
 }
 
-function withPassword(url: string, password: string | null): string {
+/** The URL with this password in place of its own; null changes nothing. */
+export function withPassword(url: string, password: string | null): string {
   if (password === null) return url;
   const parsed = new URL(url);
   parsed.password = encodeURIComponent(password);

@@ -12,6 +12,13 @@ export interface TableLife {
   readonly tsMaxPastMs: number | null;
 }
 
+/** What is asked of each, in the words of the report. */
+export const tableLifeRules = {
+  columnstoreAfterMs: 'off, or at least LATE_HORIZON and CHUNK_INTERVAL together',
+  retentionMs: 'off, or more than COLUMNSTORE_AFTER',
+  tsMaxPastMs: 'at most RETENTION, or records would be accepted only to be dropped',
+} as const;
+
 /**
  * What is dropped was compressed before, and nothing is accepted that would be dropped at once.
  * A chunk's age is that of the end of its interval; an interval is added to LATE_HORIZON so that
@@ -19,7 +26,8 @@ export interface TableLife {
  */
 export function tableLifeProblems(life: TableLife): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
-  const report = (key: keyof TableLife, got: number, expected: string, exampleMs: number) => {
+  const report = (key: keyof typeof tableLifeRules, got: number, exampleMs: number) => {
+    const expected = tableLifeRules[key];
     const { name } = variables[key];
     const example = `${name}=${days(exampleMs)}`;
     problems.push({ variable: name, got: days(got), expected, example });
@@ -30,18 +38,14 @@ export function tableLifeProblems(life: TableLife): ConfigProblem[] {
 
   if (columnstoreAfterMs !== null && lateHorizonMs !== null && chunkIntervalMs !== null) {
     const least = lateHorizonMs + chunkIntervalMs;
-    const expected = 'off, or at least LATE_HORIZON and CHUNK_INTERVAL together';
-    if (columnstoreAfterMs < least)
-      report('columnstoreAfterMs', columnstoreAfterMs, expected, least);
+    if (columnstoreAfterMs < least) report('columnstoreAfterMs', columnstoreAfterMs, least);
   }
   if (retentionMs === null) return problems;
   if (columnstoreAfterMs !== null && retentionMs <= columnstoreAfterMs) {
-    const expected = 'off, or more than COLUMNSTORE_AFTER';
-    report('retentionMs', retentionMs, expected, columnstoreAfterMs + dayMs);
+    report('retentionMs', retentionMs, columnstoreAfterMs + dayMs);
   }
   if (tsMaxPastMs !== null && tsMaxPastMs > retentionMs) {
-    const expected = 'at most RETENTION, or records would be accepted only to be dropped';
-    report('tsMaxPastMs', tsMaxPastMs, expected, retentionMs);
+    report('tsMaxPastMs', tsMaxPastMs, retentionMs);
   }
   return problems;
 }

@@ -288,7 +288,7 @@ describe('secrets', () => {
 
 describe('.env.example', () => {
   const text = readFileSync(new URL('../../.env.example', import.meta.url), 'utf8');
-  const blocks = text.split('\n\n').slice(1);
+  const blocks = text.split('\n\n').filter((block) => /^#?[A-Z]/m.test(block));
 
   test('names every variable once, with its default or commented out with an example', () => {
     const lines = blocks.map((block) => block.trimEnd().split('\n').at(-1));

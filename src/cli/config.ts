@@ -1,0 +1,50 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { type EffectiveVariable, effectiveVariables } from '../config/effective.ts';
+import { formatProblems, loadConfig } from '../config/load.ts';
+import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
+
+/**
+ * `processor config`: every variable as it is in force, and where it came from; no secret, and no
+ * login of a URL. A wrong configuration is told as the service tells it. Asks no server.
+ */
+export function runConfig(io: CliIo, flags: OutputFlags): CliExit {
+  const loaded = loadConfig(io.env, {
+    hostname: hostname(),
+    readFile: (path) => readFileSync(path, 'utf8'),
+  });
+  if (!loaded.ok) {
+    io.stderr.write(`${formatProblems(loaded.problems)}\n`);
+    if (flags.json) print(io, flags, { ok: false, problems: loaded.problems }, '');
+    return cliExits.failed;
+  }
+  const variables = effectiveVariables(io.env, loaded.config);
+  const rows = variables.map(({ title: _title, ...row }) => row);
+  print(io, flags, { ok: true, variables: rows }, table(variables));
+  return cliExits.ok;
+}
+
+/** A longer value moves what follows on its own line only. */
+const widestValue = 48;
+
+function table(variables: readonly EffectiveVariable[]): string {
+  const shownValue = ({ value }: EffectiveVariable) => value ?? '(none)';
+  const nameWidth = Math.max(...variables.map(({ name }) => name.length));
+  const longest = Math.max(...variables.map((variable) => shownValue(variable).length));
+  const valueWidth = Math.min(widestValue, longest);
+  const line = (name: string, value: string, source: string) =>
+    `${name.padEnd(nameWidth)}  ${value.padEnd(valueWidth)}  ${source}`;
+  const titles = [...new Set(variables.map(({ title }) => title))];
+  const groups = titles.map((title) => [
+    '',
+    `# ${title}`,
+    ...variables
+      .filter((variable) => variable.title === title)
+      .map((variable) => line(variable.name, shownValue(variable), sourceOf(variable))),
+  ]);
+  return [line('VARIABLE', 'VALUE', 'SOURCE'), ...groups.flat()].join('\n');
+}
+
+function sourceOf({ source, file }: EffectiveVariable): string {
+  return file === null ? source : `${source} ${file}`;
+}

@@ -1,0 +1,80 @@
+import type { Field } from './fields.ts';
+import type { ConfigHost } from './load.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+export type Report = (field: Pick<Field, 'name' | 'shape' | 'example'>, got: string) => void;
+
+/** One variable's value; null where it has none, and where it is wrong, which is reported. */
+export function readField<Value>(
+  field: Field<Value>,
+  env: Environment,
+  host: ConfigHost,
+  report: Report,
+): Value | null {
+  const text = readText(field, env, host, report);
+  if (text === null) return null;
+  const parsed = field.schema.safeParse(text);
+  if (parsed.success) return parsed.data;
+  report(field, field.secret ? `a secret of ${text.length} characters` : show(text));
+  return null;
+}
+
+/** A value that was found where it is wrong, in quotes. */
+export function show(text: string): string {
+  return mayHoldLogin(text) ? withheld(text) : JSON.stringify(text.slice(0, 100));
+}
+
+/** A value that is right. */
+export function showValue(text: string): string {
+  return mayHoldLogin(text) ? withheld(text) : text;
+}
+
+/** A path as it was found, in one bounded line; what is none may be the secret itself. */
+export function showPath(path: string): string {
+  if (mayHoldLogin(path) || !/^\.{0,2}\//.test(path)) return withheld(path);
+  return path.slice(0, 200).replace(/[^\x20-\x7e]/g, '?');
+}
+
+/** A login may stand in a variable it was not meant for. */
+function mayHoldLogin(text: string): boolean {
+  return /:\/\/|@/.test(text);
+}
+
+function withheld(text: string): string {
+  return `a text of ${text.length} characters that may hold a login`;
+}
+
+const maxSecretFileChars = 4096;
+
+/** An empty variable counts as unset. */
+function readText(field: Field, env: Environment, host: ConfigHost, report: Report): string | null {
+  const direct = env[field.name] || undefined;
+  const path = field.secret ? env[`${field.name}_FILE`] || undefined : undefined;
+  if (direct !== undefined && path !== undefined) {
+    report(field, `both ${field.name} and ${field.name}_FILE; set one`);
+    return null;
+  }
+  if (path !== undefined) return readSecretFile(field, path, host, report);
+  if (direct === undefined && field.required) report(field, 'nothing');
+  return direct ?? field.default;
+}
+
+function readSecretFile(
+  field: Field,
+  path: string,
+  host: ConfigHost,
+  report: Report,
+): string | null {
+  try {
+    const text = host.readFile(path).replace(/\r?\n$/, '');
+    if (text.length > 0 && text.length <= maxSecretFileChars) return text;
+    report(
+      field,
+      `${field.name}_FILE=${showPath(path)}, which is empty or larger than ${maxSecretFileChars} characters`,
+    );
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'an error';
+    report(field, `${field.name}_FILE=${showPath(path)}, which cannot be read (${code})`);
+  }
+  return null;
+}
