@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream';
+import type { ConnectionOptions } from 'node:tls';
 import { Redis } from 'ioredis';
 import { type FeedTotals, feed } from '../simulator/feed.ts';
 import { createFleet, type FleetForm } from '../simulator/fleet.ts';
@@ -8,6 +9,8 @@ import { writeLedger } from '../simulator/ledger-file.ts';
 
 export interface SimulateOptions {
   readonly redisUrl: string;
+  /** Null: plain text. */
+  readonly redisTls: ConnectionOptions | null;
   readonly stream: string;
   readonly devices: number;
   /** How many records to send; null: until `durationSeconds` are over. */
@@ -91,7 +94,7 @@ async function send(
     habits,
     expectedRecords,
   });
-  const redis = await connect(options.redisUrl);
+  const redis = await connect(options);
   try {
     return await feed({
       redis,
@@ -109,12 +112,15 @@ async function send(
   }
 }
 
-async function connect(url: string): Promise<Redis> {
-  const redis = new Redis(url, {
+async function connect({ redisUrl, redisTls }: SimulateOptions): Promise<Redis> {
+  const redis = new Redis(redisUrl, {
+    ...(redisTls && { tls: redisTls }),
     connectionName: 'processor:simulate',
     connectTimeout: CONNECT_TIMEOUT_MS,
     commandTimeout: COMMAND_TIMEOUT_MS,
     lazyConnect: true,
+    // Two commands more that an ACL would have to allow.
+    disableClientInfo: true,
     protocol: 2,
     // A resent XADD could add an entry twice.
     autoResendUnfulfilledCommands: false,
@@ -129,7 +135,9 @@ async function connect(url: string): Promise<Redis> {
   try {
     await redis.connect();
   } catch (cause) {
-    throw new Error(`no connection to Redis: ${reason}; is --redis-url right?`, { cause });
+    throw new Error(`no connection to Redis: ${reason}; are REDIS_URL and its password right?`, {
+      cause,
+    });
   }
   return redis;
 }

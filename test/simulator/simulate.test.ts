@@ -13,6 +13,7 @@ const never = new AbortController().signal;
 function simulateOptions(changes: Partial<SimulateOptions> = {}): SimulateOptions {
   return {
     redisUrl: redisUrl(),
+    redisTls: null,
     stream: freshStream().key,
     devices: 10,
     records: 500,

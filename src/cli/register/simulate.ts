@@ -1,10 +1,15 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { type Command, Option } from 'commander';
+import { formatProblems } from '../../config/load.ts';
+import { loadRedisLogin } from '../../config/redis-login.ts';
 import { type FleetForm, fleetForms } from '../../simulator/fleet.ts';
+import { cliExits } from '../io.ts';
 import { runSimulate } from '../simulate.ts';
-import { type SetExitCode, wholeNumber } from './options.ts';
+import { cliIo, type SetExitCode, wholeNumber } from './options.ts';
 
 interface SimulateFlags {
-  readonly redisUrl: string;
+  readonly redisUrl?: string;
   readonly stream: string;
   readonly devices: number;
   readonly records?: number;
@@ -25,11 +30,7 @@ export function addSimulate(program: Command, setExitCode: SetExitCode): void {
   program
     .command('simulate')
     .description('send a simulated fleet to a stream, with a ledger of what was sent')
-    .addOption(
-      new Option('--redis-url <url>', 'the Redis to send to')
-        .env('REDIS_URL')
-        .default('redis://127.0.0.1:6379'),
-    )
+    .option('--redis-url <url>', 'the Redis to send to, in place of REDIS_URL')
     .addOption(
       new Option('--stream <key>', 'the stream to send to')
         .env('REDIS_TELEMETRY_STREAM')
@@ -51,15 +52,20 @@ export function addSimulate(program: Command, setExitCode: SetExitCode): void {
     .option('--json', 'print the summary as JSON', false)
     .addHelpText(
       'after',
-      '\nExit codes: 0 all was sent, 1 wrong options, or Redis or the file failed.',
+      '\nREDIS_URL, REDIS_PASSWORD, REDIS_PASSWORD_FILE and REDIS_CA_FILE are read as the service reads them.' +
+        '\nExit codes: 0 all was sent, 1 wrong options, or Redis or the file failed.',
     )
     .action(async (flags: SimulateFlags) => {
-      const interrupted = new AbortController();
-      process.once('SIGINT', () => interrupted.abort());
-      process.once('SIGTERM', () => interrupted.abort());
-      const { records, duration, rate, ledger, baseTime, maxBacklog, ...others } = flags;
+      const { redisUrl, records, duration, rate, ledger, baseTime, maxBacklog, ...others } = flags;
+      const login = readLogin(redisUrl);
+      if (!login.ok) {
+        process.stderr.write(`${formatProblems(login.problems)}\n`);
+        return setExitCode(cliExits.failed);
+      }
       const options = {
         ...others,
+        redisUrl: login.url,
+        redisTls: login.tls,
         records: records ?? null,
         durationSeconds: duration ?? null,
         rate: rate ?? null,
@@ -67,7 +73,19 @@ export function addSimulate(program: Command, setExitCode: SetExitCode): void {
         baseTime: baseTime ?? null,
         maxBacklog: maxBacklog ?? null,
       };
-      const { stdout, stderr } = process;
-      setExitCode(await runSimulate(options, { stdout, stderr, signal: interrupted.signal }));
+      setExitCode(await runSimulate(options, cliIo()));
     });
+}
+
+/** The Redis of the environment, where the option does not name another. */
+function readLogin(redisUrl: string | undefined) {
+  const { REDIS_URL: fromEnv, REDIS_URL_FILE: fromFile, ...env } = process.env;
+  const urls =
+    redisUrl === undefined
+      ? { REDIS_URL: fromEnv, REDIS_URL_FILE: fromFile }
+      : { REDIS_URL: redisUrl };
+  return loadRedisLogin(
+    { ...env, ...urls },
+    { hostname: hostname(), readFile: (path) => readFileSync(path, 'utf8') },
+  );
 }
