@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -21,6 +21,8 @@ import { lastOf, pairsOf, parseDockerfile } from './image/dockerfile.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const read = (path: string) => readFileSync(join(repository, path), 'utf8');
+
+const makeSecrets = join(repository, 'deploy/make-secrets');
 
 const required = {
   PROCESSOR_IMAGE: 'git.example.com/fleet/processor',
@@ -48,8 +50,14 @@ describe.each(files)('$path', ({ file }) => {
     });
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
     const { redis, database, http, lifecycle } = loaded.config;
-    expect(new URL(redis.url).password).toBe('secret-of-redis_password');
-    expect(new URL(database.url).password).toBe('secret-of-postgres_password');
+    const login = ({ username, password }: URL) => `${username}: ${password}`;
+    expect(
+      [redis.url, database.url, database.migrationUrl].map((url) => login(new URL(url))),
+    ).toEqual([
+      'processor: secret-of-redis_processor_password',
+      'processor_writer: secret-of-postgres_writer_password',
+      'processor_migrator: secret-of-postgres_migrator_password',
+    ]);
     expect(http).toEqual({ host: '0.0.0.0', port: 9464 });
     // Beyond the budget: closing pool, connections and endpoint, a few seconds at most.
     const grace = milliseconds(file.services.processor?.stop_grace_period ?? '');
@@ -77,6 +85,44 @@ describe.each(files)('$path', ({ file }) => {
       }
       for (const secret of secrets) expect(Object.keys(file.secrets)).toContain(secret);
     }
+    for (const [name, { configs = [] }] of services) {
+      for (const config of configs) expect(Object.keys(file.configs), name).toContain(config);
+    }
+  });
+
+  it('gives each container the secrets it logs in with, and the superuser’s to two alone', () => {
+    const holders = (secret: string) =>
+      services.filter(([, one]) => one.secrets?.includes(secret)).map(([name]) => name);
+    expect(holders('postgres_password').sort()).toEqual(['roles', 'timescaledb']);
+    expect(holders('redis_processor_password')).toEqual(['processor']);
+    expect(holders('redis_operator_password').sort()).toEqual(['cli', 'redis']);
+    for (const [name, { environment = {}, secrets = [] }] of services) {
+      const read = [...Object.values(environment), JSON.stringify(serviceOf(file, name))].join();
+      for (const secret of secrets) expect(read, name).toContain(`/run/secrets/${secret}`);
+    }
+  });
+
+  it('gives the operator’s commands the settings of the service, but a user of their own', () => {
+    const { REDIS_URL: own, ...service } = serviceOf(file, 'processor').environment ?? {};
+    const { REDIS_URL: operator, ...commands } = serviceOf(file, 'cli').environment ?? {};
+    expect(new URL(own ?? '').username).toBe('processor');
+    expect(new URL(operator ?? '').username).toBe('processor-operator');
+    const { CONSUMER_NAME: _name, REDIS_PASSWORD_FILE: _file, ...settings } = service;
+    expect(commands).toEqual({
+      ...settings,
+      PROCESSOR_OPERATOR: 'unknown',
+      REDIS_PASSWORD_FILE: '/run/secrets/redis_operator_password',
+    });
+    // Whatever starts it with the rest: it must not be a second service.
+    expect(serviceOf(file, 'cli').command).toEqual(['--help']);
+  });
+
+  it('keeps metrics for longer than the window of the service level objectives', () => {
+    const command = serviceOf(file, 'prometheus').command ?? [];
+    const window = Number(read('OPERATIONS.md').match(/^\| freshness .*\| (\d+) days \|/m)?.[1]);
+    const kept = Number(command.join(' ').match(/retention\.time=(\d+)d/)?.[1]);
+    expect(window).toBe(28);
+    expect(kept).toBeGreaterThanOrEqual(window + 7);
   });
 
   it('runs every container with a read-only root, no capability, no root user and bounds', () => {
@@ -87,9 +133,9 @@ describe.each(files)('$path', ({ file }) => {
         cap_drop: ['ALL'],
         security_opt: ['no-new-privileges:true'],
         logging: { driver: 'json-file', options: { 'max-size': '10m', 'max-file': '5' } },
-        restart: service.profiles?.includes('demo') ? 'no' : 'unless-stopped',
+        restart: ['simulator', 'roles', 'cli'].includes(name) ? 'no' : 'unless-stopped',
       });
-      const ours = service.command === undefined || name === 'simulator';
+      const ours = ['processor', 'simulator', 'cli'].includes(name);
       const user = service.user ?? (ours && image !== undefined ? lastOf(image, 'USER') : '');
       expect(user, name).toMatch(/^[1-9]\d*:\d+$/);
     }
@@ -109,14 +155,15 @@ describe.each(files)('$path', ({ file }) => {
   it('starts each service when what it needs is healthy, and that has a check', () => {
     for (const [name, { depends_on = {} }] of services) {
       for (const [needed, { condition }] of Object.entries(depends_on)) {
-        expect(condition, `${name} needs ${needed}`).toBe('service_healthy');
+        const wanted = needed === 'roles' ? 'service_completed_successfully' : 'service_healthy';
+        expect(condition, `${name} needs ${needed}`).toBe(wanted);
         // processor has its check from the image.
-        if (needed === 'processor') continue;
+        if (needed === 'processor' || needed === 'roles') continue;
         expect(serviceOf(file, needed).healthcheck).toHaveProperty('test');
       }
     }
     const needed = Object.keys(serviceOf(file, 'processor').depends_on ?? {});
-    expect(needed.sort()).toEqual(['redis', 'timescaledb']);
+    expect(needed.sort()).toEqual(['redis', 'roles', 'timescaledb']);
   });
 
   it('names every image with an exact version', () => {
@@ -133,15 +180,21 @@ describe.each(files)('$path', ({ file }) => {
     }
   });
 
-  it('starts Redis with its password, kept in an append-only file, and full rather than losing', async () => {
-    const started = await startComposeRedis(serviceOf(file, 'redis'), 'a-password');
+  it('starts Redis with its users, kept in an append-only file, and full rather than losing', async () => {
+    const secrets = await mkdtemp(temporaryPrefix('secrets'));
+    execFileSync(makeSecrets, [secrets]);
+    // A user that may ask for settings; the file has none.
+    const acl = readFileSync(join(secrets, 'redis_users.acl'), 'utf8');
+    await rm(join(secrets, 'redis_users.acl'));
+    await writeFile(join(secrets, 'redis_users.acl'), `${acl}user admin on >admin ~* &* +@all\n`);
+    const started = await startComposeRedis(serviceOf(file, 'redis'), secrets);
     try {
       const { port } = started;
-      await untilAnswered('Redis', () => askRedis(`redis://:a-password@127.0.0.1:${port}`), 10_000);
+      await untilAnswered('Redis', () => askRedis(`redis://admin:admin@127.0.0.1:${port}`), 10_000);
       const stranger = new Redis(port, '127.0.0.1', { protocol: 2, enableReadyCheck: false });
       await expect(stranger.ping()).rejects.toThrow('NOAUTH');
       stranger.disconnect();
-      const redis = new Redis(port, '127.0.0.1', { password: 'a-password' });
+      const redis = new Redis(port, '127.0.0.1', { username: 'admin', password: 'admin' });
       const setting = async (name: string) => (await redis.config('GET', name)).at(1);
       expect(await setting('maxmemory-policy')).toBe('noeviction');
       expect(Number(await setting('maxmemory'))).toBe(768 * 1024 * 1024);
@@ -149,39 +202,62 @@ describe.each(files)('$path', ({ file }) => {
       expect(await setting('appendfsync')).toBe('everysec');
       redis.disconnect();
       expect(await started.isHealthy()).toBe(true);
-      await writeFile(started.secret, 'another-password');
+      await rm(join(secrets, 'redis_operator_password'));
+      await writeFile(join(secrets, 'redis_operator_password'), 'another-password');
       expect(await started.isHealthy()).toBe(false);
     } finally {
       await started.close();
+      await rm(secrets, { recursive: true });
     }
   });
 
-  it('starts no Redis without a password', async () => {
-    for (const password of ['', null]) {
-      const started = await startComposeRedis(serviceOf(file, 'redis'), password);
-      expect(await started.ended).toMatchObject({ code: 1 });
+  it('starts no Redis without its users', async () => {
+    const secrets = await mkdtemp(temporaryPrefix('secrets'));
+    for (const acl of [null, '', 'user default on nopass ~* &* +@all\n']) {
+      if (acl !== null) await writeFile(join(secrets, 'redis_users.acl'), acl);
+      const started = await startComposeRedis(serviceOf(file, 'redis'), secrets);
+      expect(await started.ended).toMatchObject({ signal: null });
+      expect((await started.ended).code).toBeGreaterThan(0);
       await started.close();
     }
+    await rm(secrets, { recursive: true });
   });
 });
 
 describe('compose.yaml for trying', () => {
   it('needs nothing that deploy/make-secrets does not make', async () => {
     const folder = await mkdtemp(temporaryPrefix('secrets'));
-    const make = () =>
-      execFileSync(join(repository, 'deploy/make-secrets'), [join(folder, 'made')]);
+    const secrets = join(folder, 'made');
+    const make = (...words: string[]) => execFileSync(makeSecrets, [secrets, ...words]);
     const made = () =>
-      Object.values(development.secrets).map(({ file }) =>
-        readFileSync(join(folder, 'made', file.replace('./deploy/secrets/', '')), 'utf8'),
-      );
+      Object.values(development.secrets)
+        .map(({ file }) => file.replace('./deploy/secrets/', ''))
+        .map((name) => [name, readFileSync(join(secrets, name), 'utf8')] as const);
+    const passwords = () => made().filter(([name]) => name.endsWith('_password'));
     make();
-    const first = made();
-    for (const password of first) expect(password).toMatch(/^[0-9a-f]{48}$/);
-    expect(new Set(first).size).toBe(first.length);
-    expect(statSync(join(folder, 'made')).mode & 0o777).toBe(0o700);
-    expect(statSync(join(folder, 'made/redis_password')).mode & 0o777).toBe(0o444);
+    const first = passwords();
+    expect(made().map(([name]) => name)).toEqual([
+      'redis_users.acl',
+      ...first.map(([name]) => name),
+    ]);
+    for (const [, password] of first) expect(password).toMatch(/^[0-9a-f]{48}$/);
+    expect(new Set(first.map(([, password]) => password)).size).toBe(first.length);
+    expect(statSync(secrets).mode & 0o777).toBe(0o700);
+    for (const name of readdirSync(secrets)) {
+      expect(statSync(join(secrets, name)).mode & 0o777, name).toBe(0o444);
+    }
+
+    const acl = () => readFileSync(join(secrets, 'redis_users.acl'), 'utf8');
+    expect(acl()).toContain('~telemetry:teltonika:dlq');
+    make('fleet:one');
+    expect(passwords()).toEqual(first);
+    expect(acl()).toContain('~fleet:one:dlq');
+    expect(acl()).not.toContain('telemetry');
+    // Run again without it, it keeps the stream.
+    const before = acl();
     make();
-    expect(made()).toEqual(first);
+    expect(acl()).toBe(before);
+    expect(readFileSync(join(secrets, 'roles.sql'), 'utf8')).toBe(read('deploy/sql/roles.sql'));
     await rm(folder, { recursive: true });
   });
 
@@ -204,7 +280,10 @@ describe('compose.yaml for trying', () => {
 
   it('sends a simulated fleet only when the profile demo asks for it', () => {
     expect(development.services.simulator?.profiles).toEqual(['demo']);
-    const others = Object.entries(development.services).filter(([name]) => name !== 'simulator');
+    expect(development.services.cli?.profiles).toEqual(['cli']);
+    const others = Object.entries(development.services).filter(
+      ([name]) => name !== 'simulator' && name !== 'cli',
+    );
     for (const [name, { profiles }] of others) expect(profiles, name).toBeUndefined();
   });
 });
@@ -217,7 +296,9 @@ describe('deploy/compose.deploy.yaml', () => {
       expect(build, name).toBeUndefined();
       for (const mount of volumes) expect(mount, name).toMatch(/^[a-z]+:\//);
     }
-    for (const { file } of Object.values(deploy.secrets)) expect(file).toMatch(/^\/srv\//);
+    for (const { file } of [...Object.values(deploy.secrets), ...Object.values(deploy.configs)]) {
+      expect(file).toMatch(/^\/srv\//);
+    }
   });
 
   it('is refused without the image, its tag and the folder of the secrets', () => {
@@ -250,8 +331,10 @@ describe('deploy/compose.deploy.yaml', () => {
     );
     expect(profiles).toEqual({
       processor: [],
+      cli: ['cli'],
       redis: ['servers'],
       timescaledb: ['servers'],
+      roles: ['servers'],
       prometheus: ['monitoring'],
       grafana: ['monitoring'],
     });
@@ -262,7 +345,7 @@ describe('deploy/compose.deploy.yaml', () => {
   });
 
   it('runs the same servers and the same monitoring as compose.yaml', () => {
-    for (const name of ['redis', 'timescaledb', 'prometheus', 'grafana']) {
+    for (const name of ['redis', 'timescaledb', 'roles', 'prometheus', 'grafana']) {
       const {
         image: _image,
         profiles: _profiles,

@@ -31,6 +31,7 @@ const service = z.strictObject({
   command: words.optional(),
   environment: z.record(z.string().regex(/^[A-Z][A-Z0-9_]*$/), text).optional(),
   secrets: words.optional(),
+  configs: words.optional(),
   volumes: words.optional(),
   tmpfs: words.optional(),
   networks: words,
@@ -59,8 +60,11 @@ const service = z.strictObject({
 const composeFile = z.strictObject({
   name: text,
   'x-hardened': z.unknown(),
+  'x-settings': z.unknown(),
   services: z.record(text, service),
   secrets: z.record(text, z.strictObject({ file: text })),
+  // From a file: Compose refuses an inline one for a read-only container.
+  configs: z.record(text, z.strictObject({ file: text })),
   networks: z.record(
     text,
     z.strictObject({ internal: z.boolean().optional(), name: text.optional() }),

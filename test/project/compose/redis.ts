@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process';
-import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Ended, openGuard } from '../../servers/guarded.ts';
@@ -12,8 +11,6 @@ const execFileText = promisify(execFile);
 
 export interface ComposeRedis {
   readonly port: number;
-  /** The file that stands for /run/secrets/redis_password. */
-  readonly secret: string;
   readonly ended: Promise<Ended>;
   /** What the service's own check says. */
   isHealthy(): Promise<boolean>;
@@ -22,11 +19,11 @@ export interface ComposeRedis {
 
 /**
  * The command of a compose file's Redis on this machine, with a port and folders of its own.
- * @param password null: there is no such file
+ * @param secrets the folder that stands for /run/secrets
  */
 export async function startComposeRedis(
   service: ComposeService,
-  password: string | null,
+  secrets: string,
 ): Promise<ComposeRedis> {
   if (findProgram('redis-server') === null) {
     await installPackage('redis-server', 'redis-server', 'install redis-server and run again');
@@ -38,21 +35,15 @@ export async function startComposeRedis(
 
   const guard = await openGuard(temporaryPrefix('compose'), null);
   const port = await freePort();
-  const secret = join(guard.folder, 'redis_password');
-  if (password !== null) {
-    await writeFile(secret, `${password}\n`);
-    await chmod(secret, 0o644);
-  }
   const places: Readonly<Record<string, string>> = {
-    '/run/secrets/redis_password': secret,
-    '/tmp/redis.conf': join(guard.folder, 'redis.conf'),
+    '/run/secrets': secrets,
     '/data': guard.folder,
     'redis-cli': `redis-cli -p ${port}`,
     '--appendonly': `--bind 127.0.0.1 --port ${port} --appendonly`,
   };
   const here = (text: string) =>
     text.replace(
-      /\/run\/secrets\/redis_password|\/tmp\/redis\.conf|\/data|redis-cli|--appendonly/g,
+      /\/run\/secrets|\/data|redis-cli|--appendonly/g,
       (place) => places[place] ?? place,
     );
   const run = await guard.run({
@@ -66,7 +57,6 @@ export async function startComposeRedis(
   });
   return {
     port,
-    secret,
     ended: run.ended,
     isHealthy: () =>
       execFileText('/bin/sh', ['-c', here(check)]).then(
