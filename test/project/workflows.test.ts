@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { needsOpenssl } from '../security/certificates.ts';
+import { needsPsql } from '../security/roles.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const read = (path: string) => readFileSync(join(repository, path), 'utf8');
@@ -97,10 +99,23 @@ describe('the check of every push', () => {
     expect(new URL(TEST_DATABASE_URL).hostname).toBe('timescaledb');
   });
 
+  /** What a step that reads the log says of this one. */
+  const said = (step: number, log: string) => {
+    const run = check.steps.at(step)?.run ?? '';
+    return spawnSync('/bin/sh', ['-c', run.replace('/tmp/ci.log', '')], { input: log }).status;
+  };
+
+  it('fails where a test was skipped because psql or openssl is missing', () => {
+    const skipped = (needs: string) => `skipped: test/x.test.ts > y\n  ${needs}\n`;
+    // The words are those that the tests are skipped with, as the summary prints them.
+    for (const needs of [needsPsql, needsOpenssl]) expect(said(-2, skipped(needs))).toBe(1);
+    expect(said(-2, skipped('needs TimescaleDB (set TEST_DATABASE_URL)'))).toBe(0);
+    expect(said(-2, 'tests: 1 passed, 0 failed, 0 skipped\n')).toBe(0);
+    expect(read('test/servers/summary-reporter.ts')).toMatch(/` {2}\$\{reason\}`/);
+  });
+
   it('fails where the tests of the hypertable were skipped', () => {
-    const last = check.steps.at(-1)?.run ?? '';
-    const log = (text: string) =>
-      spawnSync('/bin/sh', ['-c', last.replace('/tmp/ci.log', '')], { input: text }).status;
+    const log = (text: string) => said(-1, text);
     const line = (extension: string) =>
       `x\ntest servers: Redis 8.10.1 (given), PostgreSQL 17.9 (given), TimescaleDB ${extension}\ny\n`;
     expect(log(line('2.29.2'))).toBe(0);

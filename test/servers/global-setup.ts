@@ -1,6 +1,10 @@
-/** vitest's globalSetup: both servers once for the whole run, their URLs through `inject`. */
+/**
+ * vitest's globalSetup: the programs that tests run, and both servers once for the whole run, their
+ * URLs through `inject`.
+ */
 import type { TestProject } from 'vitest/node';
 import { askPostgres, askRedis } from './ask.ts';
+import { provideTools } from './programs.ts';
 import { providePostgres, provideRedis, type RunningServer } from './servers.ts';
 
 declare module 'vitest' {
@@ -28,6 +32,7 @@ const factsStatement = `
          nullif(current_setting('timescaledb.license', true), '') AS license`;
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  await provideTools();
   const { redis, postgres } = await provideBoth();
   const stop = async () => {
     await Promise.all([redis.stop(), postgres.stop()]);

@@ -29,21 +29,50 @@ export function findProgram(name: string): string | null {
 /**
  * Installs one of Debian's packages, where we are root and there is apt; says so in one line on
  * standard error. The package's own service does not stay running: the tests start their own.
+ * @throws ServerError `no_program`
  */
 export async function installPackage(name: string, service: string, why: string): Promise<void> {
-  if (!isRoot() || findProgram('apt-get') === null) {
-    throw new ServerError('no_program', why);
+  try {
+    await install([name], why);
+  } finally {
+    if (canInstall()) await stopService(service);
   }
-  process.stderr.write(`test servers: installing Debian's ${name} (apt-get)\n`);
+}
+
+/** Programs that some tests run, and Debian's packages with them. */
+const tools = { psql: 'postgresql-client', openssl: 'openssl' } as const;
+
+/**
+ * Installs the programs that are missing. Where that cannot be done it says so on standard error:
+ * the tests that need one are then skipped, by name.
+ */
+export async function provideTools(): Promise<void> {
+  const missing = Object.entries(tools).filter(([program]) => findProgram(program) === null);
+  if (missing.length === 0) return;
+  const packages = missing.map(([, name]) => name);
+  const why = `tests will be skipped: install ${packages.join(' and ')} and run again`;
+  try {
+    await install(packages, why);
+  } catch (error) {
+    if (!(error instanceof ServerError)) throw error;
+    process.stderr.write(`test servers: ${error.message}\n`);
+  }
+}
+
+function canInstall(): boolean {
+  return isRoot() && findProgram('apt-get') !== null;
+}
+
+async function install(packages: readonly string[], why: string): Promise<void> {
+  if (!canInstall()) throw new ServerError('no_program', why);
+  process.stderr.write(`test servers: installing Debian's ${packages.join(' and ')} (apt-get)\n`);
   try {
     await updateLists();
-    await apt('install', '-y', '--no-install-recommends', name);
+    await apt('install', '-y', '--no-install-recommends', ...packages);
   } catch (error) {
     throw new ServerError('no_program', `${why} (apt-get failed: ${lastLines(error)})`, {
       cause: error,
     });
-  } finally {
-    await stopService(service);
   }
 }
 
