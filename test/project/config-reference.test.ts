@@ -66,8 +66,14 @@ describe('.env.example', () => {
 /** Names with an underscore that are not ours, and who reads them. */
 const ofOthers: Readonly<Record<string, readonly string[]>> = {
   'the stack of deploy/compose.deploy.yaml': [
-    ...['COMPOSE_PROFILES', 'GRAFANA_BIND', 'MONITORING_TAG', 'PROCESSOR_IMAGE', 'PROCESSOR_TAG'],
-    ...['SECRETS_DIR', 'SERVERS_NETWORK', 'STACK_NAME'],
+    ...[
+      'COMPOSE_PROFILES',
+      'GRAFANA_BIND',
+      'MONITORING_TAG',
+      'OPERATOR_REDIS_URL',
+      'PROCESSOR_IMAGE',
+    ],
+    ...['PROCESSOR_TAG', 'SECRETS_DIR', 'SERVERS_NETWORK', 'STACK_NAME'],
   ],
   'deploy/sql/roles.sql': [
     ...['MIGRATOR', 'WRITER', 'READER'].map((role) => `PROCESSOR_${role}_PASSWORD_FILE`),
@@ -75,9 +81,11 @@ const ofOthers: Readonly<Record<string, readonly string[]>> = {
   ],
   'the tests': ['TEST_DATABASE_URL', 'TEST_POSTGRES_BIN', 'TEST_REDIS_URL'],
   'PostgreSQL and its image': ['POSTGRES_DB', 'POSTGRES_INITDB_ARGS', 'POSTGRES_USER'],
+  psql: ['PGCONNECT_TIMEOUT'],
+  'the commands, for the audit': ['PROCESSOR_OPERATOR'],
   TimescaleDB: ['TIMESCALEDB_TELEMETRY'],
   'redis-cli': ['REDISCLI_AUTH'],
-  'Node.js': ['CERT_HAS_EXPIRED', 'NODE_EXTRA_CA_CERTS', 'NODE_TLS_REJECT_UNAUTHORIZED'],
+  'Node.js': ['CERT_HAS_EXPIRED', 'NODE_TLS_REJECT_UNAUTHORIZED'],
   Grafana: [
     ...['GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES', 'GF_ANALYTICS_CHECK_FOR_UPDATES'],
     ...['GF_ANALYTICS_REPORTING_ENABLED', 'GF_PLUGINS_PREINSTALL_DISABLED'],

@@ -1,0 +1,174 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventually, type RunningService, startService } from '../integration/service.ts';
+import { ask, denied, hasPsql, needsPsql, outcomeOf } from '../security/roles.ts';
+import { type LocalServer, startPostgres } from '../servers/servers.ts';
+import { temporaryPrefix } from '../servers/system-user.ts';
+import { environmentHere, type Places, runProcessorHere, runServiceHere } from './compose/here.ts';
+import { readCompose, serviceOf } from './compose/read.ts';
+import { type ComposeRedis, startComposeRedis } from './compose/redis.ts';
+
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+const file = readCompose(readFileSync(join(repository, 'compose.yaml'), 'utf8'), { USER: 'anna' });
+const stream = 'telemetry:teltonika';
+
+// The steps of `docker compose up`, by the compose file's own commands, environments and secrets,
+// with real servers on this machine in place of containers.
+describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsPsql } }, () => {
+  let secrets: string;
+  let redis: ComposeRedis;
+  let postgres: LocalServer;
+  let places: Places;
+  let service: RunningService;
+  let looking: Redis;
+
+  const passwordOf = (name: string) => readFileSync(join(secrets, `${name}_password`), 'utf8');
+  const urlOf = (role: string, secret: string) =>
+    `postgres://${role}:${passwordOf(secret)}@127.0.0.1:${postgres.port}/telemetry`;
+  const cli = (...words: string[]) => runProcessorHere(serviceOf(file, 'cli'), places, words);
+
+  beforeAll(async () => {
+    secrets = await mkdtemp(temporaryPrefix('secrets'));
+    execFileSync(join(repository, 'deploy/make-secrets'), [secrets]);
+    redis = await startComposeRedis(serviceOf(file, 'redis'), secrets);
+    await eventually('Redis is healthy', async () => (await redis.isHealthy()) || undefined);
+    postgres = await startPostgres();
+    // As the image does at its first start.
+    const { POSTGRES_USER: user, POSTGRES_DB: database } =
+      serviceOf(file, 'timescaledb').environment ?? {};
+    await ask(
+      postgres.url,
+      `CREATE ROLE ${user} SUPERUSER LOGIN PASSWORD '${passwordOf('postgres')}'`,
+      `CREATE DATABASE ${database}`,
+    );
+    places = { secrets, redisPort: redis.port, postgresPort: postgres.port };
+    // The servers of the first compose file: the superuser migrated, and owns the tables.
+    await runProcessorHere(
+      { ...serviceOf(file, 'cli'), environment: { POSTGRES_URL: urlOf('processor', 'postgres') } },
+      places,
+      ['migrate', 'up', '--yes'],
+    );
+    looking = new Redis(redis.port, {
+      ...{ username: 'processor-operator', password: passwordOf('redis_operator') },
+      disableClientInfo: true,
+    });
+  }, 120_000);
+  afterAll(async () => {
+    await service?.end('SIGKILL');
+    looking?.disconnect();
+    await postgres?.stop();
+    await redis?.close();
+    await rm(secrets, { recursive: true });
+  });
+
+  it('make the roles, also in a volume of before, and again at every start', async () => {
+    await runServiceHere(serviceOf(file, 'roles'), places);
+    await runServiceHere(serviceOf(file, 'roles'), places);
+
+    const owner = await ask(
+      urlOf('processor', 'postgres'),
+      `SELECT tableowner FROM pg_tables WHERE tablename = 'positions'`,
+    );
+    expect(owner).toEqual([{ tableowner: 'processor_migrator' }]);
+    const reader = urlOf('processor_reader', 'postgres_reader');
+    expect(await ask(reader, 'SELECT count(*)::int AS rows FROM positions')).toEqual([{ rows: 0 }]);
+  });
+
+  it('migrate as the migrator, from the container of the commands', async () => {
+    expect(JSON.parse(await cli('migrate', 'status', '--json'))).toMatchObject({
+      up_to_date: true,
+    });
+    expect(await cli('migrate', 'up', '--yes')).toContain('applied no migration');
+    // The same from nothing, as in a volume that is new.
+    await ask(
+      urlOf('processor_migrator', 'postgres_migrator'),
+      'DROP SCHEMA positions CASCADE',
+      'DROP TABLE positions, processor_migrations',
+    );
+    await runServiceHere(serviceOf(file, 'roles'), places);
+    expect(await cli('migrate', 'up', '--yes')).toMatch(/^applied 0*1/);
+  });
+
+  it('run the service as the writer and as the user processor, fed by ingestion', async () => {
+    const env = environmentHere(serviceOf(file, 'processor'), places);
+    service = startService(env);
+    await service.untilReady();
+    const words = ['simulate', '--plain', '--json', '--records=2000', '--max-backlog=50000'];
+    const said = await runProcessorHere(serviceOf(file, 'simulator'), places, words);
+    const { records }: { records: number } = JSON.parse(said);
+
+    await eventually('every record is stored', async () => {
+      const stored = await service.metric('processor_records_total{outcome="inserted"}');
+      return stored === records ? true : undefined;
+    });
+    const users = await ask(
+      urlOf('processor', 'postgres'),
+      `SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name LIKE 'processor%'`,
+    );
+    expect(users).toEqual([{ usename: 'processor_writer' }]);
+    expect(service.logs.filter(({ level }) => level === 'error')).toEqual([]);
+  });
+
+  it('pause and resume as the operator, who is in the audit', async () => {
+    expect(await cli('pause', '--reason', 'a test', '--yes')).toContain('is paused');
+    await eventually('consumption is paused', async () =>
+      (await service.metric('processor_consumption_paused')) === 1 ? true : undefined,
+    );
+    expect(await cli('resume', '--yes')).toContain('it was paused by anna');
+    await eventually('consumption goes on', async () =>
+      (await service.metric('processor_consumption_paused')) === 0 ? true : undefined,
+    );
+    const words = ['pause', '--reason', 'a test', '--yes'];
+    const asService = runProcessorHere(serviceOf(file, 'processor'), places, words);
+    await expect(asService).rejects.toThrow('NOPERM');
+    const [latest] = await looking.xrevrange(`${stream}:control:audit`, '+', '-', 'COUNT', 1);
+    expect(latest?.[1]).toContain('anna');
+  });
+
+  it('leave the writer without a way to make a table, or to change a row', async () => {
+    const writer = urlOf('processor_writer', 'postgres_writer');
+    for (const statement of [
+      'CREATE TABLE mine ()',
+      'CREATE TEMPORARY TABLE mine ()',
+      'CREATE TABLE positions.mine ()',
+      'DELETE FROM positions',
+      'UPDATE positions SET speed = 0',
+      'DROP TABLE positions',
+    ]) {
+      expect([statement, await outcomeOf(writer, statement)]).toEqual([statement, denied]);
+    }
+  });
+
+  it('let nobody in with the password of another', async () => {
+    const wrong = urlOf('processor_writer', 'postgres_reader');
+    expect(await outcomeOf(wrong, 'SELECT 1')).toBe('28P01');
+    const reasons: string[] = [];
+    const client = new Redis(redis.port, {
+      ...{ username: 'processor-operator', password: passwordOf('redis_processor') },
+      ...{ lazyConnect: true, retryStrategy: () => null },
+    });
+    client.on('error', ({ message }) => reasons.push(message));
+    await client.connect().catch(() => undefined);
+    client.disconnect();
+    expect(reasons.join()).toContain('WRONGPASS');
+  });
+
+  it('leave nothing for the doctor to fail', async () => {
+    for (const name of ['processor', 'cli']) {
+      const said = await runProcessorHere(serviceOf(file, name), places, ['doctor', '--json']);
+      const { ok, checks }: { ok: boolean; checks: { name: string; state: string }[] } =
+        JSON.parse(said);
+      expect(ok).toBe(true);
+      expect(checks.find((check) => check.name === 'rights')?.state).toBe('ok');
+    }
+  });
+
+  it('stop in order', async () => {
+    expect(await service.end('SIGTERM')).toBe(0);
+  });
+});
