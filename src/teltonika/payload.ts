@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { type DecodeError, decodeError } from './decode-error.ts';
 import { parseIsoMs } from './iso-time.ts';
 import { payloadAttributesJson } from './payload-attributes.ts';
+import { scanPayload } from './payload-scan.ts';
 
 /** Most bytes of one payload; checked before anything is parsed. */
 export const MAX_PAYLOAD_BYTES = 262_144;
@@ -59,7 +60,7 @@ export function decodePayload(payload: Buffer): PayloadRecord | DecodeError {
       MAX_PAYLOAD_BYTES,
     );
   }
-  const decoded = readPayload(payload);
+  const decoded = scanPayload(payload) ?? readPayload(payload);
   if (decoded.kind === 'payload') return decoded;
   // No valid payload is deep, so only a refused one is looked through for why it is bad.
   const tooDeepAt = offsetBelowDepth(payload, MAX_DEPTH);
@@ -67,7 +68,8 @@ export function decodePayload(payload: Buffer): PayloadRecord | DecodeError {
   return decodeError('json_too_deep', `nested deeper than ${MAX_DEPTH} levels`, tooDeepAt);
 }
 
-function readPayload(payload: Buffer): PayloadRecord | DecodeError {
+/** The full reading of a payload however it is written; exported for the scan's comparison with it. */
+export function readPayload(payload: Buffer): PayloadRecord | DecodeError {
   if (!isUtf8(payload)) return decodeError('json_invalid', 'the payload is not UTF-8', null);
   let json: unknown;
   try {

@@ -1,0 +1,219 @@
+import { u8 } from './bytes.ts';
+import { MAX_IO_ELEMENTS } from './io.ts';
+import { parseIsoMs } from './iso-time.ts';
+import type { PayloadRecord } from './payload.ts';
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const MINUS = 0x2d;
+const DOT = 0x2e;
+const ZERO = 0x30;
+const OPEN = 0x7b;
+const CLOSE = 0x7d;
+
+/** Up to 15 digits are an exact integer, and one division by an exact power of ten rounds right. */
+const MOST_DIGITS = 15;
+const powersOfTen = Array.from({ length: MOST_DIGITS + 1 }, (_, power) => 10 ** power);
+const IMEI_DIGITS = 15;
+/** `2026-01-02T03:04:05.678Z` */
+const TIME_CHARACTERS = 24;
+const MAX_IO_ID = 65_535;
+const MAX_U64_DIGITS = '18446744073709551615';
+
+/**
+ * Reads a payload in the one form that `JSON.stringify` gives it in the contract's order, straight
+ * from its bytes: no text, no object, no key (measured: a fifth of the CPU of JSON.parse, zod and
+ * the walk, and less garbage). Null for whatever is written in another way, good or bad: that is
+ * judged by the full reading. What is taken here is what the full reading takes, to the bit
+ * (property test).
+ */
+export function scanPayload(payload: Buffer): PayloadRecord | null {
+  const scan = new PayloadScan(payload);
+  if (!scan.passes('{"device_id":"')) return null;
+  const deviceId = scan.text(IMEI_DIGITS);
+  if (!scan.passes('","timestamp":"')) return null;
+  const ts = parseIsoMs(scan.text(TIME_CHARACTERS));
+  if (ts === null || !scan.passes('","latitude":')) return null;
+  const latitude = scan.number();
+  if (!scan.passes(',"longitude":')) return null;
+  const longitude = scan.number();
+  if (!scan.passes(',"altitude":')) return null;
+  const altitude = scan.number();
+  if (!scan.passes(',"angle":')) return null;
+  const angle = scan.number();
+  if (!scan.passes(',"speed":')) return null;
+  const speed = scan.number();
+  if (!scan.passes(',"satellites":')) return null;
+  const satellites = scan.number();
+  if (!scan.passes(',"priority":')) return null;
+  const priority = scan.number();
+  const eventIoId = scan.passes(',"event_io_id":') ? scan.number() : null;
+  const generationType = scan.passes(',"generation_type":') ? scan.number() : null;
+  if (!scan.passes(',"attributes":')) return null;
+  const attributes = scan.attributes();
+  if (!scan.passes('}') || !scan.isWhole) return null;
+  return {
+    kind: 'payload',
+    deviceId,
+    ts,
+    latitude,
+    longitude,
+    altitude,
+    angle,
+    speed,
+    satellites,
+    priority,
+    eventIoId,
+    generationType,
+    attributes,
+  };
+}
+
+/** One walk over the bytes; once something is not as expected, it has failed for good. */
+class PayloadScan {
+  readonly #bytes: Buffer;
+  #at = 0;
+  #hasFailed = false;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  /** Whether everything was as expected, and nothing is left. */
+  get isWhole(): boolean {
+    return !this.#hasFailed && this.#at === this.#bytes.length;
+  }
+
+  /** Steps over this text, ASCII, if it is what comes next. */
+  passes(text: string): boolean {
+    const start = this.#at;
+    for (let index = 0; index < text.length; index += 1) {
+      if (this.#bytes[start + index] !== text.charCodeAt(index)) return false;
+    }
+    this.#at = start + text.length;
+    return true;
+  }
+
+  /** The next digits, letters and signs of a text without escapes. */
+  text(length: number): string {
+    const start = this.#at;
+    for (let at = start; at < start + length; at += 1) {
+      const byte = u8(this.#bytes, at);
+      // Printable ASCII without the quote and the backslash.
+      if (byte < 0x2b || byte > 0x5a) this.#hasFailed = true;
+    }
+    this.#at = start + length;
+    return this.#bytes.toString('latin1', start, start + length);
+  }
+
+  /** A JSON number without an exponent, of few enough digits to be exact. */
+  number(): number {
+    const isNegative = u8(this.#bytes, this.#at) === MINUS;
+    if (isNegative) this.#at += 1;
+    const start = this.#at;
+    let value = this.#digits(0);
+    let digits = this.#at - start;
+    if (digits > 1 && u8(this.#bytes, start) === ZERO) this.#hasFailed = true;
+    if (digits > 0 && u8(this.#bytes, this.#at) === DOT) {
+      this.#at += 1;
+      const fractionAt = this.#at;
+      value = this.#digits(value);
+      const places = this.#at - fractionAt;
+      digits += places;
+      if (places === 0) this.#hasFailed = true;
+      value /= powersOfTen[places] ?? Number.NaN;
+    }
+    if (digits === 0 || digits > MOST_DIGITS) this.#hasFailed = true;
+    return isNegative ? -value : value;
+  }
+
+  #digits(before: number): number {
+    let value = before;
+    for (;;) {
+      const digit = u8(this.#bytes, this.#at) - ZERO;
+      if (digit < 0 || digit > 9) return value;
+      value = value * 10 + digit;
+      this.#at += 1;
+    }
+  }
+
+  /**
+   * The attributes' text, cut from the bytes, when it is the canonical one: ids ascending, each
+   * once, integers for values. Of an integer beyond 2^53 - 1 the quoted digits are the canonical
+   * text, so the object around them is left out.
+   */
+  attributes(): string {
+    let text = '';
+    let start = this.#at;
+    if (!this.#steps(OPEN)) return text;
+    let newest = -1;
+    let count = 0;
+    while (!this.#hasFailed && u8(this.#bytes, this.#at) !== CLOSE) {
+      if (count > 0 && !this.#steps(COMMA)) return text;
+      const id = this.#ioId();
+      if (id <= newest || count === MAX_IO_ELEMENTS) this.#hasFailed = true;
+      newest = id;
+      count += 1;
+      const valueAt = this.#at;
+      if (u8(this.#bytes, valueAt) === OPEN) {
+        const digitsAt = this.#bigInteger();
+        text += this.#bytes.toString('latin1', start, valueAt);
+        text += this.#bytes.toString('latin1', digitsAt, this.#at - 1);
+        start = this.#at;
+      } else {
+        this.#integer();
+      }
+    }
+    this.#at += 1;
+    return this.#hasFailed ? text : text + this.#bytes.toString('latin1', start, this.#at);
+  }
+
+  /** `"<id>":`, in canonical digits. */
+  #ioId(): number {
+    if (!this.#steps(QUOTE)) return -1;
+    const start = this.#at;
+    const id = this.#digits(0);
+    const digits = this.#at - start;
+    const isCanonical = digits === 1 || (digits > 0 && u8(this.#bytes, start) !== ZERO);
+    if (!isCanonical || digits > 5 || id > MAX_IO_ID) this.#hasFailed = true;
+    if (!this.passes('":')) this.#hasFailed = true;
+    return id;
+  }
+
+  /** An integer as JavaScript prints it; -0 it prints as 0. */
+  #integer(): void {
+    const isNegative = u8(this.#bytes, this.#at) === MINUS;
+    if (isNegative) this.#at += 1;
+    const start = this.#at;
+    this.#digits(0);
+    const digits = this.#at - start;
+    const hasLeadingZero = u8(this.#bytes, start) === ZERO && (digits > 1 || isNegative);
+    if (digits === 0 || digits > MOST_DIGITS || hasLeadingZero) this.#hasFailed = true;
+  }
+
+  /**
+   * `{"__bigint":"<digits>"}` of 17 to 20 digits: surely more than 2^53 - 1, and at most 2^64 - 1.
+   * @returns where the quoted digits begin
+   */
+  #bigInteger(): number {
+    if (!this.passes('{"__bigint":')) this.#hasFailed = true;
+    const quoteAt = this.#at;
+    if (!this.#steps(QUOTE)) return quoteAt;
+    this.#digits(0);
+    const digits = this.#at - quoteAt - 1;
+    const hasLeadingZero = u8(this.#bytes, quoteAt + 1) === ZERO;
+    if (digits < 17 || digits > 20 || hasLeadingZero) this.#hasFailed = true;
+    // Texts of one length compare as their numbers do.
+    if (digits === 20 && this.#bytes.toString('latin1', quoteAt + 1, this.#at) > MAX_U64_DIGITS) {
+      this.#hasFailed = true;
+    }
+    if (!this.passes('"}')) this.#hasFailed = true;
+    return quoteAt;
+  }
+
+  #steps(byte: number): boolean {
+    if (u8(this.#bytes, this.#at) !== byte) this.#hasFailed = true;
+    else this.#at += 1;
+    return !this.#hasFailed;
+  }
+}
