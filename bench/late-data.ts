@@ -63,6 +63,7 @@ const database = openDatabase(
 const writer = createPositionWriter(database, {
   chunkIntervalMs: dayMs,
   maxChunksPerStatement: 48,
+  mayBeCompressed: () => true,
 });
 
 /** The record that is stored at this place; `shiftMs` moves it between two stored ones. */

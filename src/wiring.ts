@@ -88,6 +88,7 @@ export function wireRooms(
   const writer = createPositionWriter(database, {
     chunkIntervalMs: db.chunkIntervalMs,
     maxChunksPerStatement,
+    mayBeCompressed: (ts) => db.columnstoreAfterMs !== null && ts < now() - db.columnstoreAfterMs,
   });
 
   const openAs = (role: 'reader' | 'writer', commandTimeoutMs: number) => () =>

@@ -8,8 +8,10 @@ import {
 } from './errors.ts';
 import type { Database } from './pool.ts';
 import {
+  compareCompressedStatement,
   compareStatement,
   encodeComparison,
+  encodeCompressedComparison,
   encodePositions,
   insertStatement,
 } from './position-columns.ts';
@@ -19,6 +21,8 @@ export interface PositionWriterOptions {
   readonly chunkIntervalMs: number;
   /** Distinct chunks one statement may touch; each costs locks from a shared table. */
   readonly maxChunksPerStatement: number;
+  /** Whether the chunk of a time may be compressed; without it none is. */
+  readonly mayBeCompressed?: (ts: number) => boolean;
 }
 
 export interface PositionWriter {
@@ -55,19 +59,33 @@ export function createPositionWriter(
   database: Database,
   options: PositionWriterOptions,
 ): PositionWriter {
+  let isReplay = false;
   return {
     write: (rows, outcomes) =>
       database.use(async (client) => {
         const writing = new BatchWriting(client, rows, outcomes, options);
+        if (isReplay) await writing.settleReplay();
         for (let pass = 0; pass < maxPasses && outcomes.includes(null); pass += 1) {
           const groups = groupByKey(rows, outcomes);
           for (const part of splitByChunks(groups, rows, options)) await writing.write(part);
           await writing.settleLone();
         }
         if (outcomes.includes(null)) throw rowsVanished();
+        isReplay = isAllStored(outcomes);
         return writing.statements;
       }),
   };
+}
+
+/**
+ * After such a batch the next is compared before it is inserted: a stream that is read again, or
+ * a fleet that resends a day, then costs one statement a batch and no attempt to insert.
+ */
+function isAllStored(outcomes: Outcomes): boolean {
+  return (
+    outcomes.length > 0 &&
+    outcomes.every((outcome) => outcome === 'duplicate' || outcome === 'conflict')
+  );
 }
 
 /** Rows that neither insert nor are there: something deletes them as they arrive. */
@@ -81,6 +99,13 @@ type Insertion =
   | { readonly kind: 'done'; readonly present: ReadonlySet<number> }
   | { readonly kind: 'failed'; readonly failure: DatabaseFailure; readonly error: unknown };
 
+/** What a row's key holds already. */
+interface Comparison {
+  /** Of the row in its batch. */
+  readonly place: number;
+  readonly same: boolean;
+}
+
 /** A row that failed alone, with an error that may be the server's own. */
 interface LoneFailure {
   readonly group: KeyGroup;
@@ -93,7 +118,7 @@ class BatchWriting {
   readonly #client: pg.PoolClient;
   readonly #rows: readonly Position[];
   readonly #outcomes: Outcomes;
-  readonly #chunkIntervalMs: number;
+  readonly #options: PositionWriterOptions;
   #lone: LoneFailure[] = [];
   #hasSettled = false;
   statements = 0;
@@ -102,12 +127,36 @@ class BatchWriting {
     client: pg.PoolClient,
     rows: readonly Position[],
     outcomes: Outcomes,
-    { chunkIntervalMs }: PositionWriterOptions,
+    options: PositionWriterOptions,
   ) {
     this.#client = client;
     this.#rows = rows;
     this.#outcomes = outcomes;
-    this.#chunkIntervalMs = chunkIntervalMs;
+    this.#options = options;
+  }
+
+  /**
+   * Settles the batch when every row of it is stored already. Otherwise nothing: that a server
+   * compares does not show that it stores, which is what a row that fails alone is judged by.
+   * @throws DependencyError when the database cannot be asked
+   */
+  async settleReplay(): Promise<void> {
+    const { chunkIntervalMs, maxChunksPerStatement } = this.#options;
+    const places = [...this.#rows.keys()].filter((place) => this.#outcomes[place] === null);
+    const chunks = groupByChunk(places, this.#rows, chunkIntervalMs);
+    if (chunks.length > maxChunksPerStatement) return;
+    const found: Comparison[] = [];
+    for (const chunk of chunks) {
+      try {
+        found.push(...(await this.#ask(chunk)));
+      } catch (error) {
+        const failure = readDatabaseFailure(error);
+        const isOfRows = failure.class === 'row' || failure.class === 'batch';
+        if (!isOfRows && failure.code !== statementTimeout) throw toDependencyError(failure, error);
+        return;
+      }
+    }
+    if (found.length === places.length) this.#take(found);
   }
 
   /** Inserts one row a key; what fails because of a row is split until it stands alone. */
@@ -174,7 +223,7 @@ class BatchWriting {
     });
     // A chunk at a time: over all of them the bounds on ts would be as wide as the latest record is
     // late, and everything between would be read.
-    for (const places of groupByChunk(compared, this.#rows, this.#chunkIntervalMs)) {
+    for (const places of groupByChunk(compared, this.#rows, this.#options.chunkIntervalMs)) {
       await this.#compare(places);
     }
   }
@@ -207,17 +256,8 @@ class BatchWriting {
    */
   async #compare(places: readonly number[]): Promise<void> {
     if (places.length === 0) return;
-    this.statements += 1;
     try {
-      const result = await this.#client.query<[number, boolean]>({
-        text: compareStatement,
-        values: encodeComparison(places.map((place) => this.#row(place))),
-        rowMode: 'array',
-      });
-      for (const [ord, same] of result.rows) {
-        const place = places[ord - 1];
-        if (place !== undefined) this.#outcomes[place] = same ? 'duplicate' : 'conflict';
-      }
+      this.#take(await this.#ask(places));
     } catch (error) {
       const failure = readDatabaseFailure(error);
       const isLong = failure.code === statementTimeout && places.length >= leastToSplit;
@@ -227,6 +267,29 @@ class BatchWriting {
       await this.#compare(places.slice(0, middle));
       await this.#compare(places.slice(middle));
     }
+  }
+
+  /** Those of the rows that are stored, and whether with the same content. */
+  async #ask(places: readonly number[]): Promise<Comparison[]> {
+    this.statements += 1;
+    const rows = places.map((place) => this.#row(place));
+    const { mayBeCompressed } = this.#options;
+    const isCompressed =
+      mayBeCompressed !== undefined && rows.some(({ ts }) => mayBeCompressed(ts));
+    const result = await this.#client.query<[number, boolean]>({
+      ...(isCompressed
+        ? { text: compareCompressedStatement, values: encodeCompressedComparison(rows) }
+        : { text: compareStatement, values: encodeComparison(rows) }),
+      rowMode: 'array',
+    });
+    return result.rows.flatMap(([ord, same]) => {
+      const place = places[ord - 1];
+      return place === undefined ? [] : [{ place, same }];
+    });
+  }
+
+  #take(found: readonly Comparison[]): void {
+    for (const { place, same } of found) this.#outcomes[place] = same ? 'duplicate' : 'conflict';
   }
 
   #row(place: number): Position {

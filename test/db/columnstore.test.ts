@@ -71,7 +71,7 @@ describeTimescaledb('the columnstore', () => {
     const opened = await migratedDatabase({ columnstoreAfterMs: 30 * dayMs });
     client = opened.client;
     url = opened.url;
-    writer = createPositionWriter(opened.database, options);
+    writer = createPositionWriter(opened.database, { ...options, mayBeCompressed: () => true });
     isCommunity = (await describePolicies(client)).edition === 'community';
   });
 
@@ -203,7 +203,10 @@ describeTimescaledb('the columnstore', () => {
         'options',
         `-c timescaledb.max_tuples_decompressed_per_dml_transaction=${tuples}`,
       );
-      writer = createPositionWriter(openPool(limited.href), options);
+      writer = createPositionWriter(openPool(limited.href), {
+        ...options,
+        mayBeCompressed: () => true,
+      });
     }
 
     testCompressed('is not reached by inserting, comparing or refusing', async (stored) => {

@@ -349,6 +349,59 @@ test('rows that are stored already are compared a chunk at a time', async () => 
   expect(new Set(outcomes)).toEqual(new Set(['duplicate']));
 });
 
+describe('a batch behind one whose rows were all stored already', () => {
+  async function replaying(): Promise<{ writer: PositionWriter; client: Client }> {
+    const opened = await freshWriter();
+    const rows = seconds(3);
+    await write(opened.writer, rows);
+    expect(await write(opened.writer, rows)).toEqual(['duplicate', 'duplicate', 'duplicate']);
+    return opened;
+  }
+
+  test('is compared before any insert: duplicates and conflicts take one statement', async () => {
+    const { writer } = await replaying();
+    const rows = seconds(3, (index) => (index === 1 ? { speed: 77 } : {}));
+    const outcomes = unsettled(rows);
+
+    expect(await writer.write(rows, outcomes)).toBe(1);
+    expect(outcomes).toEqual(['duplicate', 'conflict', 'duplicate']);
+  });
+
+  test('with a new row among the stored, it is inserted as ever', async () => {
+    const { writer, client } = await replaying();
+
+    expect(await write(writer, seconds(4))).toEqual([
+      'duplicate',
+      'duplicate',
+      'duplicate',
+      'inserted',
+    ]);
+    expect(await count(client)).toBe(4);
+  });
+
+  test('with a row that the database refuses, it loses only that', async () => {
+    const { writer } = await replaying();
+    const rows = seconds(3, (index) => (index === 2 ? { attributes: '{"1":}' } : {}));
+
+    expect(await write(writer, rows)).toEqual([
+      'duplicate',
+      'duplicate',
+      expect.objectContaining({ reason: expect.any(String) }),
+    ]);
+  });
+
+  test('of new rows only, it is inserted, and the next needs one statement again', async () => {
+    const { writer } = await replaying();
+    await write(
+      writer,
+      seconds(5, (index) => ({ ts: someTime + 60_000 + index })),
+    );
+    const rows = seconds(5, (index) => ({ ts: someTime + 120_000 + index }));
+
+    expect(await writer.write(rows, unsettled(rows))).toBe(1);
+  });
+});
+
 test('two writers with the same rows at once store each once and never deadlock', async () => {
   const { database, client } = await migratedDatabase();
   const writer = createPositionWriter(database, options);
