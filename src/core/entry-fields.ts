@@ -5,17 +5,18 @@
  */
 export class EntryFields {
   readonly #bytes: Buffer;
-  /** Start and end of each name and value: four numbers a field. */
+  /** Start and end of each name and value: four numbers a field; of all entries of the reply. */
   readonly #places: readonly number[];
+  /** Where ours begin. */
+  readonly #from: number;
+  /** How many fields there are. */
+  readonly count: number;
 
-  constructor(bytes: Buffer, places: readonly number[]) {
+  constructor(bytes: Buffer, places: readonly number[], from = 0, count = places.length >> 2) {
     this.#bytes = bytes;
     this.#places = places;
-  }
-
-  /** How many fields there are. */
-  get count(): number {
-    return this.#places.length >> 2;
+    this.#from = from;
+    this.count = count;
   }
 
   nameLength(at: number): number {
@@ -62,7 +63,7 @@ export class EntryFields {
   }
 
   #place(at: number, part: number): number {
-    return this.#places[at * 4 + part] ?? 0;
+    return this.#places[this.#from + at * 4 + part] ?? 0;
   }
 }
 

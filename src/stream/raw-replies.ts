@@ -1,6 +1,7 @@
 import { EntryFields, type EntryId } from '../core/types.ts';
 import { unexpectedReply } from './replies.ts';
 
+const lf = 0x0a;
 const cr = 0x0d;
 const minus = 0x2d;
 const plus = 0x2b;
@@ -27,8 +28,11 @@ export class ReplyEnd {
   #left: number;
   /** Bytes still to step over. */
   #skip = 0;
-  /** The start of a line whose end has not come yet. */
-  #line = '';
+  /** The sign of the line under way, which may have begun in an earlier piece; 0 between lines. */
+  #sign = 0;
+  /** Its number so far; of no meaning for a line of text. */
+  #number = 0;
+  #isNegative = false;
 
   constructor(replies: number) {
     this.#left = replies;
@@ -42,25 +46,44 @@ export class ReplyEnd {
         const step = Math.min(this.#skip, piece.length - at);
         this.#skip -= step;
         at += step;
-        continue;
+      } else {
+        at = this.#readLine(piece, at);
       }
-      const lineEnd = piece.indexOf(0x0a, at);
-      const end = lineEnd < 0 ? piece.length : lineEnd + 1;
-      this.#line += piece.toString('latin1', at, end);
-      at = end;
-      if (lineEnd >= 0) this.#step();
     }
     return this.#left === 0 && this.#skip === 0;
   }
 
+  /** Up to the line's end, or the piece's; digit by digit, without a text (measured: a third). */
+  #readLine(piece: Buffer, from: number): number {
+    let at = from;
+    if (this.#sign === 0) {
+      this.#sign = piece[at] ?? 0;
+      this.#number = 0;
+      this.#isNegative = false;
+      at += 1;
+    }
+    let number = this.#number;
+    for (; at < piece.length; at += 1) {
+      const byte = piece[at] ?? 0;
+      if (byte === lf) {
+        this.#endLine(number);
+        return at + 1;
+      }
+      if (byte === minus) this.#isNegative = true;
+      else if (byte !== cr) number = number * 10 + (byte - 0x30);
+    }
+    this.#number = number;
+    return at;
+  }
+
   /** One whole line: a value, or what announces one. */
-  #step(): void {
-    const kind = this.#line.charCodeAt(0);
-    const number = Number.parseInt(this.#line.slice(1), 10);
-    this.#line = '';
+  #endLine(number: number): void {
+    const sign = this.#sign;
+    this.#sign = 0;
     this.#left -= 1;
-    if (kind === dollar && number >= 0) this.#skip = number + 2;
-    if (kind === star && number > 0) this.#left += number;
+    if (this.#isNegative) return;
+    if (sign === dollar) this.#skip = number + 2;
+    if (sign === star) this.#left += number;
   }
 }
 
@@ -117,16 +140,18 @@ export class ReplyReader {
     this.value();
     const count = this.#header(star);
     const entries = [];
-    for (let index = 0; index < count; index += 1) entries.push(this.#entry());
+    const places: number[] = [];
+    for (let index = 0; index < count; index += 1) entries.push(this.#entry(places));
     return entries;
   }
 
-  #entry(): { id: EntryId; fields: EntryFields; bytes: number } {
+  /** `places` are those of the whole reply: an array an entry was a tenth of the garbage. */
+  #entry(places: number[]): { id: EntryId; fields: EntryFields; bytes: number } {
     this.#header(star);
     // Redis prints its ids; this is where one enters.
     const id = this.#text(this.#header(dollar)) as EntryId;
     const parts = this.#header(star);
-    const places: number[] = [];
+    const from = places.length;
     let bytes = 0;
     for (let part = 0; part < parts; part += 1) {
       const length = this.#header(dollar);
@@ -134,7 +159,7 @@ export class ReplyReader {
       bytes += length;
       this.#at += length + 2;
     }
-    return { id, fields: new EntryFields(this.#bytes, places), bytes };
+    return { id, fields: new EntryFields(this.#bytes, places, from, parts >> 1), bytes };
   }
 
   /** The number behind a type's sign; moves past its line. */

@@ -14,6 +14,9 @@ export interface InterpretOptions extends TimeWindow {
   readonly io16: boolean;
 }
 
+/** Of a record at a time nothing is rejected; one list for all of them. */
+const none: readonly Rejection[] = [];
+
 type PayloadContent = Extract<EntryContent, { form: 'payload' }>;
 type FrameContent = Extract<EntryContent, { form: 'frame' }>;
 
@@ -32,10 +35,10 @@ function interpretPayload(content: PayloadContent, options: InterpretOptions): I
   if (record.kind === 'error') return rejected(decodeRejection(record, null));
   const disagreement = disagreementWith(content, record);
   if (disagreement !== null) return rejected(disagreement);
-  const fields = { ...record, codec: content.codec };
-  const problem = rangeProblem(fields, options);
+  const position = payloadPosition(content, record);
+  const problem = rangeProblem(position, options);
   if (problem !== null) return rejected(validateRejection(problem, null, null));
-  return { kind: 'records', positions: [payloadPosition(content, record)], rejections: [] };
+  return { kind: 'records', positions: [position], rejections: none };
 }
 
 function disagreementWith(content: PayloadContent, record: PayloadRecord): Rejection | null {

@@ -76,19 +76,23 @@ function numberText(value: number): string | null {
   return Number.isInteger(value) && !Number.isSafeInteger(value) ? null : String(value);
 }
 
-function bigintText(digits: string): string | null {
+/** The canonical text of `__bigint`'s digits, or null. */
+export function bigintText(digits: string): string | null {
   if (digits.length === 0 || digits.length > MAX_BIGINT_DIGITS) return null;
   for (let at = 0; at < digits.length; at++) {
     const code = digits.charCodeAt(at);
     if (code < 0x30 || code > 0x39) return null;
   }
   if (digits.length <= ALWAYS_SAFE_DIGITS) return String(Number(digits));
+  // 17 to 19 digits are beyond 2^53 - 1 and within 64 bits whatever they are.
+  if (digits.length >= 17 && digits.length <= 19 && !digits.startsWith('0')) return `"${digits}"`;
   const value = BigInt(digits);
   if (value > MAX_U64) return null;
   return value <= Number.MAX_SAFE_INTEGER ? value.toString() : `"${value}"`;
 }
 
-function bytesText(base64: string): string | null {
+/** The canonical text of `__buffer_b64`'s bytes, or null. */
+export function bytesText(base64: string): string | null {
   if (base64.length > Math.ceil(MAX_VALUE_BYTES / 3) * 4) return null;
   const bytes = Buffer.from(base64, 'base64');
   // Buffer.from skips what it does not know; writing it back shows whether it did.

@@ -2,6 +2,7 @@ import { u8 } from './bytes.ts';
 import { MAX_IO_ELEMENTS } from './io.ts';
 import { parseIsoMs } from './iso-time.ts';
 import type { PayloadRecord } from './payload.ts';
+import { bigintText, bytesText } from './payload-attributes.ts';
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
@@ -18,7 +19,6 @@ const IMEI_DIGITS = 15;
 /** `2026-01-02T03:04:05.678Z` */
 const TIME_CHARACTERS = 24;
 const MAX_IO_ID = 65_535;
-const MAX_U64_DIGITS = '18446744073709551615';
 
 /**
  * Reads a payload in the one form that `JSON.stringify` gives it in the contract's order, straight
@@ -86,11 +86,13 @@ class PayloadScan {
 
   /** Steps over this text, ASCII, if it is what comes next. */
   passes(text: string): boolean {
+    const bytes = this.#bytes;
     const start = this.#at;
-    for (let index = 0; index < text.length; index += 1) {
-      if (this.#bytes[start + index] !== text.charCodeAt(index)) return false;
+    const { length } = text;
+    for (let index = 0; index < length; index += 1) {
+      if (bytes[start + index] !== text.charCodeAt(index)) return false;
     }
-    this.#at = start + text.length;
+    this.#at = start + length;
     return true;
   }
 
@@ -138,9 +140,8 @@ class PayloadScan {
   }
 
   /**
-   * The attributes' text, cut from the bytes, when it is the canonical one: ids ascending, each
-   * once, integers for values. Of an integer beyond 2^53 - 1 the quoted digits are the canonical
-   * text, so the object around them is left out.
+   * The attributes' text, cut from the bytes where that is the canonical one: ids ascending, each
+   * once, integers for values, and between them what the sentinels stand for.
    */
   attributes(): string {
     let text = '';
@@ -156,9 +157,8 @@ class PayloadScan {
       count += 1;
       const valueAt = this.#at;
       if (u8(this.#bytes, valueAt) === OPEN) {
-        const digitsAt = this.#bigInteger();
-        text += this.#bytes.toString('latin1', start, valueAt);
-        text += this.#bytes.toString('latin1', digitsAt, this.#at - 1);
+        const value = this.#sentinel();
+        text += this.#bytes.toString('latin1', start, valueAt) + value;
         start = this.#at;
       } else {
         this.#integer();
@@ -191,24 +191,23 @@ class PayloadScan {
     if (digits === 0 || digits > MOST_DIGITS || hasLeadingZero) this.#hasFailed = true;
   }
 
-  /**
-   * `{"__bigint":"<digits>"}` of 17 to 20 digits: surely more than 2^53 - 1, and at most 2^64 - 1.
-   * @returns where the quoted digits begin
-   */
-  #bigInteger(): number {
-    if (!this.passes('{"__bigint":')) this.#hasFailed = true;
-    const quoteAt = this.#at;
-    if (!this.#steps(QUOTE)) return quoteAt;
-    this.#digits(0);
-    const digits = this.#at - quoteAt - 1;
-    const hasLeadingZero = u8(this.#bytes, quoteAt + 1) === ZERO;
-    if (digits < 17 || digits > 20 || hasLeadingZero) this.#hasFailed = true;
-    // Texts of one length compare as their numbers do.
-    if (digits === 20 && this.#bytes.toString('latin1', quoteAt + 1, this.#at) > MAX_U64_DIGITS) {
-      this.#hasFailed = true;
-    }
-    if (!this.passes('"}')) this.#hasFailed = true;
-    return quoteAt;
+  /** What the object of a sentinel stands for, as its canonical text. */
+  #sentinel(): string {
+    const isInteger = this.passes('{"__bigint":"');
+    if (!isInteger && !this.passes('{"__buffer_b64":"')) this.#hasFailed = true;
+    const start = this.#at;
+    const end = this.#bytes.indexOf(QUOTE, start);
+    if (this.#hasFailed || end < 0) return this.#fail();
+    const content = this.#bytes.toString('latin1', start, end);
+    this.#at = end;
+    const text = isInteger ? bigintText(content) : bytesText(content);
+    if (text === null || !this.passes('"}')) return this.#fail();
+    return text;
+  }
+
+  #fail(): string {
+    this.#hasFailed = true;
+    return '';
   }
 
   #steps(byte: number): boolean {
