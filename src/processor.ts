@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { type DecodeArgs, runDecode } from './cli/decode.ts';
 import { addConfig } from './cli/register/config.ts';
 import { addDatabase } from './cli/register/database.ts';
+import { addDlq } from './cli/register/dlq.ts';
 import { addLooking } from './cli/register/looking.ts';
 import { addSimulate } from './cli/register/simulate.ts';
 import { addSwitches } from './cli/register/switches.ts';
@@ -48,6 +49,7 @@ function createProgram(setExitCode: (code: number) => void): Command {
   addConfig(program, setExitCode);
   addLooking(program, setExitCode);
   addSwitches(program, setExitCode);
+  addDlq(program, setExitCode);
   addDatabase(program, setExitCode);
   return program;
 }

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { parseIsoMs } from '../../teltonika/iso-time.ts';
 import type { CliIo } from '../io.ts';
 
 /** How a command's action tells the program what to exit with. */
@@ -29,4 +30,23 @@ export function cliIo(): CliIo {
 export function wholeNumber(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('expected a whole number.');
   return Number(text);
+}
+
+const unitsMs: Readonly<Record<string, number>> = {
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
+/** A time, as ISO 8601 in UTC or as how long ago it was; epoch milliseconds. */
+export function instant(text: string): number {
+  const ago = /^(\d{1,6})([smhd])$/.exec(text);
+  const unit = unitsMs[ago?.[2] ?? ''];
+  if (ago !== null && unit !== undefined) return Date.now() - Number(ago[1]) * unit;
+  const ms = parseIsoMs(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00:00Z` : text);
+  if (ms === null || ms < 0) {
+    throw new InvalidArgumentError('expected a time, as 2026-01-31T12:00:00Z, or 30m, 2h, 7d.');
+  }
+  return ms;
 }

@@ -1,0 +1,129 @@
+import { createSwitches } from '../stream/control.ts';
+import { controlKeys } from '../stream/control-keys.ts';
+import type { Letter } from '../stream/letters.ts';
+import { askConsent, type ChangeFlags, operatorOf } from './change.ts';
+import { tellFilter } from './dlq/filter.ts';
+import { type Fix, parseFix } from './dlq/fix.ts';
+import { type LettersOfEntry, type Replayed, replayLetters } from './dlq/replay.ts';
+import { replayProblem } from './dlq/replayable.ts';
+import { type FilterFlags, matching } from './dlq.ts';
+import { createLookingInterpret } from './interpret.ts';
+import { type CliExit, type CliIo, cliExits, print } from './io.ts';
+import { type Stores, withStores } from './stores.ts';
+
+export interface ReplayFlags extends ChangeFlags, FilterFlags {
+  readonly fix: readonly string[];
+  readonly rate: number;
+  /** Seconds. */
+  readonly timeout: number;
+}
+
+/** Entries under way at a time: each is held in memory until it is confirmed. */
+const underWay = 100;
+
+/** `processor dlq replay`: sends letters' entries through the service again. */
+export function runDlqReplay(io: CliIo, flags: ReplayFlags): Promise<CliExit> {
+  const fixes = flags.fix.map(parseFix);
+  const wrong = flags.fix.find((_, at) => fixes[at] === null);
+  if (wrong !== undefined) {
+    const shape = 'device_id=…, ts=…, codec=… or payload.<field>=…, as payload.latitude=54.6';
+    io.stderr.write(`processor: --fix ${wrong.split('=', 1)[0]}: expected ${shape}\n`);
+    return Promise.resolve(cliExits.refused);
+  }
+  return withStores(io, async (stores) => {
+    const letters = await countReplayable(stores, flags);
+    const what = `replay ${letters} dead letters (${tellFilter(flags)})`;
+    const consent = letters === 0 ? 'given' : await askConsent(io, flags, what);
+    if (consent === 'refused') return cliExits.refused;
+    if (consent === 'dry_run') {
+      print(io, flags, { dry_run: true, letters }, `would ${what}`);
+      return cliExits.ok;
+    }
+    const sum = createSum();
+    const wanted = fixes.filter((fix): fix is Fix => fix !== null);
+    try {
+      for await (const chunk of chunksOf(stores, flags)) {
+        sum.add(await replayChunk(io, stores, chunk, flags, wanted));
+        if (io.signal.aborted) break;
+      }
+    } finally {
+      // Also of what was done until Redis or the database failed.
+      const by = operatorOf(io, flags);
+      const detail = `${tellFilter(flags)}: ${sum.text()}`;
+      const switches = createSwitches(stores.redis, controlKeys(stores.config.stream.key));
+      await switches.note({ by, command: 'dlq replay', detail });
+    }
+    print(io, flags, sum.result(), sum.text());
+    return sum.isAllStored() && !io.signal.aborted ? cliExits.ok : cliExits.failed;
+  });
+}
+
+async function countReplayable(stores: Stores, flags: ReplayFlags): Promise<number> {
+  let letters = 0;
+  for await (const letter of matching(stores, flags, 'oldest_first')) {
+    if (letter.kind === 'letter' && replayProblem(letter) === null) letters += 1;
+  }
+  return letters;
+}
+
+/** Letters by entry, some entries at a time; those of one entry lie side by side. */
+async function* chunksOf(stores: Stores, flags: ReplayFlags): AsyncGenerator<LettersOfEntry[]> {
+  let groups: { letters: Letter[] }[] = [];
+  for await (const letter of matching(stores, flags, 'oldest_first')) {
+    if (letter.kind === 'malformed') continue;
+    const last = groups.at(-1);
+    if (last?.letters[0]?.entryId === letter.entryId) {
+      last.letters.push(letter);
+      continue;
+    }
+    if (groups.length === underWay) {
+      yield groups;
+      groups = [];
+    }
+    groups.push({ letters: [letter] });
+  }
+  if (groups.length > 0) yield groups;
+}
+
+function replayChunk(
+  io: CliIo,
+  stores: Stores,
+  chunk: readonly LettersOfEntry[],
+  flags: ReplayFlags,
+  fixes: readonly Fix[],
+): Promise<Replayed[]> {
+  return replayLetters(stores, chunk, {
+    fixes,
+    rate: flags.rate,
+    timeoutMs: flags.timeout * 1000,
+    signal: io.signal,
+    interpret: createLookingInterpret(stores.config),
+  });
+}
+
+/** The outcomes of a replay, entry by entry. */
+function createSum() {
+  const counts = { stored: 0, rejected_again: 0, unconfirmed: 0, not_replayable: 0 };
+  const reasons = new Map<string, number>();
+  return {
+    add(replayed: readonly Replayed[]): void {
+      for (const one of replayed) {
+        counts[one.kind] += 1;
+        const reason =
+          one.kind === 'rejected_again'
+            ? one.reason
+            : one.kind === 'not_replayable'
+              ? one.problem
+              : null;
+        if (reason !== null) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+      }
+    },
+    result: () => ({ ...counts, reasons: Object.fromEntries(reasons) }),
+    isAllStored: () => counts.rejected_again + counts.unconfirmed + counts.not_replayable === 0,
+    text(): string {
+      const why = [...reasons].map(([reason, entries]) => `${reason} ${entries}`).join(', ');
+      const parts = Object.entries(counts).map(([name, entries]) => `${name}=${entries}`);
+      return parts.join(' ') + (why === '' ? '' : ` (${why})`);
+    },
+  };
+}

@@ -1,0 +1,56 @@
+import { type Letter, letterField, type Malformed } from '../../stream/letters.ts';
+
+/** Which letters a command is about. */
+export interface LetterFilter {
+  readonly reason?: string;
+  readonly stage?: string;
+  readonly device?: string;
+  /** Epoch milliseconds of the letter's own id. */
+  readonly since?: number;
+  readonly until?: number;
+}
+
+/** Whether it names anything at all. */
+export function isEmptyFilter({ reason, stage, device, since, until }: LetterFilter): boolean {
+  return [reason, stage, device, since, until].every((part) => part === undefined);
+}
+
+/** The range of ids to read; what the ids do not tell is matched letter by letter. */
+export function rangeOf({ since, until }: LetterFilter): { from: string; to: string } {
+  return {
+    from: since === undefined ? '-' : String(since),
+    to: until === undefined ? '+' : String(until),
+  };
+}
+
+/** What was not written by us has neither reason nor device, and matches no filter on them. */
+export function matches(letter: Letter | Malformed, filter: LetterFilter): boolean {
+  const { reason, stage, device } = filter;
+  if (letter.kind === 'malformed') {
+    return reason === undefined && stage === undefined && device === undefined;
+  }
+  return (
+    (reason === undefined || letter.reason === reason) &&
+    (stage === undefined || letter.stage === stage) &&
+    (device === undefined || deviceOf(letter) === device)
+  );
+}
+
+/** What the entry said its device is, if that can be shown; nothing has checked it. */
+export function deviceOf(letter: Letter): string | null {
+  const text = letterField(letter, 'device_id')?.toString('latin1') ?? '';
+  return /^[\x21-\x7e]{1,40}$/.test(text) ? text : null;
+}
+
+/** The filter as one text, for the audit. */
+export function tellFilter(filter: LetterFilter): string {
+  const { reason, stage, device, since, until } = filter;
+  const parts = Object.entries({
+    reason,
+    stage,
+    device,
+    since: since === undefined ? undefined : new Date(since).toISOString(),
+    until: until === undefined ? undefined : new Date(until).toISOString(),
+  }).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
+  return parts.length === 0 ? 'all' : parts.join(' ');
+}

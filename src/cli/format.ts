@@ -1,0 +1,26 @@
+/** A duration for people: two units at most, as 45s, 12m, 3h 20m, 5d 2h. */
+export function durationText(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)}ms`;
+  const seconds = Math.floor(ms / 1000);
+  if (seconds < 60) return `${seconds}s`;
+  if (seconds < 3600) return two(Math.floor(seconds / 60), 'm', seconds % 60, 's');
+  if (seconds < 86_400) {
+    return two(Math.floor(seconds / 3600), 'h', Math.floor((seconds % 3600) / 60), 'm');
+  }
+  return two(Math.floor(seconds / 86_400), 'd', Math.floor((seconds % 86_400) / 3600), 'h');
+}
+
+function two(large: number, unit: string, small: number, smallUnit: string): string {
+  return small === 0 ? `${large}${unit}` : `${large}${unit} ${small}${smallUnit}`;
+}
+
+/** How long ago an id of a stream was made. */
+export function ageText(id: string, nowMs: number): string {
+  const ms = Number.parseInt(id, 10);
+  return Number.isSafeInteger(ms) ? durationText(Math.max(0, nowMs - ms)) : '-';
+}
+
+/** Large numbers with a comma at each thousand, whatever the machine's language. */
+export function countText(value: number): string {
+  return String(Math.round(value)).replaceAll(/\B(?=(\d{3})+$)/g, ',');
+}

@@ -1,0 +1,63 @@
+import type { Redis } from 'ioredis';
+import type { EntryId } from '../core/types.ts';
+import { asRedisError } from './redis.ts';
+import { unexpectedReply } from './replies.ts';
+
+/** Adds an entry with these fields, byte for byte. @throws DependencyError */
+export async function addEntry(
+  redis: Redis,
+  key: string,
+  fields: readonly (readonly [name: Buffer, value: Buffer])[],
+): Promise<EntryId> {
+  try {
+    const id: unknown = await redis.call('XADD', key, '*', ...fields.flat());
+    if (typeof id !== 'string') throw unexpectedReply('XADD');
+    // Redis prints its ids.
+    return id as EntryId;
+  } catch (error) {
+    throw asRedisError(error);
+  }
+}
+
+/**
+ * Which of these entries the group has not settled: not delivered yet, or pending with a consumer.
+ * @throws DependencyError
+ */
+export async function unsettledOf(
+  redis: Redis,
+  { key, group }: { readonly key: string; readonly group: string },
+  ids: readonly EntryId[],
+): Promise<EntryId[]> {
+  if (ids.length === 0) return [];
+  try {
+    const delivered = await lastDelivered(redis, key, group);
+    const pending = await redis
+      .pipeline(ids.map((id) => ['xpending', key, group, id, id, '1']))
+      .exec();
+    return ids.filter((id, at) => {
+      const [error, found] = pending?.[at] ?? [null, null];
+      if (error !== null) throw error;
+      return isBefore(delivered, id) || (Array.isArray(found) && found.length > 0);
+    });
+  } catch (error) {
+    throw asRedisError(error);
+  }
+}
+
+async function lastDelivered(redis: Redis, key: string, group: string): Promise<string> {
+  const groups: unknown = await redis.xinfo('GROUPS', key);
+  if (!Array.isArray(groups)) throw unexpectedReply('XINFO');
+  for (const info of groups) {
+    if (!Array.isArray(info) || info[info.indexOf('name') + 1] !== group) continue;
+    return String(info[info.indexOf('last-delivered-id') + 1]);
+  }
+  // Nobody has ever read: nothing is delivered.
+  return '0-0';
+}
+
+/** Whether one id of a stream lies before another. */
+export function isBefore(a: string, b: string): boolean {
+  const [aMs = 0, aSequence = 0] = a.split('-').map(Number);
+  const [bMs = 0, bSequence = 0] = b.split('-').map(Number);
+  return aMs === bMs ? aSequence < bSequence : aMs < bMs;
+}

@@ -1,0 +1,207 @@
+import { readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { eventually, type RunningService } from '../integration/service.ts';
+import { deadLetters, entryFields, imei, stream, useStack } from './stack.ts';
+
+const stack = useStack();
+const letterCount = () => stack.redis.xlen(deadLetters);
+
+const untilLetters = (count: number) =>
+  eventually(`${count} dead letters`, async () =>
+    (await letterCount()) === count ? true : undefined,
+  );
+
+/** One good entry, two with a latitude out of range, one of no form at all. */
+async function sendGoodAndBad(): Promise<RunningService> {
+  const service = stack.service('one');
+  await service.untilReady();
+  await stack.redis.xadd(stream, '*', ...entryFields(0));
+  await stack.redis.xadd(stream, '*', ...entryFields(1, { latitude: 95 }));
+  await stack.redis.xadd(stream, '*', ...entryFields(2, { latitude: -95 }));
+  await stack.redis.xadd(stream, '*', 'device_id', imei(3), 'frame', Buffer.from([0, 255, 1]));
+  await untilLetters(3);
+  return service;
+}
+
+const stored = async () =>
+  (await stack.query<{ device_id: string }>('SELECT device_id FROM positions ORDER BY 1')).map(
+    (row) => row.device_id,
+  );
+const audit = async () =>
+  (await stack.redis.xrange(`${stream}:control:audit`, '-', '+')).map(([, fields]) => fields[3]);
+
+describe('processor dlq', () => {
+  beforeEach(sendGoodAndBad);
+
+  it('lists letters newest first, filtered by reason, device and time', async () => {
+    await stack.redis.xadd(deadLetters, '*', 'hello', 'world');
+
+    const all = await stack.processor('dlq', 'list');
+    expect(all.stderr).toBe('');
+    expect(all.stdout.split('\n')[0]).toMatch(
+      /^LETTER +AGE +STAGE +REASON +DEVICE +RECORD +MESSAGE$/,
+    );
+    expect(all.stdout).toContain('malformed');
+    const list = async (...words: string[]) => {
+      const { code, stdout } = await stack.processor('dlq', 'list', '--json', ...words);
+      expect(code).toBe(0);
+      return JSON.parse(stdout).letters;
+    };
+    expect(await list('--reason', 'latitude_out_of_range')).toMatchObject([
+      { device: imei(2), stage: 'validate', record_index: null },
+      { device: imei(1) },
+    ]);
+    expect(await list('--device', imei(1))).toHaveLength(1);
+    expect(await list('--stage', 'decode')).toHaveLength(1);
+    expect(await list('--since', '1h')).toHaveLength(4);
+    expect(await list('--until', '1h')).toHaveLength(0);
+    expect(await list('--limit', '2')).toHaveLength(2);
+  });
+
+  it('refuses a reason that there is not, and a time that is none', async () => {
+    expect((await stack.processor('dlq', 'list', '--reason', 'bad')).code).toBe(1);
+    expect((await stack.processor('dlq', 'list', '--since', 'yesterday')).stderr).toMatch(/30m/);
+  });
+
+  it('shows a letter with what it keeps, and says when there is none of that id', async () => {
+    const [letter] = JSON.parse((await stack.processor('dlq', 'list', '--json')).stdout).letters;
+
+    const shown = await stack.processor('dlq', 'show', letter.id);
+    expect(shown.stdout).toMatch(/frame +0x00ff01/);
+    expect(shown.stdout).toMatch(/replay +possible/);
+    const none = await stack.processor('dlq', 'show', '1-1');
+    expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('no dead letter')]);
+  });
+
+  it('counts by reason, stage and device', async () => {
+    const { stdout } = await stack.processor('dlq', 'stats', '--json');
+
+    expect(JSON.parse(stdout)).toMatchObject({
+      letters: 3,
+      length: 3,
+      by_reason: { latitude_out_of_range: 2 },
+      by_stage: { validate: 2, decode: 1 },
+    });
+    expect((await stack.processor('dlq', 'stats')).stdout).toContain('by reason');
+  });
+
+  it('exports every byte, once: never over a file that is there', async () => {
+    const file = join(tmpdir(), `letters-${process.pid}-${Date.now()}.ndjson`);
+    try {
+      expect((await stack.processor('dlq', 'export', '--to', file)).code).toBe(0);
+      const lines = (await readFile(file, 'utf8'))
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+      expect(lines).toHaveLength(3);
+      const frame = lines[2].fields.find(
+        (field: { name: { text?: string } }) => field.name.text === 'frame',
+      );
+      expect(Buffer.from(frame.value.base64, 'base64')).toEqual(Buffer.from([0, 255, 1]));
+      expect((await stack.processor('dlq', 'export', '--to', file)).code).toBe(1);
+    } finally {
+      await rm(file, { force: true });
+    }
+    expect((await stack.processor('dlq', 'export', '--to', '-')).stdout.split('\n')).toHaveLength(
+      4,
+    );
+  });
+
+  it('purges only what it is told to, and notes it', async () => {
+    expect((await stack.processor('dlq', 'purge', '--yes')).code).toBe(2);
+    expect((await stack.processor('dlq', 'purge', '--all')).code).toBe(2);
+    expect((await stack.processor('dlq', 'purge', '--all', '--dry-run')).stdout).toMatch(
+      /would delete 3/,
+    );
+    expect(await letterCount()).toBe(3);
+
+    const purged = await stack.processor('dlq', 'purge', '--device', imei(1), '--yes', '--json');
+    expect(JSON.parse(purged.stdout)).toEqual({ letters: 1, purged: 1 });
+    expect(await letterCount()).toBe(2);
+    expect((await stack.processor('dlq', 'purge', '--all', '--yes')).code).toBe(0);
+    expect(await letterCount()).toBe(0);
+    expect(await audit()).toEqual(['dlq purge', 'dlq purge']);
+  });
+
+  it('replays a letter with its field mended: stored once, and the letter is gone', async () => {
+    const mended = await stack.processor(
+      ...['dlq', 'replay', '--reason', 'latitude_out_of_range', '--device', imei(1)],
+      ...['--fix', 'payload.latitude=54.5', '--yes', '--json'],
+    );
+
+    expect([mended.code, mended.stderr]).toEqual([0, '']);
+    expect(JSON.parse(mended.stdout)).toMatchObject({ stored: 1, rejected_again: 0 });
+    expect(await stored()).toEqual([imei(0), imei(1)]);
+    expect(await letterCount()).toBe(2);
+    expect(await audit()).toEqual(['dlq replay']);
+  });
+
+  it('replays unmended what is still bad: the letter stays, and there is no second one', async () => {
+    const { code, stdout } = await stack.processor('dlq', 'replay', '--yes', '--json');
+
+    expect(code).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({
+      stored: 0,
+      rejected_again: 3,
+      reasons: { latitude_out_of_range: 2 },
+    });
+    expect(await letterCount()).toBe(3);
+    expect(await stored()).toEqual([imei(0)]);
+  });
+
+  it('tells a field that cannot be mended, and what has no payload to mend', async () => {
+    expect((await stack.processor('dlq', 'replay', '--fix', 'speed=1', '--yes')).code).toBe(2);
+    const { stdout } = await stack.processor(
+      ...['dlq', 'replay', '--stage', 'decode', '--fix', 'codec=8', '--yes', '--json'],
+    );
+    expect(JSON.parse(stdout)).toMatchObject({ not_replayable: 1 });
+    expect(await letterCount()).toBe(3);
+  });
+
+  it('looks only, on a dry run', async () => {
+    expect((await stack.processor('dlq', 'replay', '--dry-run')).stdout).toMatch(/would replay 3/);
+    expect(await stack.redis.xlen(stream)).toBe(4);
+  });
+});
+
+describe('processor dlq replay while the service stands', () => {
+  it('leaves the letter as unconfirmed; another replay later stores it once', async () => {
+    const service = await sendGoodAndBad();
+    await service.end('SIGTERM');
+    const replay = () =>
+      stack.processor(
+        ...['dlq', 'replay', '--device', imei(1), '--fix', 'payload.latitude=54.5'],
+        ...['--timeout', '1', '--yes', '--json'],
+      );
+
+    const first = await replay();
+    expect(first.code).toBe(1);
+    expect(JSON.parse(first.stdout)).toMatchObject({ stored: 0, unconfirmed: 1 });
+    expect(await letterCount()).toBe(3);
+
+    await stack.service('two').untilReady();
+    expect(JSON.parse((await replay()).stdout)).toMatchObject({ stored: 1 });
+    expect(await stored()).toEqual([imei(0), imei(1)]);
+    expect(await letterCount()).toBe(2);
+  });
+});
+
+describe('a packet with several bad records', () => {
+  it('is replayed once for all its letters', async () => {
+    await stack.service('one').untilReady();
+    const id = await stack.redis.xadd(stream, '*', ...entryFields(5));
+    const letter = ['entry_id', '7-7', 'stage', 'write', 'reason', 'row_refused', 'message', 'm'];
+    const fields = entryFields(5).map((part, at) => (at % 2 === 0 ? `f:${part}` : part));
+    for (const index of ['0', '1']) {
+      await stack.redis.xadd(deadLetters, '*', ...letter, 'record_index', index, ...fields);
+    }
+
+    const { stdout } = await stack.processor('dlq', 'replay', '--yes', '--json');
+    expect(JSON.parse(stdout)).toMatchObject({ stored: 1 });
+    expect(await stack.redis.xlen(stream)).toBe(2);
+    expect(await letterCount()).toBe(0);
+    expect(id).not.toBeNull();
+  });
+});
