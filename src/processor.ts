@@ -7,6 +7,7 @@ import { addDatabase } from './cli/register/database.ts';
 import { addDlq } from './cli/register/dlq.ts';
 import { addLooking } from './cli/register/looking.ts';
 import { addSimulate } from './cli/register/simulate.ts';
+import { addStream } from './cli/register/stream.ts';
 import { addSwitches } from './cli/register/switches.ts';
 import { run } from './main.ts';
 
@@ -49,6 +50,7 @@ function createProgram(setExitCode: (code: number) => void): Command {
   addConfig(program, setExitCode);
   addLooking(program, setExitCode);
   addSwitches(program, setExitCode);
+  addStream(program, setExitCode);
   addDlq(program, setExitCode);
   addDatabase(program, setExitCode);
   return program;

@@ -24,10 +24,10 @@ export const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
  * opened is closed. A configuration or a server that fails ends with one line on stderr.
  * @returns the command's exit code
  */
-export async function withStores(
+export async function withStores<Exit extends number = CliExit>(
   io: CliIo,
-  command: (stores: Stores) => Promise<CliExit>,
-): Promise<CliExit> {
+  command: (stores: Stores) => Promise<Exit | CliExit>,
+): Promise<Exit | CliExit> {
   const loaded = loadConfig(io.env, {
     hostname: hostname(),
     readFile: (path) => readFileSync(path, 'utf8'),

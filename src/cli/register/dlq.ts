@@ -11,7 +11,15 @@ import {
 } from '../dlq.ts';
 import { type ReplayFlags, runDlqReplay } from '../dlq-replay.ts';
 import type { OutputFlags } from '../io.ts';
-import { changeExits, changing, cliIo, instant, type SetExitCode, wholeNumber } from './options.ts';
+import {
+  changeExits,
+  changing,
+  cliIo,
+  collect,
+  instant,
+  positive,
+  type SetExitCode,
+} from './options.ts';
 
 const stages = ['decode', 'validate', 'write', 'conflict'];
 /** Letters a command works on unless told otherwise. */
@@ -87,14 +95,4 @@ function letterId(text: string): string {
     throw new InvalidArgumentError('expected an id, as 1767225600000-0.');
   }
   return text;
-}
-
-function positive(text: string): number {
-  const value = wholeNumber(text);
-  if (value === 0) throw new InvalidArgumentError('expected 1 or more.');
-  return value;
-}
-
-function collect(text: string, before: readonly string[]): readonly string[] {
-  return [...before, text];
 }

@@ -50,3 +50,15 @@ export function instant(text: string): number {
   }
   return ms;
 }
+
+/** A whole number of 1 or more. */
+export function positive(text: string): number {
+  const value = wholeNumber(text);
+  if (value === 0) throw new InvalidArgumentError('expected 1 or more.');
+  return value;
+}
+
+/** The values of an option that may be repeated. */
+export function collect(text: string, before: readonly string[]): readonly string[] {
+  return [...before, text];
+}

@@ -1,0 +1,57 @@
+import { createSwitches } from '../stream/control.ts';
+import { controlKeys } from '../stream/control-keys.ts';
+import { type Removal, removeConsumer, viewConsumers } from '../stream/group-view.ts';
+import { askConsent, type ChangeFlags, operatorOf } from './change.ts';
+import { countText, durationText } from './format.ts';
+import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
+import { withStores } from './stores.ts';
+import { table } from './table.ts';
+
+/** `processor consumers list`: who reads in the group, and what each holds. */
+export function runConsumersList(io: CliIo, flags: OutputFlags): Promise<CliExit> {
+  return withStores(io, async ({ config, redis }) => {
+    const consumers = await viewConsumers(await redis(), config.stream);
+    const heading = ['CONSUMER', 'PENDING', 'ASKED', 'GOT SOMETHING'];
+    const lines = consumers.map(({ name, pending, idleMs, inactiveMs }) => [
+      ...[name, countText(pending), `${durationText(idleMs)} ago`],
+      inactiveMs === null ? '-' : `${durationText(inactiveMs)} ago`,
+    ]);
+    const text = consumers.length === 0 ? 'no consumers' : table([heading, ...lines]);
+    const json = consumers.map(({ name, pending, idleMs, inactiveMs }) => {
+      return { name, pending, idle_ms: idleMs, inactive_ms: inactiveMs };
+    });
+    print(io, flags, { consumers: json }, text);
+    return cliExits.ok;
+  });
+}
+
+const answers: Readonly<Record<Exclude<Removal, 'removed'>, string>> = {
+  pending:
+    'it holds entries, which would be lost with it: processor pending claim --consumer first',
+  alive: 'it asked for entries a moment ago: stop its instance first',
+  absent: 'the group has no such consumer; see processor consumers list',
+};
+
+/** `processor consumers remove <name>`: takes a name out of the group that holds nothing. */
+export function runConsumersRemove(io: CliIo, name: string, flags: ChangeFlags): Promise<CliExit> {
+  return withStores(io, async ({ config, redis }) => {
+    const { stream } = config;
+    const consent = await askConsent(io, flags, `remove the consumer ${name}`);
+    if (consent === 'refused') return cliExits.refused;
+    if (consent === 'dry_run') {
+      print(io, flags, { dry_run: true, removed: false }, `would remove the consumer ${name}`);
+      return cliExits.ok;
+    }
+    // A living instance asks at least once in a block time.
+    const removal = await removeConsumer(await redis(), stream, name, stream.blockMs * 3);
+    if (removal !== 'removed') {
+      io.stderr.write(`processor: ${name}: ${answers[removal]}\n`);
+      return cliExits.failed;
+    }
+    const by = operatorOf(io, flags);
+    const note = { by, command: 'consumers remove', detail: name };
+    await createSwitches(redis, controlKeys(stream.key)).note(note);
+    print(io, flags, { removed: true, name }, `the consumer ${name} is removed`);
+    return cliExits.ok;
+  });
+}

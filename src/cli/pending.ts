@@ -1,0 +1,160 @@
+import { setTimeout } from 'node:timers/promises';
+import { createSwitches } from '../stream/control.ts';
+import { controlKeys } from '../stream/control-keys.ts';
+import {
+  agePending,
+  type PendingView,
+  viewConsumers,
+  viewDevices,
+  viewPending,
+} from '../stream/group-view.ts';
+import { asRedisError } from '../stream/redis.ts';
+import { askConsent, type ChangeFlags, operatorOf } from './change.ts';
+import { durationText } from './format.ts';
+import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
+import { type Stores, withStores } from './stores.ts';
+import { table } from './table.ts';
+
+export interface PendingFlags {
+  readonly consumer?: string;
+  /** Seconds. */
+  readonly minIdle: number;
+  readonly limit: number;
+}
+
+/** `processor pending list`: what was delivered and is not acknowledged, oldest first. */
+export function runPendingList(io: CliIo, flags: OutputFlags & PendingFlags): Promise<CliExit> {
+  return withStores(io, async (stores) => {
+    const { stream } = stores.config;
+    const redis = await stores.redis();
+    const entries: PendingView[] = [];
+    const asked = {
+      ...(flags.consumer === undefined ? {} : { consumer: flags.consumer }),
+      minIdleMs: flags.minIdle * 1000,
+    };
+    for await (const entry of viewPending(redis, stream, asked)) {
+      if (entries.length === flags.limit) break;
+      entries.push(entry);
+    }
+    const devices = await viewDevices(
+      redis,
+      stream.key,
+      entries.map(({ id }) => id),
+    );
+    const suspects = await suspectsOf(stores);
+    const rows = entries.map(({ id, consumer, idleMs, deliveries }, at) => {
+      const tries = suspects[id];
+      return {
+        ...{ id, consumer, idle_ms: idleMs, deliveries, device: devices[at] ?? null },
+        tries_alone: tries === undefined ? 0 : Number(tries),
+      };
+    });
+    const heading = ['ENTRY', 'CONSUMER', 'IDLE', 'DELIVERIES', 'TRIED ALONE', 'DEVICE'];
+    const lines = rows.map((row) => [
+      ...[row.id, row.consumer, durationText(row.idle_ms), String(row.deliveries)],
+      ...[String(row.tries_alone), row.device ?? '-'],
+    ]);
+    const text = rows.length === 0 ? 'no pending entries' : table([heading, ...lines]);
+    print(io, flags, { entries: rows }, text);
+    return cliExits.ok;
+  });
+}
+
+async function suspectsOf({ config, redis }: Stores): Promise<Record<string, string>> {
+  try {
+    return await (await redis()).hgetall(controlKeys(config.stream.key).suspects);
+  } catch (error) {
+    throw asRedisError(error);
+  }
+}
+
+export interface ClaimFlags extends ChangeFlags {
+  readonly consumer: string;
+  /** Seconds; by default the service's own threshold. */
+  readonly minIdle?: number;
+  readonly force: boolean;
+  readonly timeout: number;
+}
+
+/** A consumer that asked within this many block times is alive. */
+const aliveBlocks = 3;
+/** Entries aged in one script. */
+const perStep = 1000;
+const pollMs = 200;
+
+/** `processor pending claim`: has the living instances take over a dead one's entries now. */
+export function runPendingClaim(io: CliIo, flags: ClaimFlags): Promise<CliExit> {
+  return withStores(io, async (stores) => {
+    const { stream } = stores.config;
+    const redis = await stores.redis();
+    const { consumer } = flags;
+    const found = (await viewConsumers(redis, stream)).find(({ name }) => name === consumer);
+    if (found === undefined) {
+      io.stderr.write(`processor: the group has no consumer ${consumer}; see consumers list\n`);
+      return cliExits.failed;
+    }
+    if (found.idleMs < stream.blockMs * aliveBlocks && !flags.force) {
+      const since = durationText(found.idleMs);
+      io.stderr.write(
+        `processor: ${consumer} asked for entries ${since} ago and is alive; its work would be done twice (stored once). --force to do it all the same\n`,
+      );
+      return cliExits.refused;
+    }
+    const what = `hand ${found.pending} entries of ${consumer} to the living instances`;
+    const consent = found.pending === 0 ? 'given' : await askConsent(io, flags, what);
+    if (consent === 'refused') return cliExits.refused;
+    if (consent === 'dry_run') {
+      print(io, flags, { dry_run: true, pending: found.pending, claimed: 0 }, `would ${what}`);
+      return cliExits.ok;
+    }
+    const claimed = await ageAll(stores, flags);
+    const left = await untilTaken(io, stores, flags, claimed);
+    const by = operatorOf(io, flags);
+    const detail = `${consumer}: ${claimed} handed over, ${left} not yet taken`;
+    await createSwitches(stores.redis, controlKeys(stream.key)).note({
+      by,
+      command: 'pending claim',
+      detail,
+    });
+    const text =
+      left === 0
+        ? `${claimed} entries of ${consumer} were taken over`
+        : `${claimed} entries of ${consumer} handed over; ${left} not yet taken: is an instance running?`;
+    print(io, flags, { consumer, claimed, left }, text);
+    return left === 0 ? cliExits.ok : cliExits.failed;
+  });
+}
+
+/** Beyond the service's own threshold, whatever instance looks next. */
+async function ageAll(stores: Stores, flags: ClaimFlags): Promise<number> {
+  const { stream } = stores.config;
+  const idleMs = stream.claimThresholdMs + 1000;
+  const minIdleMs = flags.minIdle === undefined ? stream.claimThresholdMs : flags.minIdle * 1000;
+  const aged = new Set<string>();
+  for (;;) {
+    const ids = await agePending(await stores.redis(), stream, {
+      ...{ consumer: flags.consumer, minIdleMs, idleMs, most: aged.size + perStep },
+    });
+    const before = aged.size;
+    for (const id of ids) aged.add(id);
+    // The same entries again, and no other: that was all.
+    if (aged.size === before) return aged.size;
+  }
+}
+
+async function untilTaken(
+  io: CliIo,
+  stores: Stores,
+  flags: ClaimFlags,
+  claimed: number,
+): Promise<number> {
+  if (claimed === 0) return 0;
+  const { stream } = stores.config;
+  const giveUpMs = performance.now() + flags.timeout * 1000;
+  for (;;) {
+    const consumers = await viewConsumers(await stores.redis(), stream);
+    const left = consumers.find(({ name }) => name === flags.consumer)?.pending ?? 0;
+    if (left === 0 || io.signal.aborted || performance.now() > giveUpMs) return left;
+    await setTimeout(pollMs, undefined, { signal: io.signal }).catch(() => undefined);
+  }
+}

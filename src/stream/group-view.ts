@@ -1,0 +1,211 @@
+import type { Redis } from 'ioredis';
+import type { EntryId } from '../core/types.ts';
+import { asRedisError } from './redis.ts';
+import { unexpectedReply } from './replies.ts';
+
+/** Where to look: a stream and its consumer group. */
+export interface GroupPlace {
+  readonly key: string;
+  readonly group: string;
+}
+
+/** One consumer of the group, as Redis knows it. */
+export interface ConsumerView {
+  readonly name: string;
+  readonly pending: number;
+  /** Since it last asked for anything. */
+  readonly idleMs: number;
+  /** Since it last got something; null before Redis 7.2, and when it never did. */
+  readonly inactiveMs: number | null;
+}
+
+/** One entry that was delivered and is not acknowledged. */
+export interface PendingView {
+  readonly id: EntryId;
+  readonly consumer: string;
+  readonly idleMs: number;
+  readonly deliveries: number;
+}
+
+/** How much ever passed through the stream and the group; null where Redis cannot tell. */
+export interface Passed {
+  readonly added: number | null;
+  readonly read: number | null;
+}
+
+/** @throws DependencyError */
+export function viewConsumers(redis: Redis, { key, group }: GroupPlace): Promise<ConsumerView[]> {
+  return asked(async () => {
+    const reply: unknown = await redis.xinfo('CONSUMERS', key, group);
+    if (!Array.isArray(reply)) throw unexpectedReply('XINFO');
+    return reply.map((consumer) => {
+      const info = toMap(consumer);
+      const inactive = Number(info.get('inactive') ?? -1);
+      return {
+        name: String(info.get('name')),
+        pending: Number(info.get('pending')),
+        idleMs: Number(info.get('idle')),
+        inactiveMs: inactive < 0 ? null : inactive,
+      };
+    });
+  });
+}
+
+/** @throws DependencyError */
+export function viewPassed(redis: Redis, { key, group }: GroupPlace): Promise<Passed> {
+  return asked(async () => {
+    const stream = toMap(await redis.xinfo('STREAM', key));
+    const groups: unknown = await redis.xinfo('GROUPS', key);
+    const ours = Array.isArray(groups)
+      ? groups.map(toMap).find((info) => info.get('name') === group)
+      : undefined;
+    return {
+      added: numberOf(stream.get('entries-added')),
+      read: numberOf(ours?.get('entries-read')),
+    };
+  });
+}
+
+/** Pending entries, oldest first, a page at a time. @throws DependencyError */
+export async function* viewPending(
+  redis: Redis,
+  { key, group }: GroupPlace,
+  { consumer, minIdleMs }: { readonly consumer?: string; readonly minIdleMs: number },
+): AsyncGenerator<PendingView> {
+  let from = '-';
+  for (;;) {
+    const words = ['IDLE', String(minIdleMs), from, '+', String(pageEntries)];
+    const page = await asked(async () => {
+      const reply: unknown = await redis.call(
+        'XPENDING',
+        ...[key, group, ...words, ...(consumer === undefined ? [] : [consumer])],
+      );
+      if (!Array.isArray(reply)) throw unexpectedReply('XPENDING');
+      return reply.map(toPending);
+    });
+    yield* page;
+    const last = page.at(-1);
+    if (last === undefined || page.length < pageEntries) return;
+    from = `(${last.id}`;
+  }
+}
+
+const pageEntries = 1000;
+
+function toPending(item: unknown): PendingView {
+  const [id, consumer, idle, deliveries]: unknown[] = Array.isArray(item) ? item : [];
+  if (typeof id !== 'string') throw unexpectedReply('XPENDING');
+  return {
+    id: id as EntryId,
+    consumer: String(consumer),
+    idleMs: Number(idle),
+    deliveries: Number(deliveries),
+  };
+}
+
+/** The `device_id` fields of entries; null for one that is gone, or has none to show. */
+export function viewDevices(
+  redis: Redis,
+  key: string,
+  ids: readonly EntryId[],
+): Promise<(string | null)[]> {
+  return asked(async () => {
+    const replies = await redis.pipeline(ids.map((id) => ['xrange', key, id, id])).exec();
+    return ids.map((_, at) => {
+      const [error, found]: unknown[] = replies?.[at] ?? [];
+      if (error instanceof Error) throw error;
+      const entry: unknown = Array.isArray(found) ? found[0] : undefined;
+      const fields: unknown = Array.isArray(entry) ? entry[1] : undefined;
+      const device = Array.isArray(fields) ? fields[fields.indexOf('device_id') + 1] : undefined;
+      return typeof device === 'string' && /^\d{15}$/.test(device) ? device : null;
+    });
+  });
+}
+
+/**
+ * Makes pending entries look idle for long enough that the next claim of any instance takes them.
+ * They stay with their consumer, and their deliveries are not counted up. An entry that was trimmed
+ * is left alone: XCLAIM would drop it from the pending list without anybody counting its loss.
+ * KEYS stream; ARGV group, consumer, least idle ms, idle ms to set, most entries.
+ */
+const ageScript = `
+local stuck = redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], '-', '+', ARGV[5], ARGV[2])
+local aged = {}
+for _, pending in ipairs(stuck) do
+  if #redis.call('XRANGE', KEYS[1], pending[1], pending[1]) > 0 then
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[3], pending[1],
+      'IDLE', math.max(pending[3], tonumber(ARGV[4])), 'RETRYCOUNT', pending[4], 'JUSTID')
+    aged[#aged + 1] = pending[1]
+  end
+end
+return aged`;
+
+/** @returns the ids of the entries that any instance may claim now @throws DependencyError */
+export function agePending(
+  redis: Redis,
+  { key, group }: GroupPlace,
+  options: {
+    readonly consumer: string;
+    readonly minIdleMs: number;
+    readonly idleMs: number;
+    readonly most: number;
+  },
+): Promise<EntryId[]> {
+  const { consumer, minIdleMs, idleMs, most } = options;
+  return asked(async () => {
+    const reply = await redis.eval(ageScript, 1, key, group, consumer, minIdleMs, idleMs, most);
+    if (!Array.isArray(reply)) throw unexpectedReply('EVAL');
+    return reply.map((id) => String(id) as EntryId);
+  });
+}
+
+/** XGROUP DELCONSUMER drops what is pending with it, for good: looked at and done in one step. */
+const removeScript = `
+for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local consumer = {}
+  for i = 1, #info, 2 do consumer[info[i]] = info[i + 1] end
+  if consumer.name == ARGV[2] then
+    if consumer.pending > 0 then return 'pending' end
+    if consumer.idle < tonumber(ARGV[3]) then return 'alive' end
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+    return 'removed'
+  end
+end
+return 'absent'`;
+
+export const removals = ['removed', 'pending', 'alive', 'absent'] as const;
+export type Removal = (typeof removals)[number];
+
+/** Removes a consumer that holds nothing and has not asked for `minIdleMs`. @throws DependencyError */
+export function removeConsumer(
+  redis: Redis,
+  { key, group }: GroupPlace,
+  consumer: string,
+  minIdleMs: number,
+): Promise<Removal> {
+  return asked(async () => {
+    const reply = String(await redis.eval(removeScript, 1, key, group, consumer, minIdleMs));
+    const removal = removals.find((one) => one === reply);
+    if (removal === undefined) throw unexpectedReply('EVAL');
+    return removal;
+  });
+}
+
+async function asked<Result>(work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    throw asRedisError(error);
+  }
+}
+
+function toMap(flat: unknown): Map<string, unknown> {
+  const map = new Map<string, unknown>();
+  if (!Array.isArray(flat)) return map;
+  for (let at = 0; at + 1 < flat.length; at += 2) map.set(String(flat[at]), flat[at + 1]);
+  return map;
+}
+
+function numberOf(value: unknown): number | null {
+  return typeof value === 'number' ? value : null;
+}
