@@ -17,6 +17,7 @@ export interface Stack {
   env(): Record<string, string>;
   service(name: string, env?: Readonly<Record<string, string>>): RunningService;
   processor(...words: string[]): Promise<Ended>;
+  processorWith(env: Readonly<Record<string, string>>, ...words: string[]): Promise<Ended>;
   query<Row extends object>(text: string): Promise<Row[]>;
 }
 
@@ -63,6 +64,7 @@ export function useStack(): Stack {
       return started;
     },
     processor: (...words) => runCommand(env(), words),
+    processorWith: (more, ...words) => runCommand({ ...env(), ...more }, words),
     async query<Row extends object>(text: string) {
       const client = new pg.Client(database.url);
       await client.connect();
