@@ -9,6 +9,7 @@ import { addLooking } from './cli/register/looking.ts';
 import { addSimulate } from './cli/register/simulate.ts';
 import { addStream } from './cli/register/stream.ts';
 import { addSwitches } from './cli/register/switches.ts';
+import { addVerify } from './cli/register/verify.ts';
 import { run } from './main.ts';
 
 /** The one executable: `processor <command>`. */
@@ -52,6 +53,7 @@ function createProgram(setExitCode: (code: number) => void): Command {
   addSwitches(program, setExitCode);
   addStream(program, setExitCode);
   addDlq(program, setExitCode);
+  addVerify(program, setExitCode);
   addDatabase(program, setExitCode);
   return program;
 }

@@ -19,26 +19,32 @@ export async function addEntry(
   }
 }
 
-/**
- * Which of these entries the group has not settled: not delivered yet, or pending with a consumer.
- * @throws DependencyError
- */
-export async function unsettledOf(
+/** Which of some entries the group has not settled. */
+export interface Unsettled {
+  readonly undelivered: ReadonlySet<EntryId>;
+  /** Delivered, and not acknowledged. */
+  readonly pending: ReadonlySet<EntryId>;
+}
+
+/** Which of these entries the group has not settled. @throws DependencyError */
+export async function unsettledIn(
   redis: Redis,
   { key, group }: { readonly key: string; readonly group: string },
   ids: readonly EntryId[],
-): Promise<EntryId[]> {
-  if (ids.length === 0) return [];
+): Promise<Unsettled> {
+  if (ids.length === 0) return { undelivered: new Set(), pending: new Set() };
   try {
     const delivered = await lastDelivered(redis, key, group);
-    const pending = await redis
+    const replies = await redis
       .pipeline(ids.map((id) => ['xpending', key, group, id, id, '1']))
       .exec();
-    return ids.filter((id, at) => {
-      const [error, found] = pending?.[at] ?? [null, null];
+    const pending = ids.filter((_, at) => {
+      const [error, found] = replies?.[at] ?? [null, null];
       if (error !== null) throw error;
-      return isBefore(delivered, id) || (Array.isArray(found) && found.length > 0);
+      return Array.isArray(found) && found.length > 0;
     });
+    const undelivered = ids.filter((id) => isBefore(delivered, id));
+    return { undelivered: new Set(undelivered), pending: new Set(pending) };
   } catch (error) {
     throw asRedisError(error);
   }

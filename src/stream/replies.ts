@@ -33,6 +33,11 @@ export function parseClaim(reply: unknown): {
   };
 }
 
+/** XRANGE: [[id, [name, value, …]], …], all Buffers. */
+export function parseRange(reply: unknown): { id: EntryId; fields: readonly Buffer[] }[] {
+  return parseEntries(reply, 'XRANGE').map(({ id, fields }) => ({ id, fields: fields ?? [] }));
+}
+
 function parseEntries(entries: unknown, command: string): RawEntry[] {
   if (!Array.isArray(entries)) throw unexpectedReply(command);
   return entries.map((item: unknown) => {

@@ -178,6 +178,44 @@ describe('the users of deploy/redis/users.acl', () => {
     expect(pending[0]).toBe(0);
   });
 
+  test("suffice for the operator's commands, and for no more", async () => {
+    // Slow to help itself, so that the commands are first.
+    const slow = { CLAIM_THRESHOLD_MS: '60000', CONSUMER_IDLE_LIMIT_MS: '900000' };
+    const one = service('one', slow);
+    await one.untilReady();
+    await acl.admin.xadd(stream, '*', ...entry(0));
+    await acl.admin.xadd(stream, '*', 'nonsense', 'x');
+    await until(outcome('dead_letter'), one);
+    await until(outcome('inserted'), one);
+    await acl.admin.xgroup('CREATECONSUMER', stream, group, 'gone');
+
+    expect(await processor('pause', '--reason', 'test', '--yes')).toContain('is paused');
+    await until('processor_consumption_paused', one);
+    // The read that was under way when it was paused ends after its block time.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await acl.admin.xadd(stream, '*', ...entry(1));
+    await acl.admin.xreadgroup('GROUP', group, 'dead', 'STREAMS', stream, '>');
+    expect(await processor('pending', 'list')).toContain('dead');
+    expect(await processor('resume', '--yes')).toContain('is resumed');
+    const claim = ['pending', 'claim', '--consumer', 'dead', '--min-idle', '0', '--force', '--yes'];
+    expect(await processor(...claim)).toContain('taken over');
+    expect(await processor('consumers', 'list')).toContain('dead');
+    await eventually('the consumer does not look alive', async () =>
+      processor('consumers', 'remove', 'gone', '--yes').catch(() => undefined),
+    );
+    expect(await processor('device', 'rehydrate', imei(0), '--yes')).toContain('requested');
+    expect(await processor('device', 'show', imei(0))).toContain('newest record');
+    expect(await processor('status')).toContain('all is well');
+    expect(await processor('verify')).toMatch(/^missing +0$/m);
+    expect(await processor('dlq', 'stats')).toContain('1 counted of 1');
+    expect(await processor('dlq', 'list')).toContain('field_missing');
+    await processor('dlq', 'replay', '--yes').catch(() => undefined);
+    expect(await processor('dlq', 'purge', '--all', '--yes')).toContain('1 dead letters deleted');
+    await processor('doctor');
+
+    expect(await acl.denials()).toEqual([]);
+  });
+
   const refused: Readonly<Record<User, readonly (readonly string[])[]>> = {
     processor: [
       ['XADD', stream, '*', 'a', 'b'],
@@ -198,13 +236,19 @@ describe('the users of deploy/redis/users.acl', () => {
       ['SCRIPT', 'FLUSH'],
     ],
     'processor-operator': [
-      ['XADD', stream, '*', 'a', 'b'],
+      ['XDEL', stream, '1-1'],
+      ['XTRIM', stream, 'MAXLEN', '0'],
+      ['XGROUP', 'DESTROY', stream, group],
+      ['XGROUP', 'SETID', stream, group, '0'],
+      ['XTRIM', `${stream}:dlq`, 'MAXLEN', '0'],
       ['XADD', `${stream}:dlq`, '*', 'a', 'b'],
       ['XREADGROUP', 'GROUP', group, 'x', 'STREAMS', stream, '>'],
       ['XACK', stream, group, '1-1'],
       ['XTRIM', `${stream}:control:audit`, 'MAXLEN', '0'],
       ['SET', 'elsewhere', 'x'],
-      ['EVAL', 'return 1', '0'],
+      ['EVAL', `return redis.call('DEL', KEYS[1])`, '1', stream],
+      ['EVAL', `return redis.call('XACK', KEYS[1], 'processor', '1-1')`, '1', stream],
+      ['EVAL', `return redis.call('GET', 'elsewhere')`, '0'],
     ],
     ingestion: [
       ['XADD', `${stream}:dlq`, '*', 'a', 'b'],

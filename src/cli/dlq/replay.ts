@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { type Entry, type EntryId, type Interpretation, packFields } from '../../core/types.ts';
 import { compareStored } from '../../db/stored-rows.ts';
 import { type Letter, readLetters, removeLetters } from '../../stream/letters.ts';
-import { addEntry, unsettledOf } from '../../stream/replay.ts';
+import { addEntry, unsettledIn } from '../../stream/replay.ts';
 import type { Stores } from '../stores.ts';
 import { applyFixes, type Fix } from './fix.ts';
 import { replayProblem } from './replayable.ts';
@@ -112,18 +112,14 @@ async function settle(
   const giveUpMs = performance.now() + timeoutMs;
   let open = added;
   for (;;) {
-    const waiting = new Set(
-      await unsettledOf(
-        redis,
-        { key, group },
-        open.map(({ id }) => id),
-      ),
-    );
-    const ended = open.filter(({ id }) => !waiting.has(id));
+    const ids = open.map(({ id }) => id);
+    const { undelivered, pending } = await unsettledIn(redis, { key, group }, ids);
+    const isWaiting = ({ id }: Added) => undelivered.has(id) || pending.has(id);
+    const ended = open.filter((one) => !isWaiting(one));
     for (const [id, outcome] of await conclude(stores, redis, ended, interpret)) {
       outcomes.set(id, outcome);
     }
-    open = open.filter(({ id }) => waiting.has(id));
+    open = open.filter(isWaiting);
     if (open.length === 0 || signal.aborted || performance.now() > giveUpMs) return outcomes;
     await setTimeout(pollMs, undefined, { signal }).catch(() => undefined);
   }

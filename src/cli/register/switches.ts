@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
 import type { ChangeFlags } from '../change.ts';
 import { runRehydrate } from '../device.ts';
+import { runDeviceShow } from '../device-show.ts';
+import type { OutputFlags } from '../io.ts';
 import { runPause, runResume } from '../pause.ts';
 import { changeExits, changing, cliIo, type SetExitCode } from './options.ts';
 
@@ -18,6 +20,20 @@ export function addSwitches(program: Command, setExitCode: SetExitCode): void {
     .addHelpText('after', changeExits)
     .action(async (flags: ChangeFlags) => setExitCode(await runResume(cliIo(), flags)));
   const device = program.command('device').description('look at one device, or mend its state');
+  device
+    .command('show')
+    .description('what table, dead letters and stream know of one device')
+    .argument('<imei>', '15 digits')
+    .option(
+      '--model <model>',
+      "for the IO elements' names: a model as FMC130, or its family",
+      'FMB',
+    )
+    .option('--json', 'print the result as one JSON line', false)
+    .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 no IMEI.')
+    .action(async (imei: string, flags: OutputFlags & { model: string }) =>
+      setExitCode(await runDeviceShow(cliIo(), imei, flags)),
+    );
   changing(device.command('rehydrate'))
     .description('make running instances look the device up anew')
     .argument('<imei>', '15 digits')

@@ -17,11 +17,7 @@ const mostBytes = 4_194_304;
 
 /** Reads an instance's `/metrics`. @throws Error when it does not answer with metrics */
 export async function viewInstance(url: string): Promise<InstanceView> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) });
-  if (!response.ok) throw new Error(`answered ${response.status}`);
-  const text = await readBounded(response);
-  const series = parseMetrics(text);
-  if (!series.has('processor_inflight_records')) throw new Error('these are not our metrics');
+  const series = await readMetrics(url);
   const value = (name: string) => series.get(name) ?? 0;
   const batches = value('processor_batch_size_records_count');
   return {
@@ -34,6 +30,19 @@ export async function viewInstance(url: string): Promise<InstanceView> {
     rowsPerBatch: batches === 0 ? null : value('processor_batch_size_records_sum') / batches,
     isPaused: value('processor_consumption_paused') === 1,
   };
+}
+
+/** Records that an instance read and cannot account for. @throws Error as above */
+export async function readResidual(url: string): Promise<number> {
+  return (await readMetrics(url)).get('processor_conservation_residual_records') ?? Number.NaN;
+}
+
+async function readMetrics(url: string): Promise<Map<string, number>> {
+  const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) });
+  if (!response.ok) throw new Error(`answered ${response.status}`);
+  const series = parseMetrics(await readBounded(response));
+  if (!series.has('processor_inflight_records')) throw new Error('these are not our metrics');
+  return series;
 }
 
 async function readBounded(response: Response): Promise<string> {

@@ -1,0 +1,110 @@
+import type { DeviceId } from '../core/types.ts';
+import { type DeviceView, viewDevice } from '../db/device-view.ts';
+import { viewDevices, viewPending } from '../stream/group-view.ts';
+import { readLetters } from '../stream/letters.ts';
+import { isDeviceId } from '../teltonika/imei.ts';
+import { namesOf } from './decode-names.ts';
+import { deviceOf } from './dlq/filter.ts';
+import { countText, durationText } from './format.ts';
+import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
+import { type Stores, withStores } from './stores.ts';
+import { table } from './table.ts';
+
+/** Newest letters looked through. */
+const mostLetters = 10_000;
+/** Oldest pending entries looked through. */
+const mostPending = 2000;
+
+/** `processor device show <imei>`: what table, dead letters and stream know of one device. */
+export function runDeviceShow(
+  io: CliIo,
+  device: string,
+  flags: OutputFlags & { model: string },
+): Promise<CliExit> {
+  return withStores(io, async (stores) => {
+    if (!isDeviceId(device)) {
+      io.stderr.write('processor: an IMEI has 15 digits\n');
+      return cliExits.refused;
+    }
+    const nowMs = Date.now();
+    const view = await viewDevice(stores.database(), device, nowMs);
+    const letters = await lettersOf(stores, device);
+    const pending = await pendingOf(stores, device);
+    const io_elements = namesOf(flags.model).attributes(view.newest?.attributes);
+    const json = { device, ...jsonOf(view), dead_letters: letters, pending, io_elements };
+    const facts = [...factsOf(view, nowMs), ['pending', `${pending} entries`]];
+    const counted = Object.entries(letters);
+    facts.push([
+      'dead letters',
+      counted.length === 0
+        ? 'none'
+        : counted.map(([reason, found]) => `${reason} ${found}`).join(', '),
+    ]);
+    const elements = io_elements.map(({ id, name, value, unit }) => [
+      ...[`  ${id}`, name ?? '-'],
+      `${String(value)}${unit === null || unit === undefined ? '' : ` ${unit}`}`,
+    ]);
+    const shown =
+      elements.length === 0 ? '' : `\nIO elements of the newest record\n${table(elements)}`;
+    print(io, flags, json, `${table(facts)}${shown}`);
+    return cliExits.ok;
+  });
+}
+
+async function lettersOf(
+  { config, redis }: Stores,
+  device: DeviceId,
+): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  let scanned = 0;
+  const range = { from: '-', to: '+', order: 'newest_first' } as const;
+  for await (const letter of readLetters(await redis(), config.stream.deadLetterKey, range)) {
+    scanned += 1;
+    if (scanned > mostLetters) break;
+    if (letter.kind === 'malformed' || deviceOf(letter) !== device) continue;
+    counts[letter.reason] = (counts[letter.reason] ?? 0) + 1;
+  }
+  return counts;
+}
+
+async function pendingOf({ config, redis }: Stores, device: DeviceId): Promise<number> {
+  const client = await redis();
+  const ids = [];
+  for await (const { id } of viewPending(client, config.stream, { minIdleMs: 0 })) {
+    if (ids.length === mostPending) break;
+    ids.push(id);
+  }
+  const devices = await viewDevices(client, config.stream.key, ids);
+  return devices.filter((one) => one === device).length;
+}
+
+function factsOf(view: DeviceView, nowMs: number): string[][] {
+  const { newest, lastFix, rowsLastHour, rowsLastDay, medianLagMs } = view;
+  const ago = (ms: number) =>
+    `${new Date(ms).toISOString()} (${durationText(Math.max(0, nowMs - ms))} ago)`;
+  return [
+    ['newest record', newest === null ? 'none in the table' : ago(newest.ts)],
+    ['stored', newest === null ? '-' : ago(newest.ingestedAt)],
+    [
+      'last fix',
+      lastFix === null
+        ? 'none in 30 days'
+        : `${lastFix.latitude}, ${lastFix.longitude} at ${ago(lastFix.ts)}`,
+    ],
+    ['last hour', `${countText(rowsLastHour)} records`],
+    ['last day', `${countText(rowsLastDay)} records`],
+    ['median lag', medianLagMs === null ? '-' : durationText(medianLagMs)],
+  ];
+}
+
+function jsonOf({ newest, lastFix, rowsLastHour, rowsLastDay, medianLagMs }: DeviceView): object {
+  const time = (ms: number) => new Date(ms).toISOString();
+  return {
+    newest_ts: newest === null ? null : time(newest.ts),
+    newest_ingested_at: newest === null ? null : time(newest.ingestedAt),
+    last_fix: lastFix && { ...lastFix, ts: time(lastFix.ts) },
+    rows_last_hour: rowsLastHour,
+    rows_last_day: rowsLastDay,
+    median_lag_ms: medianLagMs,
+  };
+}

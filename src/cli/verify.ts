@@ -1,0 +1,195 @@
+import type { Entry, EntryId, Interpretation, Position } from '../core/types.ts';
+import { compareStored } from '../db/stored-rows.ts';
+import { type Page, readRange, trimmedBefore } from '../stream/range.ts';
+import { countText } from './format.ts';
+import { createLookingInterpret } from './interpret.ts';
+import { type CliIo, cliExits, type OutputFlags, print } from './io.ts';
+import { readResidual } from './status/instance.ts';
+import { type Stores, withStores } from './stores.ts';
+import { table } from './table.ts';
+import { createVerifyAccount, fates, type VerifyResult } from './verify/account.ts';
+import { createLetterIndex } from './verify/letter-index.ts';
+
+export interface VerifyFlags extends OutputFlags {
+  /** Epoch milliseconds of the entries' own ids. */
+  readonly from: number;
+  readonly to?: number;
+  readonly device?: string;
+  /** Findings that are listed; all are counted. */
+  readonly limit: number;
+  readonly metricsUrl: readonly string[];
+}
+
+/** As other commands' codes; 3: letters are gone, 4: records are missing, or do not add up. */
+export const verifyExits = { ...cliExits, attention: 3, missing: 4 } as const;
+
+/** `processor verify`: whether every record of a time range of the stream is where it should be. */
+export function runVerify(io: CliIo, flags: VerifyFlags): Promise<number> {
+  return withStores<number>(io, async (stores) => {
+    const redis = await stores.redis();
+    const { stream } = stores.config;
+    const from = String(flags.from);
+    const oldest = await trimmedBefore(redis, stream.key);
+    const isTrimmed = oldest !== null && Number.parseInt(oldest, 10) > flags.from;
+    const letters = createLetterIndex(redis, stream.deadLetterKey, from);
+    const account = createVerifyAccount(flags.limit);
+    const look = createPageVerifier(stores, account, letters, flags.device);
+    const range = { from, to: flags.to === undefined ? '+' : String(flags.to) };
+    for await (const page of readRange(redis, stream, range)) {
+      // What was settled when the page was read has its letters by now.
+      await letters.catchUp();
+      await look(page);
+      if (io.signal.aborted) break;
+    }
+    const residuals = await residualsOf(flags.metricsUrl);
+    const result = account.result();
+    const interrupted = io.signal.aborted;
+    print(
+      io,
+      flags,
+      { ...jsonOf(result), residuals, trimmed_before: isTrimmed ? oldest : null, interrupted },
+      textOf(result, { residuals, oldest: isTrimmed ? oldest : null, interrupted }),
+    );
+    const isUnasked = residuals.some(({ residual }) => residual === null);
+    if (interrupted || isUnasked) return verifyExits.failed;
+    const addsUp = residuals.every(({ residual }) => residual === 0);
+    if (result.fates.missing > 0 || !addsUp) return verifyExits.missing;
+    return result.fates.letter_gone > 0 ? verifyExits.attention : verifyExits.ok;
+  });
+}
+
+type Account = ReturnType<typeof createVerifyAccount>;
+type Letters = ReturnType<typeof createLetterIndex>;
+
+/** A record that has to be in the table. */
+interface Expected {
+  readonly entryId: EntryId;
+  readonly row: Position;
+}
+
+function createPageVerifier(
+  { config, database }: Stores,
+  account: Account,
+  letters: Letters,
+  device: string | undefined,
+): (page: Page) => Promise<void> {
+  const interpret = createLookingInterpret(config);
+  const { chunkIntervalMs, retentionMs } = config.database;
+
+  /** @returns the records that should be in the table */
+  function take(entry: Entry, { undelivered, pending }: Page): Expected[] {
+    const found = interpret(entry);
+    account.entry();
+    const fate = undelivered.has(entry.id)
+      ? 'undelivered'
+      : pending.has(entry.id)
+        ? 'pending'
+        : null;
+    if (fate !== null) {
+      for (let record = 0; record < recordsOf(found); record += 1) account.settle(fate);
+      return [];
+    }
+    if (found.kind === 'message') {
+      account.settle('message');
+      return [];
+    }
+    const rejections = found.kind === 'rejected' ? [found.rejection] : found.rejections;
+    for (const { recordIndex } of rejections) {
+      const isThere = letters.has(entry.id, recordIndex);
+      const finding = { entryId: entry.id, recordIndex, device: null, ts: null };
+      account.settle(isThere ? 'dead_letter' : 'letter_gone', finding);
+    }
+    return found.kind === 'rejected'
+      ? []
+      : found.positions.map((row) => ({ entryId: entry.id, row }));
+  }
+
+  function settle({ entryId, row }: Expected, stored: 'same' | 'other' | 'absent'): void {
+    const { recordIndex, deviceId, ts } = row;
+    const finding = { entryId, recordIndex, device: deviceId, ts };
+    const hasLetter = letters.has(entryId, recordIndex);
+    if (stored === 'same') account.settle('stored');
+    else if (stored === 'other') account.settle(hasLetter ? 'conflict' : 'letter_gone', finding);
+    else if (hasLetter) account.settle('dead_letter');
+    else if (retentionMs !== null && ts < Date.now() - retentionMs) account.settle('expired');
+    else account.settle('missing', finding);
+  }
+
+  return async (page) => {
+    const entries = page.entries.filter(
+      (entry) => device === undefined || deviceTextOf(entry) === device,
+    );
+    const expected = entries.flatMap((entry) => take(entry, page));
+    const rows = expected.map(({ row }) => row);
+    const stored = await compareStored(database(), rows, chunkIntervalMs);
+    expected.forEach((one, at) => {
+      settle(one, stored[at] ?? 'absent');
+    });
+  };
+}
+
+function recordsOf(found: Interpretation): number {
+  return found.kind === 'records' ? found.positions.length + found.rejections.length : 1;
+}
+
+function deviceTextOf({ fields }: Entry): string | null {
+  for (let at = 0; at < fields.count; at += 1) {
+    if (fields.isNamed(at, 'device_id')) return fields.text(at);
+  }
+  return null;
+}
+
+/** What an instance's own account leaves over; null when it cannot be asked. */
+interface Residual {
+  readonly url: string;
+  readonly residual: number | null;
+}
+
+function residualsOf(urls: readonly string[]): Promise<Residual[]> {
+  return Promise.all(
+    urls.map(async (url) => {
+      // Whatever fetch fails of: the instance does not answer.
+      const residual = await readResidual(url).catch(() => null);
+      return { url, residual };
+    }),
+  );
+}
+
+function jsonOf({ entries, records, fates: counts, findings }: VerifyResult): object {
+  return {
+    ...{ entries, records, ...counts },
+    findings: findings.map(({ fate, entryId, recordIndex, device, ts }) => {
+      const time = ts === null ? null : new Date(ts).toISOString();
+      return { fate, entry_id: entryId, record_index: recordIndex, device, ts: time };
+    }),
+  };
+}
+
+function textOf(
+  { entries, records, fates: counts, findings }: VerifyResult,
+  more: { residuals: readonly Residual[]; oldest: string | null; interrupted: boolean },
+): string {
+  const rows = fates.map((fate) => [fate, countText(counts[fate])]);
+  const lines = [
+    table([['entries', countText(entries)], ['records', countText(records)], ...rows]),
+  ];
+  for (const { url, residual } of more.residuals) {
+    const says = residual === null ? 'cannot be asked' : `${residual} records unaccounted for`;
+    lines.push(`account of ${url}: ${residual === 0 ? 'adds up' : says}`);
+  }
+  if (more.oldest !== null) {
+    lines.push(`entries before ${more.oldest} were trimmed: nothing can be said of them`);
+  }
+  if (counts.letter_gone > 0) {
+    lines.push('letter_gone: replayed, purged or trimmed; the audit tells who (OPERATIONS.md)');
+  }
+  if (findings.length > 0) {
+    const found = findings.map(({ fate, entryId, recordIndex, device, ts }) => [
+      ...[fate, entryId, String(recordIndex ?? '-'), device ?? '-'],
+      ts === null ? '-' : new Date(ts).toISOString(),
+    ]);
+    lines.push(table([['FATE', 'ENTRY', 'RECORD', 'DEVICE', 'TIME'], ...found]));
+  }
+  if (more.interrupted) lines.push('interrupted: this is what was verified by then');
+  return lines.join('\n');
+}

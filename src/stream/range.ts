@@ -1,0 +1,68 @@
+import type { Redis } from 'ioredis';
+import { type Entry, type EntryId, packFields } from '../core/types.ts';
+import type { GroupPlace } from './group-view.ts';
+import { asRedisError } from './redis.ts';
+import { unsettledIn } from './replay.ts';
+import { parseRange, unexpectedReply } from './replies.ts';
+
+/** Entries of the stream, and which of them the group has not settled. */
+export interface Page {
+  readonly entries: readonly Entry[];
+  readonly undelivered: ReadonlySet<EntryId>;
+  readonly pending: ReadonlySet<EntryId>;
+}
+
+/** An entry may have MAX_ENTRY_BYTES. */
+const pageEntries = 200;
+
+/** The entries of an id range, oldest first, a page at a time. @throws DependencyError */
+export async function* readRange(
+  redis: Redis,
+  place: GroupPlace,
+  range: { readonly from: string; readonly to: string },
+): AsyncGenerator<Page> {
+  let { from } = range;
+  for (;;) {
+    const page = await readPage(redis, place, { from, to: range.to });
+    const last = page.entries.at(-1);
+    if (last === undefined) return;
+    yield page;
+    if (page.entries.length < pageEntries) return;
+    from = `(${last.id}`;
+  }
+}
+
+async function readPage(
+  redis: Redis,
+  place: GroupPlace,
+  { from, to }: { readonly from: string; readonly to: string },
+): Promise<Page> {
+  try {
+    const reply = await redis.xrangeBuffer(place.key, from, to, 'COUNT', pageEntries);
+    const entries = parseRange(reply).map(({ id, fields }): Entry => {
+      const packed = packFields(fields);
+      return { id, source: 'new', deliveries: 1, fields: packed, bytes: packed.bytes };
+    });
+    const ids = entries.map(({ id }) => id);
+    return { entries, ...(await unsettledIn(redis, place, ids)) };
+  } catch (error) {
+    throw asRedisError(error);
+  }
+}
+
+/**
+ * The id of the oldest entry when others before it were removed; null while the stream holds all
+ * that was ever added to it. @throws DependencyError
+ */
+export async function trimmedBefore(redis: Redis, key: string): Promise<string | null> {
+  try {
+    const info: unknown = await redis.xinfo('STREAM', key);
+    if (!Array.isArray(info)) throw unexpectedReply('XINFO');
+    const field = (name: string): unknown => info[info.indexOf(name) + 1];
+    if (field('entries-added') === field('length')) return null;
+    const first = field('first-entry');
+    return Array.isArray(first) ? String(first[0]) : String(field('last-generated-id'));
+  } catch (error) {
+    throw asRedisError(error);
+  }
+}
