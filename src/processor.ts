@@ -11,6 +11,7 @@ import { addStream } from './cli/register/stream.ts';
 import { addSwitches } from './cli/register/switches.ts';
 import { addVerify } from './cli/register/verify.ts';
 import { run } from './main.ts';
+import { scrub } from './observability/scrub.ts';
 
 /** The one executable: `processor <command>`. */
 function createProgram(setExitCode: (code: number) => void): Command {
@@ -69,6 +70,13 @@ function readBuild(): { version: string; revision: string } {
   return { version, revision: process.env.PROCESSOR_REVISION ?? 'unknown' };
 }
 
-await createProgram((code) => {
-  process.exitCode = code;
-}).parseAsync();
+try {
+  await createProgram((code) => {
+    process.exitCode = code;
+  }).parseAsync();
+} catch (error) {
+  // A bug in a command: its message may quote what it was given, a login included.
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`processor: an error nobody expected; please report it\n${scrub(text)}\n`);
+  process.exitCode = 70;
+}

@@ -205,6 +205,16 @@ describe('passwords, IMEIs and coordinates, when something fails', () => {
         [refused, 'simulate', '--records', '1'] as const,
         [good, 'simulate', '--records', 'many'] as const,
         [refused, 'device', 'rehydrate', deviceId, '--yes', '--nonsense'] as const,
+        ...[away, refused].flatMap((env) => [
+          [env, 'status'] as const,
+          [env, 'pending', 'list'] as const,
+          [env, 'pending', 'claim', '--consumer', 'gone', '--yes'] as const,
+          [env, 'consumers', 'list'] as const,
+          [env, 'dlq', 'list'] as const,
+          [env, 'dlq', 'replay', '--yes'] as const,
+          [env, 'device', 'show', deviceId] as const,
+          [env, 'verify'] as const,
+        ]),
       ].map(async ([env, ...words], index) => {
         const whole = [program, ...words];
         const ended = await run(process.execPath, whole, { env: { PATH, ...env } }).then(
@@ -212,7 +222,8 @@ describe('passwords, IMEIs and coordinates, when something fails', () => {
           (error: { code: number; stdout: string; stderr: string }) => error,
         );
         expect(ended?.code, words.join(' ')).toBeGreaterThan(0);
-        expect(ended?.stderr, words.join(' ')).not.toBe('');
+        // `status` tells what it cannot reach as its result.
+        expect(`${ended?.stdout}${ended?.stderr}`, words.join(' ')).not.toBe('');
         stand.written.set(`program ${index}`, `${ended?.stdout}${ended?.stderr}`);
       }),
     );
