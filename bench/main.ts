@@ -1,8 +1,9 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { decoderRound, installDecoders } from './decoder.ts';
 import { Figures, median } from './figures.ts';
+import { growthCases } from './growth.ts';
 import { latencyCases } from './latency.ts';
 import { renderPerformance } from './report.ts';
 import { makeLoad } from './rows.ts';
@@ -13,7 +14,8 @@ import { makeLoads, throughputRound } from './throughput.ts';
 
 /**
  * `npm run bench`. BENCH_ROUNDS (5), BENCH_RECORDS (200000), BENCH_BACKLOG (1000000; 0 leaves it
- * out), BENCH_ONLY (throughput,decoder,stages,latency,scale,start,backlog) choose how much.
+ * out), BENCH_ONLY (throughput,decoder,stages,latency,scale,growth,start,backlog) choose how much. What
+ * BENCH_ONLY leaves out keeps the figures of the newest whole run.
  */
 const rounds = Number(process.env.BENCH_ROUNDS ?? 5);
 const records = Number(process.env.BENCH_RECORDS ?? 200_000);
@@ -71,6 +73,10 @@ try {
     say('devices, batches, instances');
     await scaleCases(stand, records, baseTime, figures);
   }
+  if (isAsked('growth')) {
+    say('chunks, IO values, cold devices, compressed chunks');
+    await growthCases(stand, records, baseTime, figures);
+  }
   if (isAsked('backlog') && backlog > 0) {
     say('memory with a long backlog');
     await backlogCase(stand, backlog, baseTime, figures);
@@ -82,6 +88,8 @@ try {
 const npmBest = [...figures.values.keys()]
   .filter((name) => name.startsWith('npm_'))
   .toSorted((a, b) => median(figures.values.get(b) ?? []) - median(figures.values.get(a) ?? []))[0];
+/** Parts that are newer than the rest, and since when. */
+const parts: Readonly<Record<string, string>> = {};
 const result = {
   at: new Date().toISOString(),
   machine: {
@@ -92,6 +100,7 @@ const result = {
     postgres: stand.postgres,
     timescaledb: stand.timescaledb,
   },
+  parts,
   rounds,
   records,
   sha256: { formA: loads.formA.sha256, formB10: loads.formB.get(10)?.sha256 },
@@ -107,10 +116,25 @@ const result = {
 };
 export type BenchResult = typeof result;
 
-const text = `${JSON.stringify(result, null, 2)}\n`;
 const folder = new URL('results/', import.meta.url);
 mkdirSync(folder, { recursive: true });
-writeFileSync(new URL('latest.json', folder), text);
+const newest = new URL('latest.json', folder);
+const whole = only === null || !existsSync(newest) ? result : completed(result, only);
+const text = `${JSON.stringify(whole, null, 2)}\n`;
+writeFileSync(newest, text);
 writeFileSync(new URL(`${result.at.replaceAll(/[:.]/g, '-')}.json`, folder), text);
-writeFileSync(new URL('../docs/performance.md', import.meta.url), renderPerformance(result));
+writeFileSync(new URL('../docs/performance.md', import.meta.url), renderPerformance(whole));
 process.stdout.write(text);
+
+/** A run of some parts, with the newest whole run for the others; `parts` tells which are newer. */
+function completed(part: BenchResult, asked: readonly string[]): BenchResult {
+  const before: BenchResult = JSON.parse(readFileSync(newest, 'utf8'));
+  const measured = Object.entries(part.ratios).filter(([, value]) => value !== null);
+  const newer = Object.fromEntries(asked.map((name) => [name, part.at]));
+  return {
+    ...before,
+    parts: { ...before.parts, ...newer },
+    ratios: { ...before.ratios, ...Object.fromEntries(measured) },
+    figures: { ...before.figures, ...part.figures },
+  };
+}

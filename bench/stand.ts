@@ -12,7 +12,7 @@ export interface Stand {
   readonly timescaledb: string | null;
   readonly postgres: string;
   /** A migrated database of its own, empty, its chunks not made; the one before is dropped. */
-  freshTable(): Promise<string>;
+  freshTable(policies?: { readonly columnstoreAfterMs: number | null }): Promise<string>;
   /** Empties Redis and adds the entries of the load. @returns their ids when asked for */
   fill(load: Load, count?: number): Promise<void>;
   add(load: Load, from: number, count: number): Promise<void>;
@@ -64,7 +64,7 @@ export async function openStand(): Promise<Stand> {
     redis,
     timescaledb: offered[0] === undefined ? null : String(offered[0].default_version),
     postgres: String(version[0]?.server_version),
-    async freshTable() {
+    async freshTable({ columnstoreAfterMs } = { columnstoreAfterMs: null }) {
       await ask('DROP DATABASE IF EXISTS processor_bench WITH (FORCE)');
       await ask('CREATE DATABASE processor_bench');
       await ask('CHECKPOINT');
@@ -73,7 +73,7 @@ export async function openStand(): Promise<Stand> {
       const migrations = await readMigrations(new URL('../migrations/', import.meta.url));
       const limits = { connectTimeoutMs: 5000, lockTimeoutMs: 5000, migrationLockTimeoutMs: 5000 };
       const storage = { timescaledb: 'optional', chunkIntervalMs: 86_400_000 } as const;
-      const policies = { columnstoreAfterMs: null, retentionMs: null, aggregates: false };
+      const policies = { columnstoreAfterMs, retentionMs: null, aggregates: false };
       await migrate(
         migrations,
         { url: url.href, tls: null, mode: 'auto', ...limits, ...storage, ...policies },
