@@ -117,20 +117,26 @@ function jsonOf({ sample, rates, attention, unreachable }: Look): object {
       trimming_reaches_unread_ms: rates.trimmingReachesMs,
     },
     database: database && {
-      newest_ingested_at:
-        database.newestIngestedMs === null
-          ? null
-          : new Date(database.newestIngestedMs).toISOString(),
+      answer_ms: Math.round(database.answerMs),
       pending_migrations: database.pendingMigrations,
     },
     instances: sample.instances.flatMap((answer) => {
       if (answer.kind !== 'seen') return [];
-      const { url, records, inFlight, residentBytes, rowsPerBatch, breakers, isPaused } =
-        answer.value;
+      const {
+        url,
+        records,
+        inFlight,
+        residentBytes,
+        rowsPerBatch,
+        breakers,
+        isPaused,
+        lastCommitMs,
+      } = answer.value;
       return [
         {
           ...{ url, records, in_flight: inFlight, resident_bytes: residentBytes },
           ...{ rows_per_batch: rowsPerBatch, breakers, paused: isPaused },
+          last_commit_at: lastCommitMs === null ? null : new Date(lastCommitMs).toISOString(),
         },
       ];
     }),

@@ -28,7 +28,7 @@ function sample(atMs: number, change: Parameters<typeof streamSample>[0] = {}): 
   return {
     atMs,
     stream: { kind: 'seen', value: streamSample(change) },
-    database: { kind: 'seen', value: { newestIngestedMs: atMs - 1000, pendingMigrations: 0 } },
+    database: { kind: 'seen', value: { answerMs: 3, pendingMigrations: 0 } },
     instances: [],
   };
 }

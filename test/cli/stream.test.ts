@@ -38,7 +38,9 @@ describe('processor status', () => {
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(/^lag +0 entries/m);
     expect(stdout).toMatch(/^ {2}one +0, asked/m);
-    expect(stdout).toMatch(/10 records, \d+ rows a batch, 0 in flight, \d+ MB, breakers closed/);
+    expect(stdout).toMatch(
+      /10 records, \d+ rows a batch, 0 in flight, commit \d+m?s ago, \d+ MB, breakers closed/,
+    );
     expect(stdout).toContain('all is well');
 
     const json = JSON.parse((await stack.processor('status', '--json')).stdout);
@@ -48,7 +50,7 @@ describe('processor status', () => {
       stream: { length: 10, lag: 0, pending: 0, dead_letters: 0, pause: null },
       database: { pending_migrations: 0 },
     });
-    expect(Date.parse(json.database.newest_ingested_at)).toBeGreaterThan(Date.now() - 600_000);
+    expect(json.database.answer_ms).toBeLessThan(30_000);
   });
 
   it('exits with 3 when consumption is paused, and says who did it and why', async () => {

@@ -10,6 +10,8 @@ export interface InstanceView {
   /** Rows a batch since its start; null before the first. */
   readonly rowsPerBatch: number | null;
   readonly isPaused: boolean;
+  /** Epoch milliseconds of its last commit; null before the first. */
+  readonly lastCommitMs: number | null;
 }
 
 const timeoutMs = 3000;
@@ -19,6 +21,7 @@ const mostBytes = 4_194_304;
 export async function viewInstance(url: string): Promise<InstanceView> {
   const series = await readMetrics(url);
   const value = (name: string) => series.get(name) ?? 0;
+  const lastCommit = value('processor_last_commit_timestamp_seconds');
   const batches = value('processor_batch_size_records_count');
   return {
     url,
@@ -29,6 +32,7 @@ export async function viewInstance(url: string): Promise<InstanceView> {
     breakers: breakersOf(series),
     rowsPerBatch: batches === 0 ? null : value('processor_batch_size_records_sum') / batches,
     isPaused: value('processor_consumption_paused') === 1,
+    lastCommitMs: lastCommit === 0 ? null : lastCommit * 1000,
   };
 }
 

@@ -87,27 +87,27 @@ function streamLines({ sample, rates }: Look): string[] {
   ];
 }
 
-function databaseLines({ database, atMs }: Sample): string[] {
+function databaseLines({ database }: Sample): string[] {
   if (database.kind === 'unreachable') return [];
-  const { newestIngestedMs } = database.value;
-  const newest =
-    newestIngestedMs === null
-      ? 'no row of the last day'
-      : `newest row ${durationText(Math.max(0, atMs - newestIngestedMs))} ago`;
-  return [fact('database', newest)];
+  return [fact('database', `answers in ${durationText(database.value.answerMs)}`)];
 }
 
-function instanceLines({ instances }: Sample): string[] {
+function instanceLines({ instances, atMs }: Sample): string[] {
   return instances.flatMap((answer) => {
     if (answer.kind === 'unreachable') return [];
-    const { url, inFlight, residentBytes, rowsPerBatch, breakers, records } = answer.value;
+    const { url, inFlight, residentBytes, rowsPerBatch, breakers, records, lastCommitMs } =
+      answer.value;
     const batch = rowsPerBatch === null ? '-' : countText(rowsPerBatch);
     const state = breakers.length === 0 ? 'breakers closed' : breakers.join(', ');
+    const commit =
+      lastCommitMs === null
+        ? 'no commit yet'
+        : `commit ${durationText(Math.max(0, atMs - lastCommitMs))} ago`;
     const memory = `${countText(residentBytes / 1e6)} MB`;
     return [
       fact(
         new URL(url).host,
-        `${countText(records)} records, ${batch} rows a batch, ${countText(inFlight)} in flight, ${memory}, ${state}`,
+        `${countText(records)} records, ${batch} rows a batch, ${countText(inFlight)} in flight, ${commit}, ${memory}, ${state}`,
       ),
     ];
   });
