@@ -39,6 +39,9 @@ export function forgetBacklog(
 ): void {
   const { stream } = labels;
   metrics.streamLength.remove({ stream });
+  metrics.streamNeverWritten.remove({ stream });
+  metrics.deadLetterEntries.remove();
+  metrics.deadLetterOldest.remove();
   metrics.groupLagKnown.set(labels, 0);
   for (const gauge of [
     metrics.groupLag,

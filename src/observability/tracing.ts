@@ -29,8 +29,9 @@ export async function startTracing(options: TracingOptions): Promise<Tracing> {
   const api = await import('@opentelemetry/api');
   const { OTLPTraceExporter } = await import('@opentelemetry/exporter-trace-otlp-http');
   const { resourceFromAttributes } = await import('@opentelemetry/resources');
-  const { BatchSpanProcessor, ParentBasedSampler, TraceIdRatioBasedSampler, TracerProvider } =
-    await import('@opentelemetry/sdk-trace');
+  const { AlwaysOnSampler, BatchSpanProcessor, TracerProvider } = await import(
+    '@opentelemetry/sdk-trace'
+  );
   const exporter = new OTLPTraceExporter({
     url: options.endpoint,
     timeoutMillis: exportTimeoutMs,
@@ -41,7 +42,8 @@ export async function startTracing(options: TracingOptions): Promise<Tracing> {
       'service.version': options.version,
       'service.instance.id': options.instance,
     }),
-    sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(options.sampleRatio) }),
+    // What is sampled is decided below, before a span is made.
+    sampler: new AlwaysOnSampler(),
     spanProcessors: [
       new BatchSpanProcessor({
         exporter,
@@ -50,11 +52,14 @@ export async function startTracing(options: TracingOptions): Promise<Tracing> {
       }),
     ],
   });
-  const under = (span: Span) => api.trace.setSpan(api.ROOT_CONTEXT, span);
+  const events = tracingEvents({
+    tracer: provider.getTracer('processor', options.version),
+    under: (span) => api.trace.setSpan(api.ROOT_CONTEXT, span),
+    sampled: () => Math.random() < options.sampleRatio,
+    now: () => Date.now(),
+  });
   return {
-    events: tracingEvents(provider.getTracer('processor', options.version), under, () =>
-      Date.now(),
-    ),
+    events,
     async stop() {
       // A collector that is gone must not hold up a deploy, and is no fault of ours.
       await Promise.race([
@@ -65,11 +70,16 @@ export async function startTracing(options: TracingOptions): Promise<Tracing> {
   };
 }
 
-function tracingEvents(
-  tracer: Tracer,
-  under: (span: Span) => Context,
-  now: () => number,
-): PipelineEvents {
+interface SpanParts {
+  readonly tracer: Tracer;
+  /** The context that puts a span under another. */
+  readonly under: (span: Span) => Context;
+  /** Drawn before a span is made: one that is not sent costs nothing, not even its attributes. */
+  readonly sampled: () => boolean;
+  readonly now: () => number;
+}
+
+function tracingEvents({ tracer, under, sampled, now }: SpanParts): PipelineEvents {
   /** A span that has just ended. @returns it, for spans within it */
   function ended(name: string, durationMs: number, attributes: Attributes, parent?: Context): Span {
     const endTime = now();
@@ -78,19 +88,20 @@ function tracingEvents(
     return span;
   }
 
+  /** The last read, if it is traced; what it brought is decoded before the next. */
   let reading: Span | null = null;
   return {
     read(entries, durationMs) {
-      reading = ended('read', durationMs, entriesOf(entries.map(({ id }) => id)));
+      reading = sampled() ? ended('read', durationMs, entriesOf(entries)) : null;
     },
     interpreted(durationMs, entries) {
-      const parent = reading === null ? undefined : under(reading);
-      ended('decode', durationMs, { 'processor.entries': entries }, parent);
+      if (reading === null) return;
+      ended('decode', durationMs, { 'processor.entries': entries }, under(reading));
     },
     batch(batch: Batch, outcomes: Outcomes, durationMs: number, statements: number) {
-      const ids = batch.owners.map(({ entry }) => entry.id);
+      if (!sampled()) return;
       ended('insert', durationMs, {
-        ...entriesOf(ids),
+        ...entriesOf(batch.owners.map(({ entry }) => entry)),
         'processor.batch_id': batch.id,
         'processor.rows': batch.rows.length,
         'processor.inserted': outcomes.filter((outcome) => outcome === 'inserted').length,
@@ -98,8 +109,9 @@ function tracingEvents(
         'db.system.name': 'postgresql',
       });
     },
-    acknowledged(entries: readonly HeldEntry[], durationMs: number) {
-      ended('acknowledge', durationMs, entriesOf(entries.map(({ entry }) => entry.id)));
+    acknowledged(held: readonly HeldEntry[], durationMs: number) {
+      if (!sampled()) return;
+      ended('acknowledge', durationMs, entriesOf(held.map(({ entry }) => entry)));
     },
     rejected() {},
     triedAlone() {},
@@ -108,14 +120,14 @@ function tracingEvents(
   };
 }
 
-function entriesOf(ids: readonly Entry['id'][]): Attributes {
-  const [first] = ids;
-  const last = ids.at(-1);
+function entriesOf(entries: readonly Entry[]): Attributes {
+  const [first] = entries;
+  const last = entries.at(-1);
   if (first === undefined || last === undefined) return { 'processor.entries': 0 };
   return {
-    'processor.entries': ids.length,
-    'processor.first_entry_id': first,
-    'processor.last_entry_id': last,
+    'processor.entries': entries.length,
+    'processor.first_entry_id': first.id,
+    'processor.last_entry_id': last.id,
   };
 }
 

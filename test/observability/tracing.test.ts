@@ -87,6 +87,32 @@ test('decoding stands under the read that brought the entries', async () => {
   expect(decode?.parentSpanId).toBe(read?.spanId);
 });
 
+test('of what is not sampled nothing is sent', async () => {
+  const { endpoint, bodies } = await collector();
+  const tracing = await startTracing({ endpoint, sampleRatio: 0, ...who });
+  tracing.events.read([entry(1)], 5);
+  tracing.events.interpreted(1, 1);
+  tracing.events.acknowledged([held(1)], 3);
+  await tracing.stop();
+
+  expect(bodies).toEqual([]);
+});
+
+test('a share of the reads is sampled, each with its decoding', async () => {
+  const { endpoint, spans } = await collector();
+  const tracing = await startTracing({ endpoint, sampleRatio: 0.5, ...who });
+  for (let n = 1; n <= 200; n += 1) {
+    tracing.events.read([entry(n)], 5);
+    tracing.events.interpreted(1, 1);
+  }
+  await tracing.stop();
+
+  const reads = spans().filter(({ name }) => name === 'read').length;
+  expect(reads).toBeGreaterThan(50);
+  expect(reads).toBeLessThan(150);
+  expect(spans().filter(({ name }) => name === 'decode')).toHaveLength(reads);
+});
+
 test('a collector that is not there holds nothing up', async () => {
   const tracing = await startTracing({
     endpoint: 'http://127.0.0.1:1/v1/traces',
