@@ -46,11 +46,14 @@ export type Rooms = ReturnType<typeof wireRooms>;
 /** From an entry's bytes to positions: reads the form, decodes, validates. */
 export function createInterpret({ validation }: Config, metrics: Metrics): Interpret {
   const limits = { maxBytes: validation.maxEntryBytes, parseTime: parseIsoMs, isDeviceId };
+  // One for all entries, its time set before each: a copy an entry is garbage.
+  const options = { ...validation, nowMs: 0 };
   return (entry) => {
     const reading = readEntry(entry, limits);
     if (reading.kind === 'rejected') return reading;
     if (!passesLuhn(reading.content.deviceId)) metrics.luhnFailures.inc();
-    const found = interpretContent(reading.content, { ...validation, nowMs: Date.now() });
+    options.nowMs = Date.now();
+    const found = interpretContent(reading.content, options);
     if (found.kind === 'message') metrics.messages.inc({ codec: found.codec });
     return found;
   };

@@ -132,9 +132,11 @@ function recordsOf(found: Interpretation): number {
   return found.kind === 'records' ? found.positions.length + found.rejections.length : 1;
 }
 
+const deviceIdName = Buffer.from('device_id');
+
 function deviceTextOf({ fields }: Entry): string | null {
   for (let at = 0; at < fields.count; at += 1) {
-    if (fields.isNamed(at, 'device_id')) return fields.text(at);
+    if (fields.isNamed(at, deviceIdName)) return fields.text(at);
   }
   return null;
 }

@@ -6,13 +6,13 @@
 export class EntryFields {
   readonly #bytes: Buffer;
   /** Start and end of each name and value: four numbers a field; of all entries of the reply. */
-  readonly #places: readonly number[];
+  readonly #places: Uint32Array;
   /** Where ours begin. */
   readonly #from: number;
   /** How many fields there are. */
   readonly count: number;
 
-  constructor(bytes: Buffer, places: readonly number[], from = 0, count = places.length >> 2) {
+  constructor(bytes: Buffer, places: Uint32Array, from = 0, count = places.length >> 2) {
     this.#bytes = bytes;
     this.#places = places;
     this.#from = from;
@@ -40,12 +40,14 @@ export class EntryFields {
     return this.#bytes.toString('latin1', this.#place(at, 2), this.#place(at, 3));
   }
 
-  /** Whether the name is this one, which must be ASCII. */
-  isNamed(at: number, name: string): boolean {
+  /** Whether the name is this one. */
+  isNamed(at: number, name: Buffer): boolean {
+    const bytes = this.#bytes;
     const start = this.#place(at, 0);
-    if (this.#place(at, 1) - start !== name.length) return false;
-    for (let index = 0; index < name.length; index += 1) {
-      if (this.#bytes[start + index] !== name.charCodeAt(index)) return false;
+    const { length } = name;
+    if (this.#place(at, 1) - start !== length) return false;
+    for (let index = 0; index < length; index += 1) {
+      if (bytes[start + index] !== name[index]) return false;
     }
     return true;
   }
@@ -75,5 +77,5 @@ export function packFields(parts: readonly Buffer[]): EntryFields {
     places.push(end, end + part.length);
     end += part.length;
   }
-  return new EntryFields(Buffer.concat(parts), places);
+  return new EntryFields(Buffer.concat(parts), Uint32Array.from(places));
 }

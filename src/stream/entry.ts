@@ -31,8 +31,9 @@ const knownFields = [
   'received_at',
 ] as const;
 type KnownField = (typeof knownFields)[number];
+const knownNames = knownFields.map((field) => ({ field, name: Buffer.from(field) }));
 const formFields = ['payload', 'frame', 'frame_hex'] as const;
-const payloadCodecs: readonly string[] = ['8', '8E', '16'] satisfies readonly Codec[];
+type FormField = (typeof formFields)[number];
 
 /**
  * Tells which form of the stream contract an entry has, by its field names only.
@@ -98,20 +99,20 @@ function placesOf(fields: EntryFields): Places | DecodeRejection {
 }
 
 function knownName(fields: EntryFields, at: number): KnownField | null {
-  for (const name of knownFields) {
-    if (fields.isNamed(at, name)) return name;
+  for (const { field, name } of knownNames) {
+    if (fields.isNamed(at, name)) return field;
   }
   return null;
 }
 
-function formOf(places: Places): 'payload' | 'frame' | 'frame_hex' | DecodeRejection {
-  const forms = formFields.filter((name) => places[name] >= 0);
-  const [form] = forms;
-  if (form === undefined) {
-    return rejected('form_unknown', 'neither payload nor frame nor frame_hex');
+function formOf(places: Places): FormField | DecodeRejection {
+  let form: FormField | null = null;
+  for (const field of formFields) {
+    if (places[field] < 0) continue;
+    if (form !== null) return rejected('form_ambiguous', `${form} and ${field} in one entry`);
+    form = field;
   }
-  if (forms.length > 1) return rejected('form_ambiguous', `${forms.join(' and ')} in one entry`);
-  return form;
+  return form ?? rejected('form_unknown', 'neither payload nor frame nor frame_hex');
 }
 
 function readPayloadForm(
@@ -126,14 +127,24 @@ function readPayloadForm(
   const time = fields.valueLength(places.ts) > 40 ? '' : fields.text(places.ts);
   const ts = limits.parseTime(time);
   if (ts === null) return rejected('field_invalid', 'ts must be ISO 8601 in UTC');
-  const codec = fields.text(places.codec);
-  if (!isPayloadCodec(codec)) return rejected('field_invalid', 'codec must be 8, 8E or 16');
+  const codec = payloadCodecOf(fields.text(places.codec));
+  if (codec === null) return rejected('field_invalid', 'codec must be 8, 8E or 16');
   const payload = fields.value(places.payload);
   return { kind: 'content', content: { form: 'payload', deviceId, ts, codec, payload } };
 }
 
-function isPayloadCodec(text: string): text is Codec {
-  return payloadCodecs.includes(text);
+/** Ours for the entry's: a text of its own for each record would be kept until it is stored. */
+function payloadCodecOf(text: string): Codec | null {
+  switch (text) {
+    case '8':
+      return '8';
+    case '8E':
+      return '8E';
+    case '16':
+      return '16';
+    default:
+      return null;
+  }
 }
 
 function readFrameForm(deviceId: DeviceId, frame: Buffer | null): EntryReading {

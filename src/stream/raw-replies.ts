@@ -9,6 +9,9 @@ const colon = 0x3a;
 const dollar = 0x24;
 const star = 0x2a;
 
+/** Start and end of name and value, for five fields: a payload's form has four, a frame's three. */
+const usualPlaces = 5 * 4;
+
 /** Commands as RESP, one behind the other. */
 export function encodeCommands(commands: readonly (readonly string[])[]): string {
   return commands
@@ -102,6 +105,10 @@ export class RedisAnswer extends Error {
 export class ReplyReader {
   readonly #bytes: Buffer;
   #at = 0;
+  /** Of all entries of a reply, outside the heap: an array an entry was a tenth of the garbage. */
+  #places = new Uint32Array(0);
+  /** How many of them are taken. */
+  #placed = 0;
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes;
@@ -139,27 +146,43 @@ export class ReplyReader {
     this.#header(star);
     this.value();
     const count = this.#header(star);
+    this.#places = new Uint32Array(count * usualPlaces);
+    this.#placed = 0;
     const entries = [];
-    const places: number[] = [];
-    for (let index = 0; index < count; index += 1) entries.push(this.#entry(places));
+    for (let index = 0; index < count; index += 1) entries.push(this.#entry());
     return entries;
   }
 
-  /** `places` are those of the whole reply: an array an entry was a tenth of the garbage. */
-  #entry(places: number[]): { id: EntryId; fields: EntryFields; bytes: number } {
+  #entry(): { id: EntryId; fields: EntryFields; bytes: number } {
     this.#header(star);
     // Redis prints its ids; this is where one enters.
     const id = this.#text(this.#header(dollar)) as EntryId;
     const parts = this.#header(star);
-    const from = places.length;
+    const places = this.#roomFor(parts * 2);
+    const from = this.#placed;
+    let at = from;
     let bytes = 0;
     for (let part = 0; part < parts; part += 1) {
       const length = this.#header(dollar);
-      places.push(this.#at, this.#at + length);
+      places[at] = this.#at;
+      places[at + 1] = this.#at + length;
+      at += 2;
       bytes += length;
       this.#at += length + 2;
     }
+    this.#placed = at;
     return { id, fields: new EntryFields(this.#bytes, places, from, parts >> 1), bytes };
+  }
+
+  /** Entries with what stood before they were too many keep it: it stays as it is. */
+  #roomFor(more: number): Uint32Array {
+    const needed = this.#placed + more;
+    if (needed > this.#places.length) {
+      const larger = new Uint32Array(Math.max(needed, this.#places.length * 2));
+      larger.set(this.#places);
+      this.#places = larger;
+    }
+    return this.#places;
   }
 
   /** The number behind a type's sign; moves past its line. */

@@ -20,6 +20,29 @@ const IMEI_DIGITS = 15;
 const TIME_CHARACTERS = 24;
 const MAX_IO_ID = 65_535;
 
+const ascii = (text: string) => Buffer.from(text, 'latin1');
+
+/** What stands between the values, as bytes: comparing with a string took five times as long. */
+const words = {
+  deviceId: ascii('{"device_id":"'),
+  timestamp: ascii('","timestamp":"'),
+  latitude: ascii('","latitude":'),
+  longitude: ascii(',"longitude":'),
+  altitude: ascii(',"altitude":'),
+  angle: ascii(',"angle":'),
+  speed: ascii(',"speed":'),
+  satellites: ascii(',"satellites":'),
+  priority: ascii(',"priority":'),
+  eventIoId: ascii(',"event_io_id":'),
+  generationType: ascii(',"generation_type":'),
+  attributes: ascii(',"attributes":'),
+  end: ascii('}'),
+  idEnd: ascii('":'),
+  bigint: ascii('{"__bigint":"'),
+  buffer: ascii('{"__buffer_b64":"'),
+  sentinelEnd: ascii('"}'),
+};
+
 /**
  * Reads a payload in the one form that `JSON.stringify` gives it in the contract's order, straight
  * from its bytes: no text, no object, no key (measured: a fifth of the CPU of JSON.parse, zod and
@@ -29,29 +52,29 @@ const MAX_IO_ID = 65_535;
  */
 export function scanPayload(payload: Buffer): PayloadRecord | null {
   const scan = new PayloadScan(payload);
-  if (!scan.passes('{"device_id":"')) return null;
+  if (!scan.passes(words.deviceId)) return null;
   const deviceId = scan.text(IMEI_DIGITS);
-  if (!scan.passes('","timestamp":"')) return null;
+  if (!scan.passes(words.timestamp)) return null;
   const ts = parseIsoMs(scan.text(TIME_CHARACTERS));
-  if (ts === null || !scan.passes('","latitude":')) return null;
+  if (ts === null || !scan.passes(words.latitude)) return null;
   const latitude = scan.number();
-  if (!scan.passes(',"longitude":')) return null;
+  if (!scan.passes(words.longitude)) return null;
   const longitude = scan.number();
-  if (!scan.passes(',"altitude":')) return null;
+  if (!scan.passes(words.altitude)) return null;
   const altitude = scan.number();
-  if (!scan.passes(',"angle":')) return null;
+  if (!scan.passes(words.angle)) return null;
   const angle = scan.number();
-  if (!scan.passes(',"speed":')) return null;
+  if (!scan.passes(words.speed)) return null;
   const speed = scan.number();
-  if (!scan.passes(',"satellites":')) return null;
+  if (!scan.passes(words.satellites)) return null;
   const satellites = scan.number();
-  if (!scan.passes(',"priority":')) return null;
+  if (!scan.passes(words.priority)) return null;
   const priority = scan.number();
-  const eventIoId = scan.passes(',"event_io_id":') ? scan.number() : null;
-  const generationType = scan.passes(',"generation_type":') ? scan.number() : null;
-  if (!scan.passes(',"attributes":')) return null;
+  const eventIoId = scan.passes(words.eventIoId) ? scan.number() : null;
+  const generationType = scan.passes(words.generationType) ? scan.number() : null;
+  if (!scan.passes(words.attributes)) return null;
   const attributes = scan.attributes();
-  if (!scan.passes('}') || !scan.isWhole) return null;
+  if (!scan.passes(words.end) || !scan.isWhole) return null;
   return {
     kind: 'payload',
     deviceId,
@@ -84,13 +107,13 @@ class PayloadScan {
     return !this.#hasFailed && this.#at === this.#bytes.length;
   }
 
-  /** Steps over this text, ASCII, if it is what comes next. */
-  passes(text: string): boolean {
+  /** Steps over these bytes if they are what comes next. */
+  passes(word: Buffer): boolean {
     const bytes = this.#bytes;
     const start = this.#at;
-    const { length } = text;
+    const { length } = word;
     for (let index = 0; index < length; index += 1) {
-      if (bytes[start + index] !== text.charCodeAt(index)) return false;
+      if (bytes[start + index] !== word[index]) return false;
     }
     this.#at = start + length;
     return true;
@@ -176,7 +199,7 @@ class PayloadScan {
     const digits = this.#at - start;
     const isCanonical = digits === 1 || (digits > 0 && u8(this.#bytes, start) !== ZERO);
     if (!isCanonical || digits > 5 || id > MAX_IO_ID) this.#hasFailed = true;
-    if (!this.passes('":')) this.#hasFailed = true;
+    if (!this.passes(words.idEnd)) this.#hasFailed = true;
     return id;
   }
 
@@ -193,15 +216,15 @@ class PayloadScan {
 
   /** What the object of a sentinel stands for, as its canonical text. */
   #sentinel(): string {
-    const isInteger = this.passes('{"__bigint":"');
-    if (!isInteger && !this.passes('{"__buffer_b64":"')) this.#hasFailed = true;
+    const isInteger = this.passes(words.bigint);
+    if (!isInteger && !this.passes(words.buffer)) this.#hasFailed = true;
     const start = this.#at;
     const end = this.#bytes.indexOf(QUOTE, start);
     if (this.#hasFailed || end < 0) return this.#fail();
     const content = this.#bytes.toString('latin1', start, end);
     this.#at = end;
     const text = isInteger ? bigintText(content) : bytesText(content);
-    if (text === null || !this.passes('"}')) return this.#fail();
+    if (text === null || !this.passes(words.sentinelEnd)) return this.#fail();
     return text;
   }
 
