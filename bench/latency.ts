@@ -1,16 +1,45 @@
 import pg from 'pg';
 import { type Figures, percentile } from './figures.ts';
 import type { Load } from './rows.ts';
-import { startInstances, untilDrained } from './service.ts';
+import { groupField, progressOf, startInstances, untilDrained } from './service.ts';
 import { type Stand, streamKey } from './stand.ts';
 
 const shares = [0.1, 0.5, 0.8] as const;
 const secondsEach = 10;
 const warmUpSeconds = 3;
 const everyMs = 5;
+/** Enough unread entries that the service never waits for the sender. */
+const mostUnread = 20_000;
+const sentTogether = 1000;
 
 /**
- * From XADD to commit at shares of the measured capacity: the time in the entry's id against
+ * What the service settles while the entries are being sent, on the same cores: the sender takes
+ * a share of them, so this is less than what it makes of a stream that is there already.
+ */
+export async function capacityCase(stand: Stand, load: Load, figures: Figures): Promise<number> {
+  await stand.redis.flushall();
+  const env = { REDIS_URL: stand.redisUrl, POSTGRES_URL: await stand.freshTable() };
+  const services = await startInstances(env);
+  const count = load.entries.length;
+  let warm: Awaited<ReturnType<typeof progressOf>> | null = null;
+  for (let sent = 0; sent < count; sent += sentTogether) {
+    if (warm === null && sent >= count / 3) warm = await progressOf(services, 'inserted');
+    while ((await groupField(stand.redis, 'lag')) > mostUnread) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    await stand.add(load, sent, Math.min(sentTogether, count - sent));
+  }
+  const done = await progressOf(services, 'inserted');
+  await untilDrained(stand.redis);
+  for (const service of services) await service.end('SIGTERM');
+  if (warm === null) throw new RangeError('nothing was sent');
+  const capacity = ((done.settled - warm.settled) * 1000) / (done.atMs - warm.atMs);
+  figures.note('capacity_while_sent', capacity);
+  return capacity;
+}
+
+/**
+ * From XADD to commit at shares of that capacity: the time in the entry's id against
  * PostgreSQL's own commit time of the row's transaction, on one machine and one clock.
  */
 export async function latencyCases(

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { decoderRound, installDecoders } from './decoder.ts';
 import { Figures, median } from './figures.ts';
 import { growthCases } from './growth.ts';
-import { latencyCases } from './latency.ts';
+import { capacityCase, latencyCases } from './latency.ts';
 import { renderPerformance } from './report.ts';
 import { makeLoad } from './rows.ts';
 import { backlogCase, scaleCases, startUpCase } from './scale.ts';
@@ -13,12 +13,12 @@ import { openStand } from './stand.ts';
 import { makeLoads, throughputRound } from './throughput.ts';
 
 /**
- * `npm run bench`. BENCH_ROUNDS (5), BENCH_RECORDS (200000), BENCH_BACKLOG (1000000; 0 leaves it
+ * `npm run bench`. BENCH_ROUNDS (5), BENCH_RECORDS (300000, a third of which warms up), BENCH_BACKLOG (1000000; 0 leaves it
  * out), BENCH_ONLY (throughput,decoder,stages,latency,scale,growth,start,backlog) choose how much. What
  * BENCH_ONLY leaves out keeps the figures of the newest whole run.
  */
 const rounds = Number(process.env.BENCH_ROUNDS ?? 5);
-const records = Number(process.env.BENCH_RECORDS ?? 200_000);
+const records = Number(process.env.BENCH_RECORDS ?? 300_000);
 const backlog = Number(process.env.BENCH_BACKLOG ?? 1_000_000);
 const only = process.env.BENCH_ONLY?.split(',') ?? null;
 const isAsked = (part: string) => only === null || only.includes(part);
@@ -59,9 +59,9 @@ try {
     await stageCosts(stand, 'formA', loads.formA, Date.now(), figures);
     if (b10 !== undefined) await stageCosts(stand, 'formB10', b10, Date.now(), figures);
   }
-  const capacity = median(figures.values.get('formA') ?? []);
-  if (isAsked('latency') && capacity > 0) {
+  if (isAsked('latency')) {
     say('latency from XADD to commit');
+    const capacity = await capacityCase(stand, loads.formA, figures);
     const needed = Math.ceil(capacity * 0.8 * 14);
     await latencyCases(stand, makeLoad('a', 1, needed, baseTime), capacity, figures);
   }

@@ -38,7 +38,7 @@ export function renderPerformance(result: BenchResult): string {
         `| ${name} | ${median} | ${least} | ${most} | ${many} |`,
     ),
     '',
-    'Throughput figures are records a second, `_us` are microseconds of client CPU a record from the first read on (warm-up of the engine included), `_ms` milliseconds, `_mb` megabytes.',
+    'Throughput figures are records a second, `_us` are microseconds of client CPU a record, both after a third of the entries, which warms the engine up, `_ms` milliseconds, `_mb` megabytes.',
     '',
   ].join('\n');
 }

@@ -4,7 +4,7 @@ import { streamKey } from './stand.ts';
 
 export interface ServiceRun {
   readonly recordsPerSecond: number;
-  /** Client CPU a record from the first read on, microseconds, all instances together. */
+  /** Client CPU a record, microseconds, all instances together. */
   readonly cpuMicros: number;
   readonly residentMb: number;
 }
@@ -32,51 +32,82 @@ export async function beganAt(service: RunningService): Promise<number> {
 
 /** Waits until everything in the stream was delivered and acknowledged. */
 export async function untilDrained(redis: Redis): Promise<void> {
-  for (;;) {
-    const summary: unknown = await redis.xinfo('GROUPS', streamKey).catch(() => []);
-    const group: unknown = Array.isArray(summary) ? summary[0] : undefined;
-    if (Array.isArray(group)) {
-      const field = (name: string) => group[group.indexOf(name) + 1];
-      if (field('lag') === 0 && field('pending') === 0) return;
-    }
+  while ((await groupField(redis, 'lag')) !== 0 || (await groupField(redis, 'pending')) !== 0) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
+
+/** A number of XINFO GROUPS; -1 while there is no group, or Redis does not know. */
+export async function groupField(redis: Redis, name: string): Promise<number> {
+  const summary: unknown = await redis.xinfo('GROUPS', streamKey).catch(() => []);
+  const group: unknown = Array.isArray(summary) ? summary[0] : undefined;
+  const value: unknown = Array.isArray(group) ? group[group.indexOf(name) + 1] : undefined;
+  return typeof value === 'number' ? value : -1;
+}
+
+interface Expected {
+  readonly records: number;
+  readonly outcome?: 'inserted' | 'duplicate';
+  /** Share of the entries that only warm the engine up; the counted ones come behind them. */
+  readonly warmUp?: number;
+}
+
+/** What the instances of a run have done so far, all together. */
+interface Progress {
+  readonly atMs: number;
+  readonly cpuSeconds: number;
+  readonly settled: number;
+  readonly residentMb: number;
+}
+
+const usualWarmUp = 1 / 3;
 
 /** The service end to end on a stream that was filled beforehand. */
 export async function runService(
   redis: Redis,
   env: Environment,
-  expected: { readonly records: number; readonly outcome?: 'inserted' | 'duplicate' },
+  { records, outcome = 'inserted', warmUp = usualWarmUp }: Expected,
   count = 1,
 ): Promise<ServiceRun> {
+  const entries = await redis.xlen(streamKey);
   const services = await startInstances(env, count);
-  const first = services[0];
-  if (first === undefined) throw new RangeError('no instance');
-  const began = await beganAt(first);
-  let cpu = 0;
-  for (const service of services) cpu -= await service.metric('process_cpu_seconds_total');
+  await untilRead(redis, entries * warmUp);
+  const warm = await progressOf(services, outcome);
   await untilDrained(redis);
-  const seconds = (Date.now() - began) / 1000;
-  let settled = 0;
-  let residentMb = 0;
+  const doneMs = Date.now();
+  const done = await progressOf(services, outcome);
   for (const service of services) {
-    cpu += await service.metric('process_cpu_seconds_total');
-    residentMb = Math.max(
-      residentMb,
-      (await service.metric('process_resident_memory_bytes')) / 1e6,
-    );
-    const outcome = expected.outcome ?? 'inserted';
-    settled += await service.metric(`processor_records_total{outcome="${outcome}"}`);
     const code = await service.end('SIGTERM');
     if (code !== 0) throw new Error(`an instance ended with ${code}`);
   }
-  if (settled !== expected.records) {
-    throw new Error(`settled ${settled} of ${expected.records} records`);
-  }
+  if (done.settled !== records) throw new Error(`settled ${done.settled} of ${records} records`);
+  const counted = done.settled - warm.settled;
   return {
-    recordsPerSecond: expected.records / seconds,
-    cpuMicros: (cpu * 1e6) / expected.records,
-    residentMb,
+    recordsPerSecond: (counted * 1000) / (doneMs - warm.atMs),
+    cpuMicros: ((done.cpuSeconds - warm.cpuSeconds) * 1e6) / counted,
+    residentMb: done.residentMb,
   };
+}
+
+async function untilRead(redis: Redis, entries: number): Promise<void> {
+  while ((await groupField(redis, 'entries-read')) < entries) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+export async function progressOf(
+  services: readonly RunningService[],
+  outcome: 'inserted' | 'duplicate',
+): Promise<Progress> {
+  let cpuSeconds = 0;
+  let settled = 0;
+  let residentMb = 0;
+  for (const service of services) {
+    // One scrape: what is settled and what it cost belong together.
+    const series = await service.metrics();
+    cpuSeconds += series('process_cpu_seconds_total');
+    settled += series(`processor_records_total{outcome="${outcome}"}`);
+    residentMb = Math.max(residentMb, series('process_resident_memory_bytes') / 1e6);
+  }
+  return { atMs: Date.now(), cpuSeconds, settled, residentMb };
 }

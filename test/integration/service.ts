@@ -20,6 +20,8 @@ export interface RunningService {
   health(probe: 'live' | 'ready' | 'startup'): Promise<number>;
   /** Value of a metric's series, by its full text before the value; 0 when absent. */
   metric(series: string): Promise<number>;
+  /** One scrape: the value of a series by its full text, 0 when absent. */
+  metrics(): Promise<(series: string) => number>;
   untilReady(): Promise<void>;
   /** Sends the signal and waits for the end: the exit code, or null after SIGKILL. */
   end(signal: NodeJS.Signals): Promise<number | null>;
@@ -56,6 +58,14 @@ export function startService(env: Readonly<Record<string, string>>): RunningServ
     return (await fetch(`${await url()}/health/${probe}`)).status;
   }
 
+  async function scrape(): Promise<(series: string) => number> {
+    const lines = (await (await fetch(`${await url()}/metrics`)).text()).split('\n');
+    return (series) => {
+      const line = lines.find((candidate) => candidate.startsWith(`${series} `));
+      return line === undefined ? 0 : Number(line.slice(series.length + 1));
+    };
+  }
+
   return {
     process: child,
     logs,
@@ -63,10 +73,9 @@ export function startService(env: Readonly<Record<string, string>>): RunningServ
     url,
     health,
     async metric(series) {
-      const text = await (await fetch(`${await url()}/metrics`)).text();
-      const line = text.split('\n').find((candidate) => candidate.startsWith(`${series} `));
-      return line === undefined ? 0 : Number(line.slice(series.length + 1));
+      return (await scrape())(series);
     },
+    metrics: scrape,
     async untilReady() {
       await eventually('the service is ready', async () =>
         (await health('ready')) === 200 ? true : undefined,
