@@ -21,6 +21,10 @@ const oid = {
   jsonb: 3802,
 };
 
+const jsonbVersion = 1;
+/** An IMEI has 15 characters. */
+const shortText = 16;
+
 /** Microseconds from PostgreSQL's epoch, 2000-01-01, which timestamps are counted from. */
 const postgresEpochMs = 946_684_800_000;
 const twoTo32 = 4_294_967_296;
@@ -115,30 +119,39 @@ export function encodeTimestamps<Row>(
 
 /** Text elements, all ASCII: IMEIs, codecs. */
 export function encodeAsciiText<Row>(rows: readonly Row[], textOf: (row: Row) => string): Buffer {
-  return encodeAscii(rows, oid.text, '', textOf);
+  return encodeAscii(rows, oid.text, null, textOf);
 }
 
-/** jsonb elements from ASCII JSON text; the leading byte is jsonb's binary version, 1. */
+/** jsonb elements from ASCII JSON text, each behind jsonb's binary version. */
 export function encodeAsciiJsonb<Row>(rows: readonly Row[], textOf: (row: Row) => string): Buffer {
-  return encodeAscii(rows, oid.jsonb, '\u0001', textOf);
+  return encodeAscii(rows, oid.jsonb, jsonbVersion, textOf);
 }
 
 function encodeAscii<Row>(
   rows: readonly Row[],
   elementType: number,
-  prefix: string,
+  lead: number | null,
   textOf: (row: Row) => string,
 ): Buffer {
+  const leadBytes = lead === null ? 0 : 1;
   let bytes = 0;
-  for (const row of rows) bytes += 4 + prefix.length + textOf(row).length;
+  for (const row of rows) bytes += 4 + leadBytes + textOf(row).length;
   const array = allocate(elementType, rows.length, bytes, false);
   let offset = headerBytes;
   for (const row of rows) {
     const text = textOf(row);
-    array.writeInt32BE(prefix.length + text.length, offset);
+    array.writeInt32BE(leadBytes + text.length, offset);
     offset += 4;
-    if (prefix !== '') offset += array.write(prefix, offset, 'latin1');
-    offset += array.write(text, offset, 'latin1');
+    if (lead !== null) array[offset] = lead;
+    offset += leadBytes;
+    offset += writeAscii(array, text, offset);
   }
   return array;
+}
+
+/** Short texts byte by byte: the way into Node's own write takes longer than they do. */
+function writeAscii(array: Buffer, text: string, offset: number): number {
+  if (text.length > shortText) return array.write(text, offset, 'latin1');
+  for (let at = 0; at < text.length; at += 1) array[offset + at] = text.charCodeAt(at);
+  return text.length;
 }

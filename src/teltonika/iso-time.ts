@@ -16,6 +16,17 @@ const separators: ReadonlyArray<readonly [at: number, code: number]> = [
  * would take local times, 31 February and a dozen free forms.
  */
 export function parseIsoMs(text: string): number | null {
+  if (text !== last.text) {
+    last.text = text;
+    last.ms = readIsoMs(text);
+  }
+  return last.ms;
+}
+
+/** A payload repeats its entry's time, so every second time is the one before. */
+const last: { text: string; ms: number | null } = { text: '', ms: null };
+
+function readIsoMs(text: string): number | null {
   if (text.length < SECONDS_END + 1 || text.length > SECONDS_END + 10) return null;
   for (const [at, code] of separators) {
     if (text.charCodeAt(at) !== code) return null;
