@@ -85,7 +85,7 @@ const ofOthers: Readonly<Record<string, readonly string[]>> = {
   'the commands, for the audit': ['PROCESSOR_OPERATOR'],
   TimescaleDB: ['TIMESCALEDB_TELEMETRY'],
   'redis-cli': ['REDISCLI_AUTH'],
-  'Node.js': ['CERT_HAS_EXPIRED', 'NODE_TLS_REJECT_UNAUTHORIZED'],
+  'Node.js': ['CERT_HAS_EXPIRED', 'NODE_OPTIONS', 'NODE_TLS_REJECT_UNAUTHORIZED'],
   Grafana: [
     ...['GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES', 'GF_ANALYTICS_CHECK_FOR_UPDATES'],
     ...['GF_ANALYTICS_REPORTING_ENABLED', 'GF_PLUGINS_PREINSTALL_DISABLED'],
