@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { type Figures, percentile } from './figures.ts';
 import type { Load } from './rows.ts';
-import { groupField, progressOf, startInstances, untilDrained } from './service.ts';
+import { groupFields, progressOf, startInstances, untilDrained } from './service.ts';
 import { type Stand, streamKey } from './stand.ts';
 
 const shares = [0.1, 0.5, 0.8] as const;
@@ -24,7 +24,7 @@ export async function capacityCase(stand: Stand, load: Load, figures: Figures): 
   let warm: Awaited<ReturnType<typeof progressOf>> | null = null;
   for (let sent = 0; sent < count; sent += sentTogether) {
     if (warm === null && sent >= count / 3) warm = await progressOf(services, 'inserted');
-    while ((await groupField(stand.redis, 'lag')) > mostUnread) {
+    while ((await groupFields(stand.redis))('lag') > mostUnread) {
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
     await stand.add(load, sent, Math.min(sentTogether, count - sent));

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { infoOf, numberOf } from '../src/stream/info.ts';
 import { type RunningService, startService } from '../test/integration/service.ts';
 import { streamKey } from './stand.ts';
 
@@ -32,17 +33,18 @@ export async function beganAt(service: RunningService): Promise<number> {
 
 /** Waits until everything in the stream was delivered and acknowledged. */
 export async function untilDrained(redis: Redis): Promise<void> {
-  while ((await groupField(redis, 'lag')) !== 0 || (await groupField(redis, 'pending')) !== 0) {
+  for (;;) {
+    const field = await groupFields(redis);
+    if (field('lag') === 0 && field('pending') === 0) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
 
-/** A number of XINFO GROUPS; -1 while there is no group, or Redis does not know. */
-export async function groupField(redis: Redis, name: string): Promise<number> {
+/** The numbers of one XINFO GROUPS; -1 while there is no group, or Redis does not know. */
+export async function groupFields(redis: Redis): Promise<(name: string) => number> {
   const summary: unknown = await redis.xinfo('GROUPS', streamKey).catch(() => []);
-  const group: unknown = Array.isArray(summary) ? summary[0] : undefined;
-  const value: unknown = Array.isArray(group) ? group[group.indexOf(name) + 1] : undefined;
-  return typeof value === 'number' ? value : -1;
+  const info = infoOf(Array.isArray(summary) ? summary[0] : undefined);
+  return (name) => numberOf(info.get(name)) ?? -1;
 }
 
 interface Expected {
@@ -90,7 +92,7 @@ export async function runService(
 }
 
 async function untilRead(redis: Redis, entries: number): Promise<void> {
-  while ((await groupField(redis, 'entries-read')) < entries) {
+  while ((await groupFields(redis))('entries-read') < entries) {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

@@ -6,10 +6,11 @@ import { Guard } from './core/guard.ts';
 import { InFlight } from './core/in-flight.ts';
 import { Pipeline } from './core/pipeline.ts';
 import { createSeclusion } from './core/seclusion.ts';
-import type { Dependency, Entry, Interpretation, Logger } from './core/types.ts';
+import type { Dependency, Logger } from './core/types.ts';
 import { openDatabase } from './db/pool.ts';
 import { createPositionWriter } from './db/position-writer.ts';
 import { createRehydrate } from './db/rehydration.ts';
+import { createInterpret, type Interpret } from './interpret.ts';
 import type { Health } from './lifecycle/health.ts';
 import { createRecentErrors } from './lifecycle/recent-errors.ts';
 import { createConsumerEvents } from './observability/consumer-events.ts';
@@ -23,13 +24,9 @@ import { createAcknowledger } from './stream/acknowledger.ts';
 import { createConsumer } from './stream/consumer.ts';
 import { createControl } from './stream/control.ts';
 import { controlKeys } from './stream/control-keys.ts';
-import { readEntry } from './stream/entry.ts';
 import { createKeeper } from './stream/keeper.ts';
 import { createConnection, openRedis } from './stream/redis.ts';
 import { createSuspects } from './stream/suspects.ts';
-import { isDeviceId, passesLuhn } from './teltonika/imei.ts';
-import { interpretContent } from './teltonika/interpret.ts';
-import { parseIsoMs } from './teltonika/iso-time.ts';
 
 /** Chunks one statement may touch; far below what the default lock table holds. */
 const maxChunksPerStatement = 48;
@@ -42,24 +39,6 @@ const recentErrors = 20;
 
 /** The service's rooms, joined and not yet started. */
 export type Rooms = ReturnType<typeof wireRooms>;
-
-/** From an entry's bytes to positions: reads the form, decodes, validates. */
-export function createInterpret({ validation }: Config, metrics: Metrics): Interpret {
-  const limits = { maxBytes: validation.maxEntryBytes, parseTime: parseIsoMs, isDeviceId };
-  // One for all entries, its time set before each: a copy an entry is garbage.
-  const options = { ...validation, nowMs: 0 };
-  return (entry) => {
-    const reading = readEntry(entry, limits);
-    if (reading.kind === 'rejected') return reading;
-    if (!passesLuhn(reading.content.deviceId)) metrics.luhnFailures.inc();
-    options.nowMs = Date.now();
-    const found = interpretContent(reading.content, options);
-    if (found.kind === 'message') metrics.messages.inc({ codec: found.codec });
-    return found;
-  };
-}
-
-type Interpret = (entry: Entry) => Interpretation;
 
 /** Builds every part and hands each what it needs of the others; starts nothing. */
 export function wireRooms(

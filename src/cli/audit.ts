@@ -5,11 +5,8 @@ import { type ChangeFlags, operatorOf } from './change.ts';
 import type { CliIo } from './io.ts';
 import type { Stores } from './stores.ts';
 
-/**
- * The audit line of a change in the database that is done already. The audit is kept in Redis, and
- * a change is not taken back because Redis is away: then the line goes to stderr.
- */
-export async function noteChange(
+/** The audit line of a change in Redis, where the audit is kept. @throws DependencyError */
+export async function audit(
   io: CliIo,
   flags: ChangeFlags,
   { config, redis }: Stores,
@@ -17,10 +14,25 @@ export async function noteChange(
   detail: string,
 ): Promise<void> {
   const by = operatorOf(io, flags);
+  await createSwitches(redis, controlKeys(config.stream.key)).note({ by, command, detail });
+}
+
+/**
+ * The audit line of a change in the database that is done already. The audit is kept in Redis, and
+ * a change is not taken back because Redis is away: then the line goes to stderr.
+ */
+export async function noteChange(
+  io: CliIo,
+  flags: ChangeFlags,
+  stores: Stores,
+  command: string,
+  detail: string,
+): Promise<void> {
   try {
-    await createSwitches(redis, controlKeys(config.stream.key)).note({ by, command, detail });
+    await audit(io, flags, stores, command, detail);
   } catch (error) {
     if (!(error instanceof DependencyError)) throw error;
+    const by = operatorOf(io, flags);
     io.stderr.write(
       `processor: done, but Redis took no audit line (${error.code}): by=${by} command=${command} detail=${detail}\n`,
     );

@@ -1,7 +1,6 @@
-import { createSwitches } from '../stream/control.ts';
-import { controlKeys } from '../stream/control-keys.ts';
-import { type Removal, removeConsumer, viewConsumers } from '../stream/group-view.ts';
-import { askConsent, type ChangeFlags, operatorOf } from './change.ts';
+import { aliveMs, type Removal, removeConsumer, viewConsumers } from '../stream/group-view.ts';
+import { audit } from './audit.ts';
+import { askConsent, type ChangeFlags } from './change.ts';
 import { countText, durationText } from './format.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { withStores } from './stores.ts';
@@ -34,23 +33,20 @@ const answers: Readonly<Record<Exclude<Removal, 'removed'>, string>> = {
 
 /** `processor consumers remove <name>`: takes a name out of the group that holds nothing. */
 export function runConsumersRemove(io: CliIo, name: string, flags: ChangeFlags): Promise<CliExit> {
-  return withStores(io, async ({ config, redis }) => {
-    const { stream } = config;
+  return withStores(io, async (stores) => {
+    const { stream } = stores.config;
     const consent = await askConsent(io, flags, `remove the consumer ${name}`);
     if (consent === 'refused') return cliExits.refused;
     if (consent === 'dry_run') {
       print(io, flags, { dry_run: true, removed: false }, `would remove the consumer ${name}`);
       return cliExits.ok;
     }
-    // A living instance asks at least once in a block time.
-    const removal = await removeConsumer(await redis(), stream, name, stream.blockMs * 3);
+    const removal = await removeConsumer(await stores.redis(), stream, name, aliveMs(stream));
     if (removal !== 'removed') {
       io.stderr.write(`processor: ${name}: ${answers[removal]}\n`);
       return cliExits.failed;
     }
-    const by = operatorOf(io, flags);
-    const note = { by, command: 'consumers remove', detail: name };
-    await createSwitches(redis, controlKeys(stream.key)).note(note);
+    await audit(io, flags, stores, 'consumers remove', name);
     print(io, flags, { removed: true, name }, `the consumer ${name} is removed`);
     return cliExits.ok;
   });

@@ -1,13 +1,12 @@
-import { createSwitches } from '../stream/control.ts';
-import { controlKeys } from '../stream/control-keys.ts';
+import { createInterpret } from '../interpret.ts';
 import type { Letter } from '../stream/letters.ts';
-import { askConsent, type ChangeFlags, operatorOf } from './change.ts';
+import { audit } from './audit.ts';
+import { askConsent, type ChangeFlags } from './change.ts';
 import { tellFilter } from './dlq/filter.ts';
 import { type Fix, parseFix } from './dlq/fix.ts';
 import { type LettersOfEntry, type Replayed, replayLetters } from './dlq/replay.ts';
 import { replayProblem } from './dlq/replayable.ts';
 import { type FilterFlags, matching } from './dlq.ts';
-import { createLookingInterpret } from './interpret.ts';
 import { type CliExit, type CliIo, cliExits, print } from './io.ts';
 import { type Stores, withStores } from './stores.ts';
 
@@ -48,10 +47,7 @@ export function runDlqReplay(io: CliIo, flags: ReplayFlags): Promise<CliExit> {
       }
     } finally {
       // Also of what was done until Redis or the database failed.
-      const by = operatorOf(io, flags);
-      const detail = `${tellFilter(flags)}: ${sum.text()}`;
-      const switches = createSwitches(stores.redis, controlKeys(stores.config.stream.key));
-      await switches.note({ by, command: 'dlq replay', detail });
+      await audit(io, flags, stores, 'dlq replay', `${tellFilter(flags)}: ${sum.text()}`);
     }
     print(io, flags, sum.result(), sum.text());
     return sum.isAllStored() && !io.signal.aborted ? cliExits.ok : cliExits.failed;
@@ -97,7 +93,7 @@ function replayChunk(
     rate: flags.rate,
     timeoutMs: flags.timeout * 1000,
     signal: io.signal,
-    interpret: createLookingInterpret(stores.config),
+    interpret: createInterpret(stores.config, null),
   });
 }
 

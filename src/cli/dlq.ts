@@ -1,11 +1,10 @@
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import type { Writable } from 'node:stream';
-import { createSwitches } from '../stream/control.ts';
-import { controlKeys } from '../stream/control-keys.ts';
 import { type Letter, type Malformed, readLetters, removeLetters } from '../stream/letters.ts';
 import { asRedisError } from '../stream/redis.ts';
-import { askConsent, type ChangeFlags, operatorOf } from './change.ts';
+import { audit } from './audit.ts';
+import { askConsent, type ChangeFlags } from './change.ts';
 import {
   deviceOf,
   isEmptyFilter,
@@ -182,13 +181,7 @@ export function runDlqPurge(
       return cliExits.ok;
     }
     const purged = await removeLetters(await stores.redis(), stream.deadLetterKey, ids);
-    const by = operatorOf(io, flags);
-    const detail = `${purged} letters: ${tellFilter(flags)}`;
-    await createSwitches(stores.redis, controlKeys(stream.key)).note({
-      by,
-      command: 'dlq purge',
-      detail,
-    });
+    await audit(io, flags, stores, 'dlq purge', `${purged} letters: ${tellFilter(flags)}`);
     print(io, flags, { letters: ids.length, purged }, `${purged} dead letters deleted`);
     return cliExits.ok;
   });

@@ -1,15 +1,16 @@
 import { setTimeout } from 'node:timers/promises';
-import { createSwitches } from '../stream/control.ts';
 import { controlKeys } from '../stream/control-keys.ts';
 import {
   agePending,
+  aliveMs,
   type PendingView,
   viewConsumers,
   viewDevices,
   viewPending,
 } from '../stream/group-view.ts';
 import { asRedisError } from '../stream/redis.ts';
-import { askConsent, type ChangeFlags, operatorOf } from './change.ts';
+import { audit } from './audit.ts';
+import { askConsent, type ChangeFlags } from './change.ts';
 import { durationText } from './format.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { type Stores, withStores } from './stores.ts';
@@ -76,8 +77,6 @@ export interface ClaimFlags extends ChangeFlags {
   readonly timeout: number;
 }
 
-/** A consumer that asked within this many block times is alive. */
-const aliveBlocks = 3;
 /** Entries aged in one script. */
 const perStep = 1000;
 const pollMs = 200;
@@ -93,7 +92,7 @@ export function runPendingClaim(io: CliIo, flags: ClaimFlags): Promise<CliExit> 
       io.stderr.write(`processor: the group has no consumer ${consumer}; see consumers list\n`);
       return cliExits.failed;
     }
-    if (found.idleMs < stream.blockMs * aliveBlocks && !flags.force) {
+    if (found.idleMs < aliveMs(stream) && !flags.force) {
       const since = durationText(found.idleMs);
       io.stderr.write(
         `processor: ${consumer} asked for entries ${since} ago and is alive; its work would be done twice (stored once). --force to do it all the same\n`,
@@ -109,13 +108,8 @@ export function runPendingClaim(io: CliIo, flags: ClaimFlags): Promise<CliExit> 
     }
     const claimed = await ageAll(stores, flags);
     const left = await untilTaken(io, stores, flags, claimed);
-    const by = operatorOf(io, flags);
     const detail = `${consumer}: ${claimed} handed over, ${left} not yet taken`;
-    await createSwitches(stores.redis, controlKeys(stream.key)).note({
-      by,
-      command: 'pending claim',
-      detail,
-    });
+    await audit(io, flags, stores, 'pending claim', detail);
     const text =
       left === 0
         ? `${claimed} entries of ${consumer} were taken over`

@@ -1,8 +1,8 @@
 import type { Entry, EntryId, Interpretation, Position } from '../core/types.ts';
 import { compareStored } from '../db/stored-rows.ts';
+import { createInterpret } from '../interpret.ts';
 import { type Page, readRange, trimmedBefore } from '../stream/range.ts';
 import { countText } from './format.ts';
-import { createLookingInterpret } from './interpret.ts';
 import { type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { readResidual } from './status/instance.ts';
 import { type Stores, withStores } from './stores.ts';
@@ -73,7 +73,7 @@ function createPageVerifier(
   letters: Letters,
   device: string | undefined,
 ): (page: Page) => Promise<void> {
-  const interpret = createLookingInterpret(config);
+  const interpret = createInterpret(config, null);
   const { chunkIntervalMs, retentionMs } = config.database;
 
   /** @returns the records that should be in the table */

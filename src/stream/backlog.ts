@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { groupInfoOf, type Info, infoOf, numberOf } from './info.ts';
 import { asRedisError } from './redis.ts';
 
 /** What can be told of the stream and the group; null where it cannot. */
@@ -38,9 +39,9 @@ export async function sampleBacklog(
   nowMs: number,
 ): Promise<Backlog> {
   try {
-    const stream = toMap(await redis.call('XINFO', 'STREAM', options.key));
+    const stream = infoOf(await redis.call('XINFO', 'STREAM', options.key));
     const groups = await redis.call('XINFO', 'GROUPS', options.key);
-    const group = findGroup(groups, options.group);
+    const group = groupInfoOf(groups, options.group);
     const undelivered = await countUndelivered(redis, options.key, stream, group);
     const pending = await redis.call('XPENDING', options.key, options.group);
     const letters = await redis.xlen(options.deadLetterKey);
@@ -49,11 +50,11 @@ export async function sampleBacklog(
         ? null
         : firstId(await redis.xrange(options.deadLetterKey, '-', '+', 'COUNT', 1));
     return {
-      length: toNumber(stream.get('length')) ?? 0,
+      length: numberOf(stream.get('length')) ?? 0,
       neverWritten: stream.get('last-generated-id') === '0-0',
       lag: undelivered.count,
       lagAgeMs: ageOf(undelivered.oldest, nowMs),
-      pending: Array.isArray(pending) ? (toNumber(pending[0]) ?? 0) : 0,
+      pending: Array.isArray(pending) ? (numberOf(pending[0]) ?? 0) : 0,
       pendingOldestMs: Array.isArray(pending) ? (ageOf(pending[1], nowMs) ?? 0) : 0,
       deadLetters: letters,
       deadLetterOldestMs: ageOf(oldestLetter, nowMs) ?? 0,
@@ -63,42 +64,24 @@ export async function sampleBacklog(
   }
 }
 
-type Info = ReadonlyMap<string, unknown>;
-
 async function countUndelivered(
   redis: Redis,
   key: string,
   stream: Info,
   group: Info,
 ): Promise<{ count: number | null; oldest: unknown }> {
-  const length = toNumber(stream.get('length')) ?? 0;
+  const length = numberOf(stream.get('length')) ?? 0;
   const delivered = String(group.get('last-delivered-id') ?? '0-0');
   const next = firstId(await redis.xrange(key, `(${delivered}`, '+', 'COUNT', 1));
   if (next === null) return { count: 0, oldest: null };
   const first = firstId(await redis.xrange(key, '-', '+', 'COUNT', 1));
   if (first === next) return { count: length, oldest: next };
-  const lag = toNumber(group.get('lag'));
+  const lag = numberOf(group.get('lag'));
   // At least one entry of the stream was delivered, so not all of them can lie ahead.
   const canBeRight = lag !== null && lag < length;
   if (canBeRight && lag > alwaysCounted) return { count: lag, oldest: next };
   const ahead = await redis.xrange(key, `(${delivered}`, '+', 'COUNT', maxCounted);
   return { count: ahead.length < maxCounted ? ahead.length : null, oldest: next };
-}
-
-function findGroup(groups: unknown, name: string): Info {
-  if (!Array.isArray(groups)) return new Map();
-  return groups.map(toMap).find((group) => group.get('name') === name) ?? new Map();
-}
-
-function toMap(flat: unknown): Info {
-  const map = new Map<string, unknown>();
-  if (!Array.isArray(flat)) return map;
-  for (let at = 0; at + 1 < flat.length; at += 2) map.set(String(flat[at]), flat[at + 1]);
-  return map;
-}
-
-function toNumber(value: unknown): number | null {
-  return typeof value === 'number' ? value : null;
 }
 
 function firstId(entries: [string, string[]][]): string | null {

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { EntryId } from '../core/types.ts';
+import { groupInfoOf, infoOf, numberOf } from './info.ts';
 import { asRedisError } from './redis.ts';
 import { unexpectedReply } from './replies.ts';
 
@@ -33,13 +34,18 @@ export interface Passed {
   readonly read: number | null;
 }
 
+/** A living instance asks at least once in a block time; one that has not for so long is not. */
+export function aliveMs({ blockMs }: { readonly blockMs: number }): number {
+  return blockMs * 3;
+}
+
 /** @throws DependencyError */
 export function viewConsumers(redis: Redis, { key, group }: GroupPlace): Promise<ConsumerView[]> {
   return asked(async () => {
     const reply: unknown = await redis.xinfo('CONSUMERS', key, group);
     if (!Array.isArray(reply)) throw unexpectedReply('XINFO');
     return reply.map((consumer) => {
-      const info = toMap(consumer);
+      const info = infoOf(consumer);
       const inactive = Number(info.get('inactive') ?? -1);
       return {
         name: String(info.get('name')),
@@ -54,14 +60,11 @@ export function viewConsumers(redis: Redis, { key, group }: GroupPlace): Promise
 /** @throws DependencyError */
 export function viewPassed(redis: Redis, { key, group }: GroupPlace): Promise<Passed> {
   return asked(async () => {
-    const stream = toMap(await redis.xinfo('STREAM', key));
-    const groups: unknown = await redis.xinfo('GROUPS', key);
-    const ours = Array.isArray(groups)
-      ? groups.map(toMap).find((info) => info.get('name') === group)
-      : undefined;
+    const stream = infoOf(await redis.xinfo('STREAM', key));
+    const ours = groupInfoOf(await redis.xinfo('GROUPS', key), group);
     return {
       added: numberOf(stream.get('entries-added')),
-      read: numberOf(ours?.get('entries-read')),
+      read: numberOf(ours.get('entries-read')),
     };
   });
 }
@@ -197,15 +200,4 @@ async function asked<Result>(work: () => Promise<Result>): Promise<Result> {
   } catch (error) {
     throw asRedisError(error);
   }
-}
-
-function toMap(flat: unknown): Map<string, unknown> {
-  const map = new Map<string, unknown>();
-  if (!Array.isArray(flat)) return map;
-  for (let at = 0; at + 1 < flat.length; at += 2) map.set(String(flat[at]), flat[at + 1]);
-  return map;
-}
-
-function numberOf(value: unknown): number | null {
-  return typeof value === 'number' ? value : null;
 }

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { type Entry, type EntryId, packFields } from '../core/types.ts';
 import type { GroupPlace } from './group-view.ts';
+import { infoOf } from './info.ts';
 import { asRedisError } from './redis.ts';
 import { unsettledIn } from './replay.ts';
 import { parseRange, unexpectedReply } from './replies.ts';
@@ -56,12 +57,12 @@ async function readPage(
  */
 export async function trimmedBefore(redis: Redis, key: string): Promise<string | null> {
   try {
-    const info: unknown = await redis.xinfo('STREAM', key);
-    if (!Array.isArray(info)) throw unexpectedReply('XINFO');
-    const field = (name: string): unknown => info[info.indexOf(name) + 1];
-    if (field('entries-added') === field('length')) return null;
-    const first = field('first-entry');
-    return Array.isArray(first) ? String(first[0]) : String(field('last-generated-id'));
+    const reply: unknown = await redis.xinfo('STREAM', key);
+    if (!Array.isArray(reply)) throw unexpectedReply('XINFO');
+    const stream = infoOf(reply);
+    if (stream.get('entries-added') === stream.get('length')) return null;
+    const first = stream.get('first-entry');
+    return Array.isArray(first) ? String(first[0]) : String(stream.get('last-generated-id'));
   } catch (error) {
     throw asRedisError(error);
   }

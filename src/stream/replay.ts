@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { EntryId } from '../core/types.ts';
+import { groupInfoOf } from './info.ts';
 import { asRedisError } from './redis.ts';
 import { unexpectedReply } from './replies.ts';
 
@@ -53,12 +54,8 @@ export async function unsettledIn(
 async function lastDelivered(redis: Redis, key: string, group: string): Promise<string> {
   const groups: unknown = await redis.xinfo('GROUPS', key);
   if (!Array.isArray(groups)) throw unexpectedReply('XINFO');
-  for (const info of groups) {
-    if (!Array.isArray(info) || info[info.indexOf('name') + 1] !== group) continue;
-    return String(info[info.indexOf('last-delivered-id') + 1]);
-  }
-  // Nobody has ever read: nothing is delivered.
-  return '0-0';
+  // Without a group nobody has ever read: nothing is delivered.
+  return String(groupInfoOf(groups, group).get('last-delivered-id') ?? '0-0');
 }
 
 /** Whether one id of a stream lies before another. */

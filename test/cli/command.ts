@@ -1,5 +1,6 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
@@ -19,6 +20,11 @@ export async function runCommand(
     env: { PATH: process.env.PATH, TIMESCALEDB: 'optional', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  return await ended(child);
+}
+
+/** What a process without a terminal writes, until it has ended. */
+export async function ended(child: ChildProcessByStdio<null, Readable, Readable>): Promise<Ended> {
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {

@@ -1,13 +1,11 @@
-import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { readMigrations } from '../../src/db/migrator.ts';
+import { type Ended, runCommand } from '../cli/command.ts';
 import { freshDatabase, hasTimescaledb } from '../servers/database.ts';
 import { type LocalServer, startRedis } from '../servers/servers.ts';
 
-const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
 const migrations = await readMigrations(new URL('../../migrations/', import.meta.url));
 const names = migrations.map(({ name }) => name);
 const audit = 'telemetry:teltonika:control:audit';
@@ -31,33 +29,12 @@ beforeEach(async () => {
   onTestFinished(database.drop);
 });
 
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 /** A command as an operator types it, without a terminal. */
-async function processor(
+function processor(
   words: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<Ended> {
-  const { PATH } = process.env;
-  const child = spawn(process.execPath, [program, ...words], {
-    env: { PATH, REDIS_URL: server.url, POSTGRES_URL: url, TIMESCALEDB: 'optional', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    stdout += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr += text;
-  });
-  return await new Promise((resolve) => {
-    child.once('close', (code) => resolve({ code, stdout, stderr }));
-  });
+  return runCommand({ REDIS_URL: server.url, POSTGRES_URL: url, ...env }, words);
 }
 
 async function query(text: string): Promise<unknown[]> {

@@ -1,10 +1,10 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { ended } from '../cli/command.ts';
 import { entryFields, imei, stream, useStack } from '../cli/stack.ts';
 import { eventually } from '../integration/service.ts';
 
@@ -149,16 +149,7 @@ describe('the commands of OPERATIONS.md', () => {
         },
         stdio: ['ignore', 'pipe', 'pipe'],
       });
-      let stdout = '';
-      let stderr = '';
-      child.stdout.setEncoding('utf8').on('data', (piece: string) => {
-        stdout += piece;
-      });
-      child.stderr.setEncoding('utf8').on('data', (piece: string) => {
-        stderr += piece;
-      });
-      await once(child, 'close');
-      return { code: child.exitCode, stdout, stderr };
+      return await ended(child);
     };
   }
 
