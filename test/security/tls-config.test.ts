@@ -5,9 +5,7 @@ import {
   type Authority,
   type Certificate,
   type Certificates,
-  hasOpenssl,
   makeCertificates,
-  needsOpenssl,
 } from './certificates.ts';
 
 const postgresUrl = 'postgres://u:p@db.example/telemetry';
@@ -127,7 +125,8 @@ describe('the password of the migrating role', () => {
   });
 });
 
-describe.skipIf(!hasOpenssl())('PEM files', { meta: { needs: needsOpenssl } }, () => {
+describe('PEM files', () => {
+  const made = new AsyncDisposableStack();
   let certificates: Certificates;
   let authority: Authority;
   let client: Certificate;
@@ -135,10 +134,11 @@ describe.skipIf(!hasOpenssl())('PEM files', { meta: { needs: needsOpenssl } }, (
 
   beforeAll(async () => {
     certificates = await makeCertificates();
+    made.defer(certificates.remove);
     authority = await certificates.authority('ours');
     client = await authority.issue('client', 'DNS:client');
   });
-  afterAll(() => certificates.remove());
+  afterAll(() => made.disposeAsync());
 
   test('are read at start and handed to each connection', () => {
     const pem = (path: string) => readFileSync(path, 'utf8');

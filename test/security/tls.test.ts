@@ -15,24 +15,17 @@ import { eventually, startService } from '../integration/service.ts';
 import { askPostgres } from '../servers/ask.ts';
 import { freePort } from '../servers/ports.ts';
 import { type LocalServer, startPostgres, startRedis } from '../servers/servers.ts';
-import {
-  type Authority,
-  type Certificate,
-  type Certificates,
-  hasOpenssl,
-  makeCertificates,
-  needsOpenssl,
-} from './certificates.ts';
+import { type Authority, type Certificate, makeCertificates } from './certificates.ts';
 import { entry, stream } from './entries.ts';
 
 const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
 const run = promisify(execFile);
-const missing = needsOpenssl;
 /** The second where the server sends its authority's certificate along, as Redis does. */
 const untrusted = /UNABLE_TO_VERIFY_LEAF_SIGNATURE|SELF_SIGNED_CERT_IN_CHAIN/;
 
-describe.skipIf(!hasOpenssl())('TLS to real servers', { meta: { needs: missing } }, () => {
-  let certificates: Certificates;
+describe('TLS to real servers', () => {
+  /** What a `beforeAll` that failed half way has made is removed as well. */
+  const made = new AsyncDisposableStack();
   let ours: Authority;
   let theirs: Authority;
   let good: Certificate;
@@ -44,7 +37,8 @@ describe.skipIf(!hasOpenssl())('TLS to real servers', { meta: { needs: missing }
   let postgres: LocalServer;
 
   beforeAll(async () => {
-    certificates = await makeCertificates();
+    const certificates = await makeCertificates();
+    made.defer(certificates.remove);
     ours = await certificates.authority('ours');
     theirs = await certificates.authority('theirs');
     // Not for 127.0.0.1, where the servers answer just as well.
@@ -55,18 +49,14 @@ describe.skipIf(!hasOpenssl())('TLS to real servers', { meta: { needs: missing }
     const files = ['--tls-cert-file', good.cert, '--tls-key-file', good.key];
     const authority = ['--tls-ca-cert-file', ours.ca, '--tls-auth-clients', 'no'];
     const port = ['--tls-port', String(redisTlsPort)];
-    [redis, postgres] = await Promise.all([
-      startRedis({ args: [...port, ...files, ...authority] }),
-      startPostgres(),
-    ]);
+    redis = await startRedis({ args: [...port, ...files, ...authority] });
+    made.defer(redis.stop);
+    postgres = await startPostgres();
+    made.defer(postgres.stop);
     admin = new Redis(redis.url);
+    made.defer(() => admin.disconnect());
   });
-  afterAll(async () => {
-    admin.disconnect();
-    await redis.stop();
-    await postgres.stop();
-    await certificates.remove();
-  });
+  afterAll(() => made.disposeAsync());
 
   /** Settings that PostgreSQL takes up at a reload. */
   async function alterPostgres(settings: Readonly<Record<string, string>>): Promise<void> {

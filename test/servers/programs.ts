@@ -40,7 +40,7 @@ export async function installPackage(name: string, service: string, why: string)
 }
 
 /** Programs that some tests run, and Debian's packages with them. */
-const tools = { psql: 'postgresql-client', openssl: 'openssl' } as const;
+const tools = { psql: 'postgresql-client' } as const;
 
 /**
  * Installs the programs that are missing. Where that cannot be done it says so on standard error:
