@@ -9,6 +9,6 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     globalSetup: ['test/servers/global-setup.ts'],
-    reporters: ['default', './test/servers/summary-reporter.ts'],
+    reporters: ['./test/servers/progress-reporter.ts', './test/servers/summary-reporter.ts'],
   },
 });

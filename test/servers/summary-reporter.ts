@@ -4,18 +4,23 @@ import type {
   TestCase,
   TestModule,
   TestRunEndReason,
+  TestSuite,
   Vitest,
 } from 'vitest/node';
 
-interface Counts {
+interface Summary {
   passed: number;
   failed: number;
   skipped: number;
+  /** Names by what to say about them. */
+  readonly listed: Map<string, string[]>;
 }
 
 /**
- * vitest's last words: each skipped test with the reason, then, alone on its line,
- * `tests: N passed, N failed, N skipped`, which CI reads.
+ * Prints the end of a run: the tests that did not run, grouped by reason, and the run's only
+ * counts, alone on the last line: `tests: N passed, N failed, N skipped`, which CI reads. A file
+ * or suite that failed outside its tests is one failure, and its tests are neither passed nor
+ * failed nor skipped.
  */
 export default class SummaryReporter implements Reporter {
   #vitest: Vitest | null = null;
@@ -29,39 +34,69 @@ export default class SummaryReporter implements Reporter {
     unhandledErrors: readonly SerializedError[],
     reason: TestRunEndReason,
   ): void {
-    const counts: Counts = { passed: 0, failed: unhandledErrors.length, skipped: 0 };
-    const lines = modules.flatMap((module) => countTests(module, counts));
-    // Whatever else ended the run, no test among it: the line must not look like a success.
-    if (reason !== 'passed' && counts.failed === 0) counts.failed = 1;
-    const { passed, failed, skipped } = counts;
-    lines.push(`tests: ${passed} passed, ${failed} failed, ${skipped} skipped`);
-    this.#vitest?.logger.log(lines.join('\n'));
+    const summary: Summary = {
+      ...{ passed: 0, failed: unhandledErrors.length, skipped: 0 },
+      listed: new Map(),
+    };
+    const isSelection = this.#vitest?.config.testNamePattern !== undefined;
+    for (const module of modules) addModule(module, summary, isSelection);
+    // The run failed without a failed test: the line must not look like a success.
+    if (reason !== 'passed' && summary.failed === 0) summary.failed = 1;
+    this.#vitest?.logger.log(linesOf(summary).join('\n'));
   }
 }
 
-/** Adds the module's tests to the counts; the lines about its skipped tests. */
-function countTests(module: TestModule, counts: Counts): string[] {
-  const lines: string[] = [];
-  counts.failed += errorsOutsideTests(module);
-  for (const test of module.children.allTests()) {
-    const { state } = test.result();
-    // A test that never came to its end is no test that passed.
-    counts[state === 'pending' ? 'failed' : state] += 1;
-    if (state === 'skipped') lines.push(...skippedLines(test));
+function linesOf({ passed, failed, skipped, listed }: Summary): readonly string[] {
+  const groups = [...listed].flatMap(([heading, names]) => [
+    heading.replace('%', names.length === 1 ? '1 test' : `${names.length} tests`),
+    ...names.map((name) => `  ${name}`),
+  ]);
+  return [...groups, `tests: ${passed} passed, ${failed} failed, ${skipped} skipped`];
+}
+
+function addModule(module: TestModule, summary: Summary, isSelection: boolean): void {
+  for (const suite of [module, ...module.children.allSuites()]) {
+    if (suite.errors().length === 0) continue;
+    summary.failed += 1;
+    list(summary, 'failed, outside its tests:', nameOf(suite));
   }
-  return lines;
+  for (const test of module.children.allTests()) addTest(test, summary, isSelection);
 }
 
-/** A file that cannot be loaded or a hook of a suite that throws fails without a failed test. */
-function errorsOutsideTests(module: TestModule): number {
-  let errors = module.errors().length;
-  for (const suite of module.children.allSuites()) errors += suite.errors().length;
-  return errors;
+function addTest(test: TestCase, summary: Summary, isSelection: boolean): void {
+  const { state } = test.result();
+  if (state === 'passed' || state === 'failed') {
+    summary[state] += 1;
+  } else if (state === 'pending') {
+    // A test that never ended is not a test that passed.
+    summary.failed += 1;
+    list(summary, 'failed, %: did not end', nameOf(test));
+  } else if (hasFailedSuite(test)) {
+    list(summary, 'not run, %: the suite failed', nameOf(test));
+  } else {
+    summary.skipped += 1;
+    if (!isSelection) list(summary, `skipped, %: ${reasonOf(test)}`, nameOf(test));
+  }
 }
 
-function skippedLines(test: TestCase): readonly string[] {
+function hasFailedSuite(test: TestCase): boolean {
+  let suite = test.parent;
+  while (suite.type === 'suite' && suite.errors().length === 0) suite = suite.parent;
+  return suite.errors().length > 0;
+}
+
+function reasonOf(test: TestCase): string {
   const result = test.result();
   const note = result.state === 'skipped' ? result.note : undefined;
-  const reason = test.meta().needs ?? note ?? 'not run';
-  return [`skipped: ${test.module.relativeModuleId} > ${test.fullName}`, `  ${reason}`];
+  return test.meta().needs ?? note ?? 'the run ended before';
+}
+
+function nameOf(task: TestModule | TestCase | TestSuite): string {
+  if (task.type === 'module') return task.relativeModuleId;
+  return `${task.module.relativeModuleId} > ${task.fullName}`;
+}
+
+function list({ listed }: Summary, heading: string, name: string): void {
+  const names = listed.get(heading) ?? [];
+  listed.set(heading, [...names, name]);
 }
