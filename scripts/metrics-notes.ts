@@ -106,6 +106,10 @@ export const metricNotes: Readonly<Record<string, Note>> = {
     unit: 'entries',
     look: 'anything is ProcessorEntriesTriedAlone',
   },
+  processor_http_connections_evicted_total: {
+    unit: 'connections',
+    look: 'a client that opens many connections to the metrics port and does not close them',
+  },
   processor_inflight_records: {
     unit: 'records',
     look: 'near `processor_buffer_limit_records` reading stops',

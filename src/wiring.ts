@@ -16,6 +16,7 @@ import { createRecentErrors } from './lifecycle/recent-errors.ts';
 import { createConsumerEvents } from './observability/consumer-events.ts';
 import { createGuardEvents } from './observability/guard-events.ts';
 import { createHttpEndpoint } from './observability/http.ts';
+import { createHttpEvents } from './observability/http-events.ts';
 import type { Metrics } from './observability/metrics.ts';
 import { createPipelineEvents } from './observability/pipeline-events.ts';
 import { scrub } from './observability/scrub.ts';
@@ -51,7 +52,10 @@ export function wireRooms(
 ) {
   const { stream, redis, database: db, pipeline: limits } = config;
   const now = () => Date.now();
-  const http = createHttpEndpoint({ ...config.http, registry: metrics.registry, health });
+  const http = createHttpEndpoint({
+    ...{ ...config.http, registry: metrics.registry, health },
+    onEvicted: createHttpEvents(metrics, log).evicted,
+  });
 
   const database = openDatabase(
     {

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
 import type { Service } from '../core/types.ts';
+import { createHttpConnections } from './http-connections.ts';
 import { scrub } from './scrub.ts';
 
 export interface HealthReport {
@@ -21,6 +22,8 @@ export interface HttpOptions {
     /** Has start-up come to its end? */
     startup(): HealthReport;
   };
+  /** Called when a connection of this client was closed because there were too many. */
+  readonly onEvicted: (address: string) => void;
 }
 
 export interface HttpEndpoint extends Service {
@@ -28,8 +31,11 @@ export interface HttpEndpoint extends Service {
 }
 
 type Answer = { status: number; type: string; body: string };
+type Respond = (request: IncomingMessage, response: ServerResponse) => void;
 
 const maxConnections = 64;
+/** For a request's headers to arrive; a health check and a scraper send them in one packet. */
+const headersTimeoutMs = 2000;
 /** For a request to arrive whole, and between two on one connection. */
 const requestTimeoutMs = 5000;
 /** Without a byte in either direction, such as a client that does not read its answer. */
@@ -46,7 +52,7 @@ export function createHttpEndpoint(options: HttpOptions): HttpEndpoint {
 
   async function open(): Promise<void> {
     await stopping;
-    const opened = createHttpServer(respond);
+    const opened = createHttpServer(respond, options.onEvicted);
     await listen(opened, options);
     server = opened;
   }
@@ -86,19 +92,26 @@ export function createHttpEndpoint(options: HttpOptions): HttpEndpoint {
   };
 }
 
-function createHttpServer(respond: (request: IncomingMessage, response: ServerResponse) => void) {
+function createHttpServer(respond: Respond, onEvicted: (address: string) => void): Server {
+  const connections = createHttpConnections(maxConnections, onEvicted);
   const server = createServer(
     {
       requestTimeout: requestTimeoutMs,
-      headersTimeout: requestTimeoutMs,
+      headersTimeout: headersTimeoutMs,
       keepAliveTimeout: requestTimeoutMs,
       // Node looks for late requests only so often; its default is every 30 s.
       connectionsCheckingInterval: 1000,
       maxHeaderSize: 8192,
     },
-    respond,
+    (request, response) => {
+      const { socket } = request;
+      connections.beginAnswer(socket);
+      response.once('close', () => connections.endAnswer(socket));
+      respond(request, response);
+    },
   );
-  server.maxConnections = maxConnections;
+  // Not `server.maxConnections`, which refuses the newest: the idle ones would lock out the rest.
+  server.on('connection', connections.admit);
   server.timeout = idleTimeoutMs;
   return server;
 }

@@ -311,6 +311,10 @@ export function createMetrics(build: { version: string; revision: string }) {
       'role',
       redisRoles,
     ),
+    httpEvictions: plainCounter(
+      'processor_http_connections_evicted_total',
+      'HTTP connections closed because 64 were open.',
+    ),
     lastCommit: gauge(
       'processor_last_commit_timestamp_seconds',
       'When a batch was last committed; 0 before the first.',

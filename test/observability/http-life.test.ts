@@ -16,6 +16,7 @@ function endpointOf(options: { port?: number; registry?: Registry; live?: typeof
   const endpoint = createHttpEndpoint({
     ...{ host: '127.0.0.1', port, registry },
     health: { live, ready: well, startup: well },
+    onEvicted: () => undefined,
   });
   opened.push(endpoint);
   return endpoint;

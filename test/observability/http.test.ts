@@ -15,10 +15,15 @@ import { createMetrics, type Metrics } from '../../src/observability/metrics.ts'
 import { showBacklog } from '../../src/observability/sampling.ts';
 import { readExposition } from './exposition.ts';
 
+const onEvicted = () => undefined;
+
 async function serve(): Promise<{ url: string; port: number; health: Health; metrics: Metrics }> {
   const metrics = createMetrics({ version: '1.2.3', revision: 'abc' });
   const health = createHealth(['startup', 'redis', 'database']);
-  const options = { host: '127.0.0.1', port: 0, registry: metrics.registry, health };
+  const options = {
+    ...{ host: '127.0.0.1', port: 0, registry: metrics.registry, health },
+    onEvicted: () => undefined,
+  };
   const endpoint = createHttpEndpoint(options);
   await endpoint.start();
   onTestFinished(() => endpoint.stop());
@@ -103,7 +108,7 @@ test('a port that is taken is named with the variables to change', async () => {
   const { port } = await serve();
   const { registry } = createMetrics({ version: '1', revision: 'a' });
   const health = createHealth([]);
-  const second = createHttpEndpoint({ host: '127.0.0.1', port, registry, health });
+  const second = createHttpEndpoint({ host: '127.0.0.1', port, registry, health, onEvicted });
 
   await expect(second.start()).rejects.toThrow(
     `cannot listen on 127.0.0.1:${port}: free the port or set HTTP_HOST and HTTP_PORT`,
@@ -113,7 +118,7 @@ test('a port that is taken is named with the variables to change', async () => {
 test('stopping twice, and without a start, is safe', async () => {
   const { registry } = createMetrics({ version: '1', revision: 'a' });
   const health = createHealth([]);
-  const options = { host: '127.0.0.1', port: 0, registry, health };
+  const options = { host: '127.0.0.1', port: 0, registry, health, onEvicted };
   await createHttpEndpoint(options).stop();
   const endpoint = createHttpEndpoint(options);
   await endpoint.start();
