@@ -1,4 +1,12 @@
-import { closeSync, fsyncSync, openSync, readdirSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 /** An entry in flight; its payload goes into the dump as far as there is room. */
@@ -23,12 +31,23 @@ const maxPayloads = 100;
 const maxFieldBytes = 4096;
 const maxFieldsShown = 64;
 const maxDumpBytes = 8 * 1024 * 1024;
-const keptDumps = 10;
+/** Dumps that stay of one instance. */
+const maxInstanceDumps = 10;
+/** Dumps that stay of all instances of this user: a container's name changes with every deploy. */
+const maxDumps = 50;
+const dumpName = /^processor-panic-(.+)-(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z)\.json$/;
+
+export interface WrittenDump {
+  /** Its path. */
+  readonly dump: string;
+  /** Why old dumps could not be removed; absent when they could. */
+  readonly old_dumps_kept?: string;
+}
 
 /**
  * Writes a dump, readable by this user only: it holds raw payloads, enough to replay them.
- * Bounded in size and number; never follows or overwrites what is there.
- * @returns the path
+ * Bounded in size and number; never follows or overwrites what is there, and never waits for
+ * old dumps that cannot be removed.
  * @throws when the directory cannot be written to
  */
 export function writeDump(
@@ -37,11 +56,11 @@ export function writeDump(
   at: Date,
   head: object,
   state: PanicState,
-): string {
+): WrittenDump {
   const safeInstance = instance.replace(/[^A-Za-z0-9._-]/g, '_').slice(0, 100);
-  const prefix = `processor-panic-${safeInstance}-`;
-  removeOldest(dir, prefix);
-  const path = join(dir, `${prefix}${at.toISOString().replaceAll(':', '-')}.json`);
+  const kept = removeOldest(dir, safeInstance);
+  const time = at.toISOString().replaceAll(':', '-');
+  const path = join(dir, `processor-panic-${safeInstance}-${time}.json`);
   const text = compose(head, state);
   // wx: another's file, or a link planted in a shared directory, is not written through.
   const file = openSync(path, 'wx', 0o600);
@@ -51,7 +70,7 @@ export function writeDump(
   } finally {
     closeSync(file);
   }
-  return path;
+  return { dump: path, ...(kept === null ? {} : { old_dumps_kept: kept }) };
 }
 
 /** Payloads are left out from the end until the dump fits. */
@@ -84,11 +103,36 @@ function describeField(field: Buffer): object {
   return field.length <= maxFieldBytes ? { base64 } : { base64, cut_from_bytes: field.length };
 }
 
-function removeOldest(dir: string, prefix: string): void {
-  const ours = readdirSync(dir)
-    .filter((name) => name.startsWith(prefix) && name.endsWith('.json'))
-    .sort();
-  for (const name of ours.slice(0, Math.max(0, ours.length - keptDumps + 1))) {
-    unlinkSync(join(dir, name));
-  }
+/**
+ * Leaves space for one more dump under both limits. Counts and removes only this user's own files:
+ * in a shared folder another user's are neither ours to remove nor a reason not to write.
+ * @returns the code of the first failure, or null
+ */
+function removeOldest(dir: string, instance: string): string | null {
+  const failures: string[] = [];
+  const attempt = <Result>(action: () => Result, otherwise: Result): Result => {
+    try {
+      return action();
+    } catch (error) {
+      failures.push(error instanceof Error && 'code' in error ? String(error.code) : 'unknown');
+      return otherwise;
+    }
+  };
+  const dumps = attempt(() => readdirSync(dir), [])
+    .map((name) => ({ name, match: dumpName.exec(name) }))
+    .filter(({ name, match }) => match !== null && attempt(() => isOwnFile(join(dir, name)), false))
+    .map(({ name, match }) => ({ name, instance: match?.[1] ?? '', time: match?.[2] ?? '' }))
+    .sort((a, b) => (a.time < b.time ? -1 : 1));
+  const ofInstance = dumps.filter((dump) => dump.instance === instance);
+  const surplus = new Set([
+    ...ofInstance.slice(0, Math.max(0, ofInstance.length - maxInstanceDumps + 1)),
+    ...dumps.slice(0, Math.max(0, dumps.length - maxDumps + 1)),
+  ]);
+  for (const { name } of surplus) attempt(() => unlinkSync(join(dir, name)), undefined);
+  return failures[0] ?? null;
+}
+
+function isOwnFile(path: string): boolean {
+  const found = lstatSync(path);
+  return found.isFile() && found.uid === process.getuid?.();
 }

@@ -1,5 +1,5 @@
 import type { Logger } from '../core/types.ts';
-import { type PanicState, writeDump } from './panic-dump.ts';
+import { type PanicState, type WrittenDump, writeDump } from './panic-dump.ts';
 import { exitCodes } from './signals.ts';
 
 export interface PanicOptions {
@@ -31,11 +31,11 @@ export function installPanic(options: PanicOptions): Panic {
   const { dir, instance, build, state, describeError, log } = options;
   let isPanicking = false;
 
-  function dump(kind: PanicKind, error: unknown): { dump: string } | { dump_failed: object } {
+  function dump(kind: PanicKind, error: unknown): WrittenDump | { dump_failed: object } {
     try {
       const at = new Date();
       const head = { kind, at: at.toISOString(), instance, ...build, error: describeError(error) };
-      return { dump: writeDump(dir, instance, at, head, state()) };
+      return writeDump(dir, instance, at, head, state());
     } catch (failure) {
       return { dump_failed: describeError(failure) };
     }

@@ -1,10 +1,22 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createRecentErrors } from '../../src/lifecycle/recent-errors.ts';
+import { isRoot } from '../servers/system-user.ts';
 
 const script = fileURLToPath(new URL('./fixtures/panicking.ts', import.meta.url));
 
@@ -23,9 +35,10 @@ describe('a panic', () => {
     await rm(dir, { recursive: true });
   });
 
-  function die(how: string, into = dir): Promise<Ended> {
+  function die(how: string, into = dir, uid?: number): Promise<Ended> {
+    const options = uid === undefined ? {} : { uid, gid: uid };
     return new Promise((resolve) => {
-      execFile(process.execPath, [script, how, into], (error, stdout, stderr) => {
+      execFile(process.execPath, [script, how, into], options, (error, stdout, stderr) => {
         resolve({ code: error === null ? 0 : error.code, stdout, stderr });
       });
     });
@@ -102,6 +115,80 @@ describe('a panic', () => {
     const dumps = names.filter((name) => name !== 'mine.json');
     expect(dumps).toHaveLength(10);
     expect(dumps[0]).toContain('2026-01-04');
+  });
+
+  const old = (instance: string, day: number) =>
+    `processor-panic-${instance}-2026-01-${String(day).padStart(2, '0')}T00-00-00.000Z.json`;
+
+  it('keeps the dumps of another instance whose name begins with its own', async () => {
+    for (let day = 1; day <= 12; day += 1) await writeFile(join(dir, old('one-2', day)), '{}');
+    await die('exception');
+
+    const others = (await readdir(dir)).filter((name) => name.includes('-one-2-'));
+    expect(others).toHaveLength(12);
+  });
+
+  it('keeps at most fifty dumps of all instances, because their names may change', async () => {
+    for (let instance = 1; instance <= 6; instance += 1) {
+      for (let day = 1; day <= 9; day += 1) {
+        await writeFile(join(dir, old(`container${instance}`, day)), '{}');
+      }
+    }
+    await die('exception');
+
+    const dumps = (await readdir(dir)).sort();
+    expect(dumps).toHaveLength(50);
+    expect(dumps.filter((name) => name.includes('-one-'))).toHaveLength(1);
+    expect(dumps.filter((name) => name.includes('-01T'))).toHaveLength(1);
+    expect(dumps.filter((name) => name.includes('-02T'))).toHaveLength(6);
+  });
+
+  it('is dumped beside folders and links under the names of its old dumps', async () => {
+    for (let day = 1; day <= 12; day += 1) {
+      if (day % 2 === 0) await mkdir(join(dir, old('one', day)));
+      else await symlink('/etc/hostname', join(dir, old('one', day)));
+    }
+    const { code, stdout } = await die('exception');
+
+    expect(code).toBe(70);
+    expect(JSON.parse(stdout).dump).toContain(dir);
+    expect(await readdir(dir)).toHaveLength(13);
+  });
+
+  const needsRoot = 'needs root, to act as two users';
+  describe.skipIf(!isRoot())('in a folder shared by users', { meta: { needs: needsRoot } }, () => {
+    const nobody = 65_534;
+
+    it.each([
+      ['with the sticky bit', 0o1777],
+      ['which it may not list', 0o733],
+    ])('%s is dumped beside files of others, which stay', async (_name, mode) => {
+      for (let day = 1; day <= 60; day += 1) await writeFile(join(dir, old('one', day)), '{}');
+      await chmod(dir, mode);
+      const { code, stdout } = await die('exception', dir, nobody);
+
+      expect(code).toBe(70);
+      const { dump } = JSON.parse(stdout);
+      expect((await stat(dump)).uid).toBe(nobody);
+      expect(await readdir(dir)).toHaveLength(61);
+    });
+
+    it('counts only its own files against the limit', async () => {
+      for (let day = 1; day <= 30; day += 1) {
+        const path = join(dir, old('one', day));
+        await writeFile(path, '{}');
+        if (day % 2 === 0) await chown(path, nobody, nobody);
+      }
+      await chmod(dir, 0o1777);
+      await die('exception', dir, nobody);
+
+      const names = await readdir(dir);
+      const owners = await Promise.all(
+        names.map(async (name) => (await stat(join(dir, name))).uid),
+      );
+      expect(owners.filter((uid) => uid === nobody)).toHaveLength(10);
+      expect(owners.filter((uid) => uid !== nobody)).toHaveLength(15);
+    });
   });
 });
 
