@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { processHost } from './config/host.ts';
 import {
   type Config,
   describeConfig,
@@ -29,10 +28,7 @@ const poolGraceMs = 1000;
 
 /** `processor run`: the service from the environment to the exit code. */
 export async function run(env: NodeJS.ProcessEnv, build: Build): Promise<number> {
-  const loaded = loadConfig(env, {
-    hostname: hostname(),
-    readFile: (path) => readFileSync(path, 'utf8'),
-  });
+  const loaded = loadConfig(env, processHost());
   if (!loaded.ok) {
     process.stderr.write(`${formatProblems(loaded.problems)}\n`);
     return exitCodes.failed;

@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { type EffectiveVariable, effectiveVariables } from '../config/effective.ts';
+import { processHost } from '../config/host.ts';
 import { formatProblems, loadConfig } from '../config/load.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 
@@ -9,10 +8,7 @@ import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './i
  * login of a URL. A wrong configuration is told as the service tells it. Asks no server.
  */
 export function runConfig(io: CliIo, flags: OutputFlags): CliExit {
-  const loaded = loadConfig(io.env, {
-    hostname: hostname(),
-    readFile: (path) => readFileSync(path, 'utf8'),
-  });
+  const loaded = loadConfig(io.env, processHost());
   if (!loaded.ok) {
     io.stderr.write(`${formatProblems(loaded.problems)}\n`);
     if (flags.json) print(io, flags, { ok: false, problems: loaded.problems }, '');

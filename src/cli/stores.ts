@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import type { Redis } from 'ioredis';
+import { processHost } from '../config/host.ts';
 import { type Config, formatProblems, loadConfig } from '../config/load.ts';
 import { DependencyError, type Logger } from '../core/types.ts';
 import { type Database, openDatabase } from '../db/pool.ts';
@@ -28,10 +27,7 @@ export async function withStores<Exit extends number = CliExit>(
   io: CliIo,
   command: (stores: Stores) => Promise<Exit | CliExit>,
 ): Promise<Exit | CliExit> {
-  const loaded = loadConfig(io.env, {
-    hostname: hostname(),
-    readFile: (path) => readFileSync(path, 'utf8'),
-  });
+  const loaded = loadConfig(io.env, processHost());
   if (!loaded.ok) {
     io.stderr.write(`${formatProblems(loaded.problems)}\n`);
     return cliExits.failed;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { urlFault } from './urls.ts';
 
 /** What is known of one variable; the one place to add another. */
 export interface Field<Value = unknown> {
@@ -9,6 +10,8 @@ export interface Field<Value = unknown> {
   readonly required: boolean;
   /** A secret also has a `*_FILE` form, and its value is never shown. */
   readonly secret: boolean;
+  /** What is wrong with a value that is refused, without showing it; null where it cannot say. */
+  readonly diagnose: (text: string) => string | null;
   readonly shape: string;
   readonly example: string;
   readonly meaning: string;
@@ -24,7 +27,11 @@ function field<Value>(
   name: string,
   schema: z.ZodType<Value>,
   shape: string,
-  common: Common & { readonly secret?: boolean; readonly required?: boolean },
+  common: Common & {
+    readonly secret?: boolean;
+    readonly required?: boolean;
+    readonly diagnose?: (text: string) => string | null;
+  },
 ): Field<Value> {
   const { default: fallback, meaning, example, secret = false, required = false } = common;
   return {
@@ -33,6 +40,7 @@ function field<Value>(
     default: fallback,
     required,
     secret,
+    diagnose: common.diagnose ?? (() => null),
     shape,
     meaning,
     example: example ?? fallback ?? '',
@@ -131,18 +139,19 @@ export function host(name: string, common: Common): Field<string> {
 export function url(
   name: string,
   schemes: readonly string[],
-  common: Common & { readonly required?: boolean },
+  common: Common & {
+    readonly required?: boolean;
+    /** What the path is. */
+    readonly path: string;
+    readonly fault?: typeof urlFault;
+  },
 ): Field<string> {
-  const schema = z
-    .string()
-    .max(2048)
-    .regex(/^\S+$/)
-    .refine((value) => {
-      const parsed = URL.parse(value);
-      return parsed !== null && schemes.includes(parsed.protocol) && parsed.hostname !== '';
-    });
-  const shape = `a URL ${schemes.map((scheme) => `${scheme}//user:password@host:port/…`).join(' or ')}`;
-  return field(name, schema, shape, { ...common, secret: true });
+  const { path, fault = urlFault, ...others } = common;
+  const diagnose = (text: string) => fault(text, schemes);
+  const schema = z.string().refine((text) => diagnose(text) === null);
+  const urls = schemes.map((scheme) => `${scheme}//user:password@host:port/${path}`).join(' or ');
+  const shape = `a URL ${urls}, with special characters in the login percent-encoded`;
+  return field(name, schema, shape, { ...others, secret: true, diagnose });
 }
 
 export function secret(name: string, common: Common): Field<string> {

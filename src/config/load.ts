@@ -194,11 +194,14 @@ function deepFreeze<Value extends object>(value: Value): Readonly<Value> {
   return Object.freeze(value);
 }
 
-/** A URL for people: host, port and path, never the login. */
+/** A URL for people: host, port and path; of the login only which parts there are. */
 export function redactUrl(url: string): string {
   const parsed = URL.parse(url);
   if (parsed === null) return '(not a URL)';
-  return `${parsed.protocol}//${parsed.username === '' ? '' : '***@'}${parsed.host}${parsed.pathname}`;
+  const { protocol, username, password, host, pathname } = parsed;
+  const hidden = (part: string) => (part === '' ? '' : '***');
+  const login = password === '' ? hidden(username) : `${hidden(username)}:***`;
+  return `${protocol}//${login === '' ? '' : `${login}@`}${host}${pathname}`;
 }
 
 /** The effective configuration for people and logs: every URL without its login. */

@@ -1,4 +1,5 @@
 import type { Field } from './fields.ts';
+import { hiddenFault } from './hidden-characters.ts';
 import type { ConfigHost } from './load.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -15,8 +16,13 @@ export function readField<Value>(
   if (text === null) return null;
   const parsed = field.schema.safeParse(text);
   if (parsed.success) return parsed.data;
-  report(field, field.secret ? `a secret of ${text.length} characters` : show(text));
+  report(field, field.secret ? describeSecret(field, text) : show(text));
   return null;
+}
+
+function describeSecret(field: Pick<Field, 'diagnose'>, text: string): string {
+  const fault = field.diagnose(text);
+  return `a secret of ${text.length} characters${fault === null ? '' : `: ${fault}`}`;
 }
 
 /** A value that was found where it is wrong, in quotes. */
@@ -56,7 +62,10 @@ function readText(field: Field, env: Environment, host: ConfigHost, report: Repo
   }
   if (path !== undefined) return readSecretFile(field, path, host, report);
   if (direct === undefined && field.required) report(field, 'nothing');
-  return direct ?? field.default;
+  const fault = field.secret && direct !== undefined ? hiddenFault(direct) : null;
+  if (fault === null) return direct ?? field.default;
+  report(field, `a secret of ${direct?.length} characters with ${fault}`);
+  return null;
 }
 
 function readSecretFile(
@@ -67,14 +76,20 @@ function readSecretFile(
 ): string | null {
   try {
     const text = host.readFile(path).replace(/\r?\n$/, '');
-    if (text.length > 0 && text.length <= maxSecretFileChars) return text;
-    report(
-      field,
-      `${field.name}_FILE=${showPath(path)}, which is empty or larger than ${maxSecretFileChars} characters`,
-    );
+    const fault = fileFault(text);
+    if (fault === null) return text;
+    report(field, `${field.name}_FILE=${showPath(path)}, which ${fault}`);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'an error';
     report(field, `${field.name}_FILE=${showPath(path)}, which cannot be read (${code})`);
   }
   return null;
+}
+
+function fileFault(text: string): string | null {
+  if (text.length === 0 || text.length > maxSecretFileChars) {
+    return `is empty or larger than ${maxSecretFileChars} characters`;
+  }
+  const hidden = hiddenFault(text);
+  return hidden === null ? null : `holds ${hidden}`;
 }

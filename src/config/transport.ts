@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { ConfigHost, ConfigProblem } from './load.ts';
+import { readPostgresUrl, readRedisUrl } from './url-parameters.ts';
 import { variables } from './variables.ts';
 
 /** How a server is spoken to over TLS, as node:tls takes it. There is none without verification. */
@@ -90,48 +91,6 @@ function verificationSwitchedOff(env: Environment): ConfigProblem[] {
   if (env[variable] !== '0') return [];
   const expected = 'nothing: verification cannot be switched off; set REDIS_CA_FILE and the like';
   return [{ variable, got: '0', expected, example: `${variable}=` }];
-}
-
-/** @returns whether it asks for TLS; null where the URL is wrong */
-function readRedisUrl(url: string | null, report: Report): boolean | null {
-  const parsed = url === null ? null : URL.parse(url);
-  if (parsed === null) return null;
-  // ioredis would take each of its parameters for an option, before ours.
-  if (parsed.search !== '') report('redisUrl', 'a URL with a query', 'a URL without a query');
-  return parsed.protocol === 'rediss:';
-}
-
-/**
- * pg 8 takes `require` and `prefer` for `verify-full`; pg 9 and libpq take them for encryption to
- * whoever answers. So none of them is taken.
- */
-const knownModes = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'no-verify'];
-
-function readPostgresUrl(
-  key: 'postgresUrl' | 'migrationPostgresUrl',
-  url: string | null,
-  report: Report,
-): { readonly isTls: boolean; readonly url: string } | null {
-  const parsed = url === null ? null : URL.parse(url);
-  if (url === null || parsed === null) return null;
-  const query = parsed.searchParams;
-  const others = [...query.keys()].filter((name) => /^(ssl|uselibpqcompat)/i.test(name));
-  if (others.some((name) => name !== 'sslmode')) {
-    const expected = 'no parameter about TLS but sslmode; the files have variables of their own';
-    report(key, 'a URL with a parameter about TLS', `${expected}, such as POSTGRES_CA_FILE`);
-    return null;
-  }
-  const modes = query.getAll('sslmode');
-  if (modes.length === 0) return { isTls: false, url };
-  const [mode = ''] = modes;
-  if (modes.length > 1 || (mode !== 'verify-full' && mode !== 'disable')) {
-    const found = knownModes.includes(mode) ? `sslmode=${mode}` : 'an sslmode that is none';
-    const got = modes.length > 1 ? 'more than one sslmode' : found;
-    report(key, got, 'sslmode=verify-full, or none for plain text');
-    return null;
-  }
-  query.delete('sslmode');
-  return { isTls: mode === 'verify-full', url: parsed.href };
 }
 
 const files = {

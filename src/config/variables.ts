@@ -10,15 +10,18 @@ import {
   url,
   word,
 } from './fields.ts';
+import { redisUrlFault } from './urls.ts';
 
 const minute = 60_000;
 
 /** Every variable the service reads, with its default, bounds and meaning. */
 export const variables = {
   redisUrl: url('REDIS_URL', ['redis:', 'rediss:'], {
+    path: '<database number>',
+    fault: redisUrlFault,
     default: 'redis://127.0.0.1:6379',
     example: 'redis://processor:secret@redis:6379',
-    meaning: 'The Redis with the telemetry stream; rediss:// for TLS.',
+    meaning: 'The Redis with the telemetry stream; rediss:// for TLS. Default database: 0.',
   }),
   redisPassword: secret('REDIS_PASSWORD', {
     default: null,
@@ -144,6 +147,7 @@ export const variables = {
     },
   ),
   postgresUrl: url('POSTGRES_URL', ['postgres:', 'postgresql:'], {
+    path: 'database',
     default: null,
     required: true,
     example: 'postgres://processor:secret@timescaledb:5432/telemetry',
@@ -155,6 +159,7 @@ export const variables = {
     meaning: 'Overrides the password in POSTGRES_URL and MIGRATION_POSTGRES_URL.',
   }),
   migrationPostgresUrl: url('MIGRATION_POSTGRES_URL', ['postgres:', 'postgresql:'], {
+    path: 'database',
     default: null,
     example: 'postgres://migrator:secret@timescaledb:5432/telemetry',
     meaning:
@@ -392,6 +397,7 @@ export const variables = {
     meaning: 'Least level that is logged.',
   }),
   tracingEndpoint: url('TRACING_ENDPOINT', ['http:', 'https:'], {
+    path: '…',
     default: null,
     example: 'http://collector:4318/v1/traces',
     meaning: 'Where OpenTelemetry spans are sent (OTLP over HTTP). Without it nothing is traced.',

@@ -93,7 +93,7 @@ describe('processor config', () => {
     });
     // The password in force is that of the file: it makes a login of the default.
     expect(row('REDIS_URL')).toMatchObject({
-      value: expect.stringMatching(/^redis:\/\/(\*\*\*@)?127\.0\.0\.1:6379$/),
+      value: expect.stringMatching(/^redis:\/\/:\*\*\*@127\.0\.0\.1:6379$/),
       source: 'default',
     });
   });
@@ -130,7 +130,7 @@ describe('processor config', () => {
     const encoded = encodeURIComponent;
     const urls = {
       REDIS_URL: `redis://u:${encoded(secrets.redis)}@127.0.0.1:6379`,
-      POSTGRES_URL: `postgres://u:${encoded(secrets.postgres)}@db/telemetry?password=${encoded(secrets.migration)}`,
+      POSTGRES_URL: `postgres://u:${encoded(secrets.postgres)}@db/telemetry`,
       MIGRATION_POSTGRES_URL: `postgres://${encoded(secrets.migration)}@db/telemetry`,
       TRACING_ENDPOINT: `http://u:${encoded(secrets.tracing)}@collector:4318/v1/traces`,
     };
@@ -142,6 +142,11 @@ describe('processor config', () => {
     const cases: readonly (readonly [string, () => Environment, number])[] = [
       ['in URLs', () => urls, 0],
       ['in variables', () => ({ ...urls, ...values }), 0],
+      [
+        'in a parameter',
+        () => ({ ...urls, POSTGRES_URL: `postgres://db/x?password=${encoded(secrets.migration)}` }),
+        1,
+      ],
       ['in a file', () => ({ ...required, REDIS_PASSWORD_FILE: file }), 0],
       ['in a word that was meant for a URL', () => ({ ...urls, ENVIRONMENT: urls.REDIS_URL }), 0],
       ['in what is wrong', () => ({ ...urls, ...values, POSTGRES_URL: secrets.postgres }), 1],

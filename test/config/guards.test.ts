@@ -107,7 +107,7 @@ describe('the configuration for the log', () => {
     const config = configOf({
       REDIS_URL: `rediss://user:${marker}@redis:6380/1`,
       REDIS_PASSWORD: `${marker}-2`,
-      POSTGRES_URL: `postgres://writer:${marker}@db:5432/telemetry?password=${marker}`,
+      POSTGRES_URL: `postgres://writer:${marker}@db:5432/telemetry`,
       POSTGRES_PASSWORD: `${marker}-3`,
       MIGRATION_POSTGRES_URL: `postgres://owner:${marker}@db2/telemetry`,
       BATCH_ROWS: '77',
@@ -117,11 +117,11 @@ describe('the configuration for the log', () => {
     expect(JSON.stringify(described)).not.toContain(marker);
     expect(described).toEqual({
       ...config,
-      redis: { ...config.redis, url: 'rediss://***@redis:6380/1' },
+      redis: { ...config.redis, url: 'rediss://***:***@redis:6380/1' },
       database: {
         ...config.database,
-        url: 'postgres://***@db:5432/telemetry',
-        migrationUrl: 'postgres://***@db2/telemetry',
+        url: 'postgres://***:***@db:5432/telemetry',
+        migrationUrl: 'postgres://***:***@db2/telemetry',
       },
     });
     expect(described.pipeline.batchRows).toBe(77);

@@ -279,8 +279,12 @@ describe('secrets', () => {
 
   test('a URL shown to people has no login', () => {
     expect(redactUrl(`postgres://user:${marker}@db:5432/telemetry?password=${marker}`)).toBe(
+      'postgres://***:***@db:5432/telemetry',
+    );
+    expect(redactUrl(`postgres://${marker}@db:5432/telemetry`)).toBe(
       'postgres://***@db:5432/telemetry',
     );
+    expect(redactUrl(`redis://:${marker}@redis:6379/2`)).toBe('redis://:***@redis:6379/2');
     expect(redactUrl('redis://127.0.0.1:6379')).toBe('redis://127.0.0.1:6379');
     expect(redactUrl(marker)).toBe('(not a URL)');
   });

@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { type Command, Option } from 'commander';
+import { processHost } from '../../config/host.ts';
 import { formatProblems } from '../../config/load.ts';
 import { loadRedisLogin } from '../../config/redis-login.ts';
 import { type FleetForm, fleetForms } from '../../simulator/fleet.ts';
@@ -84,8 +83,5 @@ function readLogin(redisUrl: string | undefined) {
     redisUrl === undefined
       ? { REDIS_URL: fromEnv, REDIS_URL_FILE: fromFile }
       : { REDIS_URL: redisUrl };
-  return loadRedisLogin(
-    { ...env, ...urls },
-    { hostname: hostname(), readFile: (path) => readFileSync(path, 'utf8') },
-  );
+  return loadRedisLogin({ ...env, ...urls }, processHost());
 }

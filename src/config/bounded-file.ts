@@ -1,0 +1,59 @@
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
+
+/** The largest file that is read: certificates of a whole system's authorities are 0.2 MB. */
+const maxBytes = 1_048_576;
+/** How long the writer of a pipe may say nothing. */
+const pipeWaitMs = 2000;
+const pipePollMs = 20;
+
+/**
+ * The text of a file or a pipe that the configuration names, read within a limit of bytes and time.
+ * @throws an error with a `code`: that of the system, NOT_A_FILE, FILE_TOO_LARGE or PIPE_SILENT
+ */
+export function readBoundedFile(path: string): string {
+  // Without O_NONBLOCK opening a named pipe waits for a writer.
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const stats = fstatSync(file);
+    if (!isReadable(stats)) throw fault('NOT_A_FILE', 'neither a file nor a pipe');
+    return readAll(file).toString('utf8');
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** A device may be without end (/dev/zero), a terminal waits for a person. */
+function isReadable(stats: Stats): boolean {
+  return stats.isFile() || stats.isFIFO();
+}
+
+function readAll(file: number): Buffer {
+  const buffer = Buffer.alloc(maxBytes + 1);
+  let length = 0;
+  for (;;) {
+    const read = readSome(file, buffer, length);
+    if (read === 0) return buffer.subarray(0, length);
+    length += read;
+    if (length > maxBytes) throw fault('FILE_TOO_LARGE', `larger than ${maxBytes} bytes`);
+  }
+}
+
+/** Start-up is synchronous: nothing else runs that the wait could hold up. */
+function readSome(file: number, buffer: Buffer, offset: number): number {
+  const giveUpAt = performance.now() + pipeWaitMs;
+  for (;;) {
+    try {
+      return readSync(file, buffer, offset, buffer.length - offset, null);
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error;
+      if (performance.now() > giveUpAt) {
+        throw fault('PIPE_SILENT', `no data from the pipe within ${pipeWaitMs} ms`);
+      }
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pipePollMs);
+    }
+  }
+}
+
+function fault(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
+}

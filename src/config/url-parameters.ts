@@ -1,0 +1,59 @@
+type UrlKey = 'redisUrl' | 'postgresUrl' | 'migrationPostgresUrl';
+type Report = (key: UrlKey, got: string, expected: string) => void;
+
+/** @returns whether it asks for TLS; null where the URL is wrong */
+export function readRedisUrl(url: string | null, report: Report): boolean | null {
+  const parsed = url === null ? null : URL.parse(url);
+  if (parsed === null) return null;
+  // ioredis would take each of its parameters for an option, before ours.
+  if (parsed.search !== '') report('redisUrl', 'a URL with a query', 'a URL without a query');
+  return parsed.protocol === 'rediss:';
+}
+
+/**
+ * pg 8 takes `require` and `prefer` for `verify-full`; pg 9 and libpq take them for encryption to
+ * any server that answers. So none of them is accepted.
+ */
+const knownModes = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'no-verify'];
+
+/** The URL without `sslmode`, the only parameter that is accepted; null where the URL is wrong. */
+export function readPostgresUrl(
+  key: 'postgresUrl' | 'migrationPostgresUrl',
+  url: string | null,
+  report: Report,
+): { readonly isTls: boolean; readonly url: string } | null {
+  const parsed = url === null ? null : URL.parse(url);
+  if (url === null || parsed === null) return null;
+  const query = parsed.searchParams;
+  if (reportOthers(key, [...query.keys()], report)) return null;
+  const modes = query.getAll('sslmode');
+  if (modes.length === 0) return { isTls: false, url };
+  const [mode = ''] = modes;
+  if (modes.length > 1 || (mode !== 'verify-full' && mode !== 'disable')) {
+    const found = knownModes.includes(mode) ? `sslmode=${mode}` : 'an sslmode that is none';
+    const got = modes.length > 1 ? 'more than one sslmode' : found;
+    report(key, got, 'sslmode=verify-full, or none for plain text');
+    return null;
+  }
+  query.delete('sslmode');
+  return { isTls: mode === 'verify-full', url: parsed.href };
+}
+
+/**
+ * pg takes some parameters of libpq for options of its own, before those the service sets (`host`,
+ * `options`), and ignores the others (`channel_binding`, `target_session_attrs`).
+ */
+function reportOthers(key: UrlKey, names: readonly string[], report: Report): boolean {
+  const others = names.filter((name) => name !== 'sslmode');
+  if (others.length === 0) return false;
+  if (others.some((name) => /^(ssl|uselibpqcompat)/i.test(name))) {
+    const expected = 'no parameter about TLS but sslmode; the files have variables of their own';
+    report(key, 'a URL with a parameter about TLS', `${expected}, such as POSTGRES_CA_FILE`);
+    return true;
+  }
+  // Behind an unencoded ? stands a part of the password, which no parameter's name looks like.
+  const isNames = others.every((name) => /^[a-z_]{1,40}$/i.test(name));
+  const got = isNames ? `a URL with the parameter ${others.join(', ')}` : 'a URL with parameters';
+  report(key, got, 'no parameter but sslmode; timeouts and files have variables of their own');
+  return true;
+}
