@@ -45,6 +45,9 @@ export interface PipelineOptions {
   readonly readCount: number;
 }
 
+/** Longest time spent on interpreting entries before the event loop gets a turn. */
+const turnMs = 20;
+
 /**
  * read ▶ interpret ▶ batch ▶ write ▶ acknowledge. Each step hands on to the next and nothing
  * goes back: a step that cannot go on holds what it has, the in-flight budget fills, and
@@ -147,20 +150,37 @@ export class Pipeline {
 
   /** Interprets what was read and hands it on; the stages behind run while we wait for more. */
   async #accept(entries: readonly Entry[], readMs: number): Promise<void> {
-    const { inFlight, interpret, seclusion, events } = this.#parts;
-    const since = performance.now();
+    const { inFlight, seclusion, events } = this.#parts;
     // Our own pending entries are read again after a reconnect; what we hold is under way.
     const fresh = entries.filter((entry) => !inFlight.has(entry.id));
     const suspects = fresh.filter((entry) => seclusion.isSuspect(entry));
     events.read(fresh, readMs);
-    for (const entry of fresh) {
-      if (!seclusion.isSuspect(entry)) this.#take(entry, interpret(entry));
-    }
-    events.interpreted(performance.now() - since, fresh.length);
-    this.#handOn();
+    await this.#interpretInTurns(fresh.filter((entry) => !seclusion.isSuspect(entry)));
     for (const suspect of suspects) await this.#tryAlone(suspect);
     // Replies of other connections get their turn between two large reads.
     await setImmediateTurn();
+  }
+
+  /**
+   * Interprets in turns of the event loop of at most `turnMs` each (one entry may take longer), so
+   * that health probes and the replies of other connections are served during a read of costly entries.
+   */
+  async #interpretInTurns(entries: readonly Entry[]): Promise<void> {
+    const { interpret, events } = this.#parts;
+    let since = performance.now();
+    let inTurn = 0;
+    for (const entry of entries) {
+      this.#take(entry, interpret(entry));
+      inTurn += 1;
+      if (performance.now() - since < turnMs) continue;
+      events.interpreted(performance.now() - since, inTurn);
+      this.#handOn();
+      await setImmediateTurn();
+      since = performance.now();
+      inTurn = 0;
+    }
+    events.interpreted(performance.now() - since, inTurn);
+    this.#handOn();
   }
 
   /** What the stop leaves untried stays pending. */

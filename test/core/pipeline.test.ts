@@ -164,6 +164,34 @@ const planned: fc.Arbitrary<Planned> = fc.record({
 const someCalls = fc.uniqueArray(fc.nat(12), { maxLength: 5 });
 const troubles = fc.record({ read: someCalls, write: someCalls, acknowledge: someCalls });
 
+test('the event loop gets its turn between entries that are slow to interpret', async () => {
+  const plans = Array.from({ length: 3 }, (): Planned => {
+    return { form: 'message', rows: [], badRecords: 0 };
+  });
+  let turns = 0;
+  const turnsAtEntry: number[] = [];
+  const countTurns = () => {
+    turns += 1;
+    if (turnsAtEntry.length < plans.length) setImmediate(countTurns);
+  };
+  const { pipeline, allRead } = setUp(plans, noTrouble, {
+    interpret() {
+      turnsAtEntry.push(turns);
+      const until = performance.now() + 25;
+      while (performance.now() < until);
+      return { kind: 'message', codec: '12' };
+    },
+  });
+  setImmediate(countTurns);
+  pipeline.start();
+  await allRead;
+  expect(await pipeline.drain(20_000)).toBe(true);
+
+  const [first = 0, second = 0, third = 0] = turnsAtEntry;
+  expect(second).toBeGreaterThan(first);
+  expect(third).toBeGreaterThan(second);
+});
+
 test('whatever comes and whatever fails, every record has exactly one outcome', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(planned, { maxLength: 40 }), troubles, async (plans, trouble) => {

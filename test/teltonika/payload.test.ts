@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { decodeReasons } from '../../src/core/types.ts';
 import { MAX_IO_ELEMENTS } from '../../src/teltonika/io.ts';
 import { decodePayload, MAX_PAYLOAD_BYTES } from '../../src/teltonika/payload.ts';
@@ -212,6 +212,13 @@ describe('hostile JSON', () => {
       expect(codeOf(decodeText(deep))).toBe('json_too_deep');
       expect(codeOf(decodeText(place('{"a":'.repeat(depth / 4))))).not.toBe('taken');
     }
+  });
+
+  test('a payload that is too deep is never parsed', ({ onTestFinished }) => {
+    const parse = vi.spyOn(JSON, 'parse');
+    onTestFinished(() => parse.mockRestore());
+    expect(codeOf(decodePayload(Buffer.alloc(120_000, '[')))).toBe('json_too_deep');
+    expect(parse).not.toHaveBeenCalled();
   });
 
   test('brackets in a string are no depth', () => {
