@@ -58,13 +58,13 @@ export interface Position {
   /** Degrees WGS 84; both null only when the record carries no position at all (codec 7). */
   readonly latitude: number | null;
   readonly longitude: number | null;
-  /** Metres, signed. */
-  readonly altitude: number;
+  /** Metres, signed. This and the next three are null when a codec 7 record does not carry the part. */
+  readonly altitude: number | null;
   /** Degrees clockwise from north, 0 to 360. */
-  readonly angle: number;
+  readonly angle: number | null;
   /** km/h. */
-  readonly speed: number;
-  readonly satellites: number;
+  readonly speed: number | null;
+  readonly satellites: number | null;
   readonly priority: number;
   /** satellites > 0 and not 0/0. A row without a fix never becomes a device's last position. */
   readonly fix: boolean;

@@ -1,4 +1,4 @@
-import type { TrackerRecord } from './record.ts';
+import type { Cell, TrackerRecord } from './record.ts';
 
 /** Codec 7 counts seconds from 2007-01-01T00:00:00Z, in 30 bits. */
 const EPOCH_SECONDS = 1_167_609_600;
@@ -6,8 +6,13 @@ const EPOCH_SECONDS = 1_167_609_600;
 const HAS_GPS = 0x01;
 /** The three IO groups, of 1, 2 and 4 bytes. */
 const HAS_IO = 0x0e;
-/** Coordinates, altitude, angle, speed, satellites, cell, signal strength, operator. */
-const WHOLE_GPS = 0xff;
+/** Bits of the GPS mask; the last stands for cell, signal strength and operator together. */
+const GPS_COORDINATES = 0x01;
+const GPS_ALTITUDE = 0x02;
+const GPS_ANGLE = 0x04;
+const GPS_SPEED = 0x08;
+const GPS_SATELLITES = 0x10;
+const GPS_CELL_PARTS = 0xe0;
 
 /** Writes one record at `start` and returns the offset behind it. */
 export function writeCodec7Record(to: Buffer, start: number, record: TrackerRecord): number {
@@ -16,22 +21,38 @@ export function writeCodec7Record(to: Buffer, start: number, record: TrackerReco
   let at = to.writeUInt32BE(((record.priority << 30) | seconds) >>> 0, start);
   const hasGps = latitude !== null && longitude !== null && cell !== null;
   to[at++] = (hasGps ? HAS_GPS : 0) | HAS_IO;
-  if (hasGps) {
-    to[at++] = WHOLE_GPS;
-    at = to.writeFloatBE(latitude, at);
-    at = to.writeFloatBE(longitude, at);
-    at = to.writeUInt16BE(record.altitude, at);
-    to[at++] = (record.angle * 256) / 360;
-    to[at++] = record.speed;
-    to[at++] = record.satellites;
-    at = to.writeUInt16BE(cell.lac, at);
-    at = to.writeUInt16BE(cell.cid, at);
-    to[at++] = cell.rssi;
-    at = to.writeUInt32BE(cell.operator, at);
-  }
+  if (hasGps) at = writeGps(to, at, record, latitude, longitude, cell);
   at = writeGroup(to, at, 1, io.one);
   at = writeGroup(to, at, 2, io.two);
   return writeGroup(to, at, 4, io.four);
+}
+
+/** Writes the parts that the record has; the mask says which. */
+function writeGps(
+  to: Buffer,
+  start: number,
+  { altitude, angle, speed, satellites }: TrackerRecord,
+  latitude: number,
+  longitude: number,
+  cell: Cell,
+): number {
+  to[start] =
+    GPS_COORDINATES |
+    GPS_CELL_PARTS |
+    (altitude === null ? 0 : GPS_ALTITUDE) |
+    (angle === null ? 0 : GPS_ANGLE) |
+    (speed === null ? 0 : GPS_SPEED) |
+    (satellites === null ? 0 : GPS_SATELLITES);
+  let at = to.writeFloatBE(latitude, start + 1);
+  at = to.writeFloatBE(longitude, at);
+  if (altitude !== null) at = to.writeUInt16BE(altitude, at);
+  if (angle !== null) to[at++] = (angle * 256) / 360;
+  if (speed !== null) to[at++] = speed;
+  if (satellites !== null) to[at++] = satellites;
+  at = to.writeUInt16BE(cell.lac, at);
+  at = to.writeUInt16BE(cell.cid, at);
+  to[at++] = cell.rssi;
+  return to.writeUInt32BE(cell.operator, at);
 }
 
 function writeGroup(to: Buffer, start: number, width: number, values: readonly number[]): number {

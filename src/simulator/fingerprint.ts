@@ -18,7 +18,8 @@ function fingerprintOf(data: string | Buffer): number {
 export function contentFingerprint(content: RowContent): number {
   const { attributes } = content;
   const fixed = [
-    ...[content.latitude, content.longitude, content.altitude, Math.fround(content.angle)],
+    ...[content.latitude, content.longitude, content.altitude],
+    content.angle === null ? null : Math.fround(content.angle),
     ...[content.speed, content.satellites, content.priority, content.fix],
     ...[content.eventIoId, content.generationType],
   ];

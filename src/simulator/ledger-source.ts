@@ -64,7 +64,7 @@ function isPagedRow(row: unknown): row is PagedRow {
     'ts' in row &&
     typeof row.ts === 'number' &&
     'angle' in row &&
-    typeof row.angle === 'number' &&
+    (row.angle === null || typeof row.angle === 'number') &&
     'place' in row &&
     typeof row.place === 'string' &&
     'attributes' in row &&

@@ -9,10 +9,10 @@ export interface Payload {
   readonly timestamp: string;
   readonly latitude: number | null;
   readonly longitude: number | null;
-  readonly altitude: number;
-  readonly angle: number;
-  readonly speed: number;
-  readonly satellites: number;
+  readonly altitude: number | null;
+  readonly angle: number | null;
+  readonly speed: number | null;
+  readonly satellites: number | null;
   readonly priority: number;
   readonly event_io_id?: number;
   readonly generation_type?: number;
@@ -61,7 +61,7 @@ function attributesOf(io: IoGroups): Record<string, JsonValue> {
     attributes[String(id)] =
       value <= Number.MAX_SAFE_INTEGER ? Number(value) : { __bigint: value.toString() };
   }
-  for (const [id, bytes] of io.variable) {
+  for (const [id, bytes] of [...(io.sixteen ?? []), ...io.variable]) {
     attributes[String(id)] = { __buffer_b64: bytes.toString('base64') };
   }
   return attributes;

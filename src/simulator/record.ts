@@ -6,6 +6,8 @@ export interface IoGroups {
   readonly two: readonly number[];
   readonly four: readonly number[];
   readonly eight: ReadonlyArray<readonly [id: number, value: bigint]>;
+  /** Null: the device's layout has no such group. Codecs 8, 8E and 16 only. */
+  readonly sixteen: ReadonlyArray<readonly [id: number, bytes: Buffer]> | null;
   /** Codec 8E only. */
   readonly variable: ReadonlyArray<readonly [id: number, bytes: Buffer]>;
 }
@@ -26,10 +28,11 @@ export interface TrackerRecord {
   /** Degrees; both null only in codec 7. */
   readonly latitude: number | null;
   readonly longitude: number | null;
-  readonly altitude: number;
-  readonly angle: number;
-  readonly satellites: number;
-  readonly speed: number;
+  /** This and the next three are null only in codec 7. */
+  readonly altitude: number | null;
+  readonly angle: number | null;
+  readonly satellites: number | null;
+  readonly speed: number | null;
   readonly eventIoId: number | null;
   readonly generationType: number | null;
   readonly io: IoGroups;
@@ -40,10 +43,10 @@ export interface TrackerRecord {
 export interface RowContent {
   readonly latitude: number | null;
   readonly longitude: number | null;
-  readonly altitude: number;
-  readonly angle: number;
-  readonly speed: number;
-  readonly satellites: number;
+  readonly altitude: number | null;
+  readonly angle: number | null;
+  readonly speed: number | null;
+  readonly satellites: number | null;
   readonly priority: number;
   readonly fix: boolean;
   readonly eventIoId: number | null;
@@ -73,7 +76,7 @@ export function rowContent(record: TrackerRecord): RowContent {
     speed: record.speed,
     satellites,
     priority: record.priority,
-    fix: hasPlace && satellites > 0,
+    fix: hasPlace && (satellites ?? 0) > 0,
     eventIoId: record.eventIoId,
     generationType: record.generationType,
     attributes: attributesOf(record),
@@ -90,6 +93,7 @@ function attributesOf({ io, cell }: TrackerRecord): Record<string, number | stri
   for (const [id, value] of io.eight) {
     attributes[String(id)] = value <= Number.MAX_SAFE_INTEGER ? Number(value) : value.toString();
   }
+  for (const [id, bytes] of io.sixteen ?? []) attributes[String(id)] = bytes.toString('hex');
   for (const [id, bytes] of io.variable) attributes[String(id)] = bytes.toString('hex');
   return cell === null ? attributes : { ...attributes, ...cell };
 }

@@ -38,20 +38,20 @@ const gpsPartBytes = [8, 2, 1, 1, 1, 4, 1, 4] as const;
 interface Gps {
   readonly latitude: number | null;
   readonly longitude: number | null;
-  readonly altitude: number;
-  readonly angle: number;
-  readonly satellites: number;
-  readonly speed: number;
+  readonly altitude: number | null;
+  readonly angle: number | null;
+  readonly satellites: number | null;
+  readonly speed: number | null;
   readonly cell: Cell | null;
 }
 
 const noGps: Gps = {
   latitude: null,
   longitude: null,
-  altitude: 0,
-  angle: 0,
-  satellites: 0,
-  speed: 0,
+  altitude: null,
+  angle: null,
+  satellites: null,
+  speed: null,
   cell: null,
 };
 
@@ -126,10 +126,10 @@ function readGps(cursor: Cursor): Gps | DecodeError {
   return {
     latitude: coordinates === null ? null : bytes.readFloatBE(coordinates),
     longitude: coordinates === null ? null : bytes.readFloatBE(coordinates + 4),
-    altitude: altitude === null ? 0 : u16(bytes, altitude),
-    angle: angle === null ? 0 : (u8(bytes, angle) * 360) / 256,
-    satellites: satellites === null ? 0 : u8(bytes, satellites),
-    speed: speed === null ? 0 : u8(bytes, speed),
+    altitude: altitude === null ? null : u16(bytes, altitude),
+    angle: angle === null ? null : (u8(bytes, angle) * 360) / 256,
+    satellites: satellites === null ? null : u8(bytes, satellites),
+    speed: speed === null ? null : u8(bytes, speed),
     cell:
       cell === null && rssi === null && operator === null
         ? null

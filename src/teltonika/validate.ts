@@ -48,20 +48,22 @@ export function rangeProblem(fields: RecordFields, window: TimeWindow): RangePro
     return integerProblem('satellites_out_of_range', 0, 255);
   }
   if (!isInteger(fields.priority, 0, 255)) return integerProblem('priority_out_of_range', 0, 255);
-  if (fields.eventIoId !== null && !isInteger(fields.eventIoId, 0, 65_535)) {
+  if (!isInteger(fields.eventIoId, 0, 65_535)) {
     return integerProblem('event_io_id_out_of_range', 0, 65_535);
   }
-  if (fields.generationType !== null && !isInteger(fields.generationType, 0, 255)) {
+  if (!isInteger(fields.generationType, 0, 255)) {
     return integerProblem('generation_type_out_of_range', 0, 255);
   }
   return null;
 }
 
-function isInteger(value: number, least: number, most: number): boolean {
-  return value >= least && value <= most && Number.isInteger(value);
+/** Null is a part that the record does not carry. */
+function isInteger(value: number | null, min: number, max: number): boolean {
+  return value === null || (value >= min && value <= max && Number.isInteger(value));
 }
 
-function isAngle(angle: number, codec: Codec): boolean {
+function isAngle(angle: number | null, codec: Codec): boolean {
+  if (angle === null) return true;
   return angle >= 0 && angle <= 360 && (codec === '7' || Number.isInteger(angle));
 }
 
@@ -76,9 +78,9 @@ function integerProblem(reason: ValidateReason, least: number, most: number): Ra
 export function hasFix(
   latitude: number | null,
   longitude: number | null,
-  satellites: number,
+  satellites: number | null,
 ): boolean {
-  if (latitude === null || longitude === null) return false;
+  if (latitude === null || longitude === null || satellites === null) return false;
   return satellites > 0 && (latitude !== 0 || longitude !== 0);
 }
 

@@ -117,7 +117,9 @@ describeTimescaledb('the columnstore', () => {
     testCompressed(
       'of other content are conflicts, and the first version stays',
       async (stored) => {
-        const changed = stored.slice(0, 1000).map((row) => ({ ...row, speed: row.speed + 1 }));
+        const changed = stored
+          .slice(0, 1000)
+          .map((row) => ({ ...row, speed: (row.speed ?? 0) + 1 }));
 
         expect(tally((await write(changed)).outcomes)).toEqual({ conflict: 1000 });
         expect(tally((await write(stored.slice(0, 1000))).outcomes)).toEqual({ duplicate: 1000 });
@@ -130,7 +132,7 @@ describeTimescaledb('the columnstore', () => {
       const rows = half.flatMap((row, index) => {
         if (index % 3 === 0) return [row];
         if (index % 3 === 1) return [{ ...row, ts: row.ts + minuteMs }];
-        return [{ ...row, altitude: row.altitude + 1 }];
+        return [{ ...row, altitude: (row.altitude ?? 0) + 1 }];
       });
       const expected = half.map((_, index) => ['duplicate', 'inserted', 'conflict'][index % 3]);
 

@@ -1,0 +1,98 @@
+import { readFile } from 'node:fs/promises';
+import type { Client } from 'pg';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import type { Outcomes, Position } from '../../src/core/types.ts';
+import { migrate } from '../../src/db/migrator.ts';
+import { createPositionWriter } from '../../src/db/position-writer.ts';
+import { freshDatabase, testTimescaledb } from '../servers/database.ts';
+import {
+  connect,
+  dayMs,
+  migratedDatabase,
+  migrateOptions,
+  migrations,
+  openPool,
+  position,
+  silent,
+  someTime,
+} from './positions.ts';
+
+const absent = {
+  latitude: null,
+  longitude: null,
+  altitude: null,
+  angle: null,
+  speed: null,
+  satellites: null,
+  fix: false,
+  codec: '7',
+} as const;
+const zeros = { ...absent, altitude: 0, angle: 0, speed: 0, satellites: 0 } as const;
+const options = { chunkIntervalMs: dayMs, maxChunksPerStatement: 48 };
+const partsStatement =
+  'SELECT altitude, angle, speed, satellites, fix FROM positions ORDER BY device_id, ts';
+
+async function write(url: string, rows: readonly Position[]): Promise<Outcomes> {
+  const outcomes: Outcomes = rows.map(() => null);
+  await createPositionWriter(openPool(url), options).write(rows, outcomes);
+  return outcomes;
+}
+
+async function partsOf(client: Client): Promise<unknown[]> {
+  return (await client.query(partsStatement)).rows;
+}
+
+describe('parts that a codec 7 record does not carry', () => {
+  test('are stored as NULL', async () => {
+    const { url, client } = await migratedDatabase();
+    expect(await write(url, [position(absent)])).toEqual(['inserted']);
+    expect(await partsOf(client)).toEqual([
+      { altitude: null, angle: null, speed: null, satellites: null, fix: false },
+    ]);
+  });
+
+  test('make a repeated record a duplicate, and one with zeros in their place a conflict', async () => {
+    const { url } = await migratedDatabase();
+    await write(url, [position(absent)]);
+    expect(await write(url, [position(absent)])).toEqual(['duplicate']);
+    expect(await write(url, [position(zeros)])).toEqual(['conflict']);
+  });
+
+  test('never make a fix', async () => {
+    const { client } = await migratedDatabase();
+    const insert = `INSERT INTO positions (device_id, ts, latitude, longitude, priority, fix, codec, attributes)
+      VALUES ('350000000000001', now(), 54.7, 25.3, 0, $1, '7', '{}')`;
+    await expect(client.query(insert, [true])).rejects.toMatchObject({ code: '23514' });
+  });
+});
+
+/** A table of version 4 with a record of codec 7 as that version stored it. */
+async function version4(): Promise<{ url: string; client: Client }> {
+  const { url, drop } = await freshDatabase();
+  onTestFinished(drop);
+  const columnstore = { columnstoreAfterMs: 30 * dayMs };
+  await migrate(migrations.slice(0, 4), migrateOptions(url, columnstore), silent);
+  await write(url, [position(zeros), position({ ...zeros, ts: someTime + 60_000 })]);
+  return { url, client: await connect(url) };
+}
+
+async function compressAll(client: Client): Promise<void> {
+  const { rows } = await client.query<{ name: string }>(
+    "SELECT c::text AS name FROM show_chunks('positions') AS c",
+  );
+  for (const { name } of rows) await client.query(`CALL convert_to_columnstore('${name}')`);
+}
+
+testTimescaledb('the migration and its down migration work on compressed chunks', async () => {
+  const { url, client } = await version4();
+  await compressAll(client);
+  const before = await partsOf(client);
+  await migrate(migrations.slice(0, 5), migrateOptions(url), silent);
+  expect(await partsOf(client)).toEqual(before);
+
+  expect(await write(url, [position({ ...absent, ts: someTime + 120_000 })])).toEqual(['inserted']);
+  await compressAll(client);
+  const down = new URL('../../migrations/back/0005_absent_parts.sql', import.meta.url);
+  await client.query(await readFile(down, 'utf8'));
+  expect(await partsOf(client)).toEqual([...before, before[0]]);
+});
