@@ -40,7 +40,7 @@ function createProgram(setExitCode: (code: number) => void): Command {
     .description('decode packets, given as hex or as lines on stdin, to one JSON line each')
     .argument('[hex]', 'the packet; without it lines are read from stdin')
     .option('--skip-crc', 'do not compare the CRC, for edited captures', false)
-    .option('--io16', 'expect the 16-byte IO group after the 8-byte one', false)
+    .option('--io16', 'try the IO layout with a 16-byte group first', false)
     .option('--names', "show the IO elements' names, typed values and units", false)
     .option('--model <model>', 'for --names: the model, as FMC130, or its family', 'FMB')
     .addHelpText('after', '\nExit codes: 0 every input decoded, 1 an input failed.')

@@ -352,7 +352,8 @@ export const variables = {
   ),
   io16: flag('CODEC_IO16', {
     default: 'false',
-    meaning: 'Expect the 16-byte IO group that some FM devices send after the 8-byte one.',
+    meaning:
+      'Which IO layout to try first: with the 16-byte group that some FM devices send, or without it. The layout that adds up is used.',
   }),
   deviceCapacity: integer(
     'DEVICE_STATE_CAPACITY',

@@ -25,13 +25,13 @@ export interface AvlRecord {
   /** Degrees; null when the record carries no position (codec 7). */
   readonly latitude: number | null;
   readonly longitude: number | null;
-  /** Metres. */
-  readonly altitude: number;
+  /** Metres; this and the next three are null when a codec 7 record does not carry the part. */
+  readonly altitude: number | null;
   /** Degrees clockwise from north. */
-  readonly angle: number;
-  readonly satellites: number;
+  readonly angle: number | null;
+  readonly satellites: number | null;
   /** km/h. */
-  readonly speed: number;
+  readonly speed: number | null;
   readonly eventIoId: number | null;
   readonly generationType: number | null;
   readonly io: IoSection;
@@ -52,37 +52,44 @@ const DEGREES_SCALE = 1e7;
 
 const fixedWidths = [1, 2, 4, 8] as const;
 
-const formats: readonly RecordFormat[] = [
-  {
+/** Codecs whose records have the 24-byte header; codec 7 has its own decoder. */
+type AvlCodec = Exclude<Codec, '7'>;
+
+const formats: Readonly<Record<AvlCodec, RecordFormat>> = {
+  '8': {
     codec: '8',
     eventIdBytes: 1,
     hasGenerationType: false,
     io: { idBytes: 1, countBytes: 1, hasTotal: true, widths: fixedWidths, hasVariable: false },
   },
-  {
+  '8E': {
     codec: '8E',
     eventIdBytes: 2,
     hasGenerationType: false,
     io: { idBytes: 2, countBytes: 2, hasTotal: true, widths: fixedWidths, hasVariable: true },
   },
-  {
+  '16': {
     codec: '16',
     eventIdBytes: 2,
     hasGenerationType: true,
     io: { idBytes: 2, countBytes: 1, hasTotal: true, widths: fixedWidths, hasVariable: false },
   },
-];
+};
 
 /** Some FM devices add a group of 16-byte values after the 8-byte ones (Traccar's vectors). */
-const formatsWithIo16: readonly RecordFormat[] = formats.map((format) => ({
-  ...format,
-  io: { ...format.io, widths: [...fixedWidths, 16] },
-}));
+const formatsWithIo16: Readonly<Record<AvlCodec, RecordFormat>> = {
+  '8': withIo16(formats['8']),
+  '8E': withIo16(formats['8E']),
+  '16': withIo16(formats['16']),
+};
 
-/** The format of codec 8, 8E or 16; codec 7 has its own decoder. */
-export function recordFormat(codec: Codec, io16: boolean): RecordFormat | null {
-  const known = io16 ? formatsWithIo16 : formats;
-  return known.find((format) => format.codec === codec) ?? null;
+function withIo16(format: RecordFormat): RecordFormat {
+  return { ...format, io: { ...format.io, widths: [...fixedWidths, 16] } };
+}
+
+/** The format of a codec, with or without the group of 16-byte values. */
+export function recordFormat(codec: AvlCodec, io16: boolean): RecordFormat {
+  return (io16 ? formatsWithIo16 : formats)[codec];
 }
 
 /**

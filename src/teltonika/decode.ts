@@ -16,7 +16,7 @@ import type { MessageBody } from './message.ts';
 export interface DecodeOptions {
   /** Take a TCP frame whatever its CRC says; its four bytes must still be there. */
   readonly skipCrc: boolean;
-  /** Read a group of 16-byte values after the 8-byte ones (codecs 8, 8E, 16). */
+  /** Which layout wins where both add up: with a group of 16-byte values, or without. */
   readonly io16: boolean;
   /** Most records one packet may hold; the wire's count is a byte, so 255 is no bound. */
   readonly maxRecords: number;
@@ -115,13 +115,62 @@ function decodeRecords(
     return countMismatch(count, u8(bytes, end - 1), end - 1);
   }
 
-  const cursor: Cursor = { bytes, at: start + 2, end: end - 1 };
-  const format = recordFormat(codec, options.io16);
+  return codec === '7'
+    ? walkRecords(bytes, frame, codec, count, decodeCodec7Record)
+    : decodeEitherLayout(bytes, frame, codec, count, options.io16);
+}
+
+/**
+ * Codecs 8, 8E and 16 have two IO layouts: some devices add a group of 16-byte values, and nothing
+ * on the wire announces it. The lengths and both counts of a packet tell: the layout that adds up
+ * is used. Where neither does, the errors are those of the preferred layout.
+ */
+function decodeEitherLayout(
+  bytes: Buffer,
+  frame: Frame,
+  codec: Exclude<Codec, '7'>,
+  count: number,
+  prefersIo16: boolean,
+): AvlPacket | DecodeError {
+  const walk = (io16: boolean) => {
+    const format = recordFormat(codec, io16);
+    return walkRecords(bytes, frame, codec, count, (cursor, index) =>
+      decodeAvlRecord(cursor, format, index),
+    );
+  };
+  const preferred = walk(prefersIo16);
+  if (fitOf(preferred) === 'whole') return preferred;
+  const other = walk(!prefersIo16);
+  return isBetterFit(fitOf(other), fitOf(preferred)) ? other : preferred;
+}
+
+/** Whole: everything adds up. Filled: the records fill the frame, some are bad by themselves. */
+type Fit = 'whole' | 'filled' | 'misread';
+
+function fitOf(packet: AvlPacket | DecodeError): Fit {
+  if (packet.kind === 'error') return 'misread';
+  return packet.faults.length === 0 ? 'whole' : 'filled';
+}
+
+function isBetterFit(fit: Fit, than: Fit): boolean {
+  return fit === 'whole' || (fit === 'filled' && than === 'misread');
+}
+
+type ReadRecord = (cursor: Cursor, index: number) => AvlRecord | DecodeError;
+
+/** Reads `count` records, which must fill the frame exactly. */
+function walkRecords(
+  bytes: Buffer,
+  frame: Frame,
+  codec: Codec,
+  count: number,
+  readRecord: ReadRecord,
+): AvlPacket | DecodeError {
+  const cursor: Cursor = { bytes, at: frame.start + 2, end: frame.end - 1 };
   const records: AvlRecord[] = [];
   const faults: RecordFault[] = [];
   for (let index = 0; index < count; index++) {
-    const record =
-      format === null ? decodeCodec7Record(cursor, index) : decodeAvlRecord(cursor, format, index);
+    const record = readRecord(cursor, index);
     if (record.kind === 'record') records.push(record);
     else if (leavesWayOn(record)) faults.push({ index, error: record });
     else return faults[0]?.error ?? record;

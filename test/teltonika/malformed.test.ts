@@ -30,6 +30,8 @@ const still: SentRecord = {
   io: [{ id: 239, group: 1, value: Buffer.of(1) }],
 };
 const RECORD_BYTES = 32;
+/** Behind the 24 bytes of the header and the event id. */
+const IO_TOTAL_AT = 25;
 const array = (count: number): Buffer =>
   encodeArray(
     '8',
@@ -302,10 +304,19 @@ describe('the IO section', () => {
     expect(packet.faults).toMatchObject([{ index: 0, error: { code: 'attribute_count' } }]);
   });
 
-  test('a 16-byte group is only read when it is asked for', () => {
+  test('a record at fault in a packet with 16-byte groups leaves its neighbours readable', () => {
     const io: SentIo[] = [{ id: 7, group: 16, value: Buffer.alloc(16, 0xab) }];
-    const frame = wrapTcp(encodeArray('8', [encodeRecord('8', { ...still, io }, true)]));
-    expect(packetOf(frame, { ...plain, io16: true }).records).toHaveLength(1);
-    expect(decodeFrame(frame, plain).kind).toBe('error');
+    const good = encodeRecord('8', { ...still, io }, true);
+    const miscounted = withByte(good, IO_TOTAL_AT, 9);
+    const packet = packetOf(wrapTcp(encodeArray('8', [good, miscounted, good])));
+    expect(packet.records.map(({ index }) => index)).toEqual([0, 2]);
+    expect(packet.faults).toMatchObject([{ index: 1, error: { code: 'io_count_mismatch' } }]);
+  });
+
+  test('a packet that fits neither layout is rejected', () => {
+    const cut = encodeRecord('8', still).subarray(0, -1);
+    const frame = wrapTcp(encodeArray('8', [cut]));
+    const errors = [false, true].map((io16) => decodeFrame(frame, { ...plain, io16 }));
+    expect(errors).toMatchObject([{ kind: 'error' }, { kind: 'error' }]);
   });
 });

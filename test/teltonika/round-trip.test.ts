@@ -71,17 +71,36 @@ describe('what is encoded is what is decoded', () => {
     );
   });
 
-  test.each(['8', '8E', '16'] as const)('codec %s with the 16-byte group', (codec) => {
-    fc.assert(
-      fc.property(sentRecord(codec, true), (sent) => {
-        const frame = wrapTcp(encodeArray(codec, [encodeRecord(codec, sent, true)]));
-        const [read] = packetOf(frame, { ...plain, io16: true }).records;
-        if (read === undefined) throw new Error('no record');
-        expectSame(read, sent, codec, 0);
-      }),
-      { numRuns: 150 },
-    );
-  });
+  test.each(
+    (['8', '8E', '16'] as const).flatMap((codec) =>
+      [true, false].flatMap((sendsIo16) =>
+        [true, false].map((prefersIo16) => ({ codec, sendsIo16, prefersIo16 })),
+      ),
+    ),
+  )(
+    'codec $codec, a 16-byte group sent: $sendsIo16, preferred: $prefersIo16',
+    ({ codec, sendsIo16, prefersIo16 }) => {
+      fc.assert(
+        fc.property(
+          fc.array(sentRecord(codec, sendsIo16), { minLength: 1, maxLength: 4 }),
+          (sent) => {
+            const data = encodeArray(
+              codec,
+              sent.map((record) => encodeRecord(codec, record, sendsIo16)),
+            );
+            const { records, faults } = packetOf(wrapTcp(data), { ...plain, io16: prefersIo16 });
+            expect(faults).toEqual([]);
+            expect(records).toHaveLength(sent.length);
+            sent.forEach((record, index) => {
+              const read = records[index];
+              if (read !== undefined) expectSame(read, record, codec, index);
+            });
+          },
+        ),
+        { numRuns: 150 },
+      );
+    },
+  );
 
   test.each(transports)('codec 7, $transport', ({ wrap }) => {
     fc.assert(
@@ -97,10 +116,10 @@ describe('what is encoded is what is decoded', () => {
             index,
             ts: (from.seconds + 1_167_609_600) * 1000,
             priority: from.priority,
-            altitude: gps?.altitude ?? 0,
-            angle: ((gps?.angle ?? 0) * 360) / 256,
-            speed: gps?.speed ?? 0,
-            satellites: gps?.satellites ?? 0,
+            altitude: gps?.altitude ?? null,
+            angle: gps?.angle === undefined ? null : (gps.angle * 360) / 256,
+            speed: gps?.speed ?? null,
+            satellites: gps?.satellites ?? null,
             eventIoId: null,
             generationType: null,
           });
