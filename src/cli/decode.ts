@@ -229,6 +229,7 @@ function messageFields({ codec, body }: MessagePacket): Answer {
     ...(codec === '13' || codec === '15'
       ? { timestamp: timestamp === null ? null : new Date(timestamp).toISOString() }
       : {}),
+    ...(message.statedSize === null ? {} : { incomplete: { statedSize: message.statedSize } }),
     ...(body.count === 1 ? {} : { count: body.count }),
     ...(message.rest.length === 0 ? {} : { rest: message.rest.toString('hex') }),
   };

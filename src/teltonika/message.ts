@@ -27,6 +27,11 @@ export interface Message {
   readonly timestamp: number | null;
   /** Bytes after the first message: further messages, or what its size left out. */
   readonly rest: Buffer;
+  /**
+   * The size that the first message states when the packet holds fewer bytes than that: `payload` is
+   * then only what there is of it. Null when the message is whole.
+   */
+  readonly statedSize: number | null;
 }
 
 const TYPE_AND_SIZE_BYTES = 5;
@@ -49,6 +54,7 @@ export function parseMessage(body: MessageBody): Message {
   const available = end - from;
   // A size that the packet cannot hold is no size: the body is taken as one message.
   const told = Math.min(size, available);
+  const statedSize = size > available ? size : null;
   if (codec === '13') return withCodec13Time(type, bytes, from, end, size);
 
   let at = from;
@@ -71,6 +77,7 @@ export function parseMessage(body: MessageBody): Message {
     imeiHex,
     timestamp,
     rest: bytes.subarray(from + told, end),
+    statedSize,
   };
 }
 
@@ -100,6 +107,7 @@ function withCodec13Time(
     imeiHex: null,
     timestamp: time.ms,
     rest: bytes.subarray(messageEnd, end),
+    statedSize: size > available ? size : null,
   };
 }
 
@@ -132,6 +140,7 @@ function untold(payload: Buffer): Message {
     imeiHex: null,
     timestamp: null,
     rest: Buffer.alloc(0),
+    statedSize: null,
   };
 }
 
