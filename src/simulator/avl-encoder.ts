@@ -77,10 +77,10 @@ function writeRecord(
   scratch[start + 8] = record.priority;
   scratch.writeInt32BE(Math.round((record.longitude ?? 0) * 1e7), start + 9);
   scratch.writeInt32BE(Math.round((record.latitude ?? 0) * 1e7), start + 13);
-  scratch.writeInt16BE(record.altitude, start + 17);
-  scratch.writeUInt16BE(record.angle, start + 19);
-  scratch[start + 21] = record.satellites;
-  scratch.writeUInt16BE(record.speed, start + 22);
+  scratch.writeInt16BE(record.altitude ?? 0, start + 17);
+  scratch.writeUInt16BE(record.angle ?? 0, start + 19);
+  scratch[start + 21] = record.satellites ?? 0;
+  scratch.writeUInt16BE(record.speed ?? 0, start + 22);
   let at = writeNumber(start + 24, codec === '8' ? 1 : 2, record.eventIoId ?? 0);
   if (codec === '16') at = writeNumber(at, 1, record.generationType ?? 0);
   return writeIo(codec, at, record.io, ioTotalError);
@@ -95,7 +95,10 @@ function writeIo(
   const idBytes = codec === '8' ? 1 : 2;
   const countBytes = codec === '8E' ? 2 : 1;
   const variable = codec === '8E' ? io.variable : [];
-  const fixed = (io.one.length + io.two.length + io.four.length) / 2 + io.eight.length;
+  const fixed =
+    (io.one.length + io.two.length + io.four.length) / 2 +
+    io.eight.length +
+    (io.sixteen?.length ?? 0);
   let at = writeNumber(start, countBytes, fixed + variable.length + ioTotalError);
   at = writeGroup(at, idBytes, countBytes, 1, io.one);
   at = writeGroup(at, idBytes, countBytes, 2, io.two);
@@ -104,6 +107,13 @@ function writeIo(
   for (const [id, value] of io.eight) {
     at = writeNumber(at, idBytes, id);
     at = scratch.writeBigUInt64BE(value, at);
+  }
+  if (io.sixteen !== null) {
+    at = writeNumber(at, countBytes, io.sixteen.length);
+    for (const [id, bytes] of io.sixteen) {
+      at = writeNumber(at, idBytes, id);
+      at += bytes.copy(scratch, at);
+    }
   }
   if (codec !== '8E') return at;
   at = writeNumber(at, countBytes, variable.length);

@@ -11,6 +11,8 @@ export interface DeviceOptions {
   readonly startTs: number;
   /** Share of records without a fix, 0 to below 1. */
   readonly noFixShare: number;
+  /** The device sends the IO layout with a group of 16-byte values. */
+  readonly hasIo16: boolean;
 }
 
 /** One tracker: a vehicle's motion, sampled and dressed as AVL records. */
@@ -52,7 +54,7 @@ const nowhere: Place = { latitude: 0, longitude: 0, altitude: 0 };
 export function createDevice(random: Random, options: DeviceOptions): Device {
   const { deviceId, startTs, noFixShare } = options;
   const route = createRoute(random);
-  const sensors = createSensors(random);
+  const sensors = createSensors(random, options.hasIo16);
   const lossChance = noFixShare / (NO_FIX_RECORDS * (1 - noFixShare));
   let codec = options.codec;
   let clock = startTs;
@@ -158,7 +160,7 @@ function codec7Record(random: Random, sensors: Sensors, sample: Sample): Tracker
     io: codec7Io(sensors, motion),
   };
   if (!fix) {
-    const none = { altitude: 0, angle: 0, satellites: 0, speed: 0 };
+    const none = { altitude: null, angle: null, satellites: null, speed: null };
     return { ...common, ...none, latitude: null, longitude: null, cell: null };
   }
   const cell: Cell = {
@@ -171,9 +173,9 @@ function codec7Record(random: Random, sensors: Sensors, sample: Sample): Tracker
     ...common,
     latitude: Math.fround(place.latitude),
     longitude: Math.fround(place.longitude),
-    altitude: Math.max(0, Math.round(place.altitude)),
+    altitude: random.chance(0.9) ? Math.max(0, Math.round(place.altitude)) : null,
     angle: (Math.floor((motion.heading * 256) / 360) * 360) / 256,
-    satellites: random.int(4, 12),
+    satellites: random.chance(0.9) ? random.int(4, 12) : null,
     speed: Math.min(255, Math.round(motion.speed)),
     cell,
   };
@@ -185,6 +187,7 @@ function codec7Io(sensors: Sensors, { odometer }: Motion): IoGroups {
     two: [66, sensors.externalVoltage()],
     four: [16, Math.floor(odometer)],
     eight: [],
+    sixteen: null,
     variable: [],
   };
 }

@@ -1,8 +1,9 @@
 import type { Codec, DeviceId } from '../core/types.ts';
 import { encodeTcp, encodeUdp } from './avl-encoder.ts';
-import { damagedFrame, damagedPayload } from './damage.ts';
+import { type DamagedEntry, damagedFrame, damagedPayload } from './damage.ts';
 import type { LedgerRecord, SimulatedEntry } from './entry.ts';
 import type { Form, ParcelRecord } from './faults.ts';
+import { foreignEntry } from './foreign.ts';
 import { encodeMessage } from './messages.ts';
 import type { Parcel } from './outbox.ts';
 import { payloadFields, payloadOf } from './payload-form.ts';
@@ -28,6 +29,9 @@ export function toEntries(
   random: Random,
 ): SimulatedEntry[] {
   if (parcel.kind === 'message') return [messageEntry(channel, random)];
+  if (parcel.kind === 'foreign') {
+    return [lostEntry(foreignEntry(channel.deviceId, channel.codec, random))];
+  }
   const { records } = parcel;
   if (parcel.kind === 'damaged') return damagedEntries(records, form, channel, random);
   return form === 'payload'
@@ -87,11 +91,16 @@ function damagedEntries(
 ): SimulatedEntry[] {
   const [first] = records;
   if (first === undefined) return [];
-  const { fields, reasons } =
+  const damaged =
     form === 'payload'
       ? damagedPayload(deviceId, codec, first.record, random)
       : damagedFrame(deviceId, codec, records, random);
-  return [{ fields, records: [{ kind: 'dead_letter', recordIndex: null, reasons }] }];
+  return [lostEntry(damaged)];
+}
+
+/** An entry that ends as one dead letter for the whole of it. */
+function lostEntry({ fields, reasons }: DamagedEntry): SimulatedEntry {
+  return { fields, records: [{ kind: 'dead_letter', recordIndex: null, reasons }] };
 }
 
 function messageEntry({ deviceId, receivedAt }: Channel, random: Random): SimulatedEntry {

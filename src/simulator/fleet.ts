@@ -120,6 +120,7 @@ function createUnit(
     codec,
     startTs: start + offset,
     noFixShare: habits.noFix,
+    hasIo16: random.chance(habits.io16),
   });
   return {
     device,
@@ -130,9 +131,9 @@ function createUnit(
   };
 }
 
-/** Messages, empty packets and hex are frames; form A has none of them. */
+/** Messages, empty packets, hex and other protocols are frames; payload entries have none of them. */
 function habitsFor({ form, habits = realHabits }: FleetOptions): Habits {
-  return form === 'a' ? { ...habits, message: 0, empty: 0, codecChange: 0 } : habits;
+  return form === 'a' ? { ...habits, message: 0, empty: 0, codecChange: 0, foreign: 0 } : habits;
 }
 
 /** Codec 7 has no form A. */

@@ -24,10 +24,14 @@ export interface Habits {
   readonly message: number;
   /** Packets that arrive damaged; the device sends their records again. */
   readonly corrupt: number;
+  /** Packets in whose place come bytes that are not an AVL packet: keep-alives, logins, other protocols. */
+  readonly foreign: number;
   /** Packets with 0 records. */
   readonly empty: number;
   /** Packets after which a codec 8 device goes over to 8 Extended. */
   readonly codecChange: number;
+  /** Devices whose IO layout has a group of 16-byte values. */
+  readonly io16: number;
   /** Devices that speak UDP. */
   readonly udp: number;
   /** Frames written as hex, as entries made by hand are. */
@@ -45,8 +49,10 @@ export const realHabits: Habits = {
   badRecord: 0.001,
   message: 0.01,
   corrupt: 0.005,
+  foreign: 0.001,
   empty: 0.002,
   codecChange: 0.0005,
+  io16: 0.05,
   udp: 0.1,
   hexFrame: 0.02,
 };
@@ -63,8 +69,10 @@ export const plainHabits: Habits = {
   badRecord: 0,
   message: 0,
   corrupt: 0,
+  foreign: 0,
   empty: 0,
   codecChange: 0,
+  io16: 0,
   udp: 0,
   hexFrame: 0,
 };

@@ -8,7 +8,8 @@ import type { TrackerRecord } from './record.ts';
 export type Parcel =
   | { readonly kind: 'records'; readonly records: readonly ParcelRecord[] }
   | { readonly kind: 'damaged'; readonly records: readonly ParcelRecord[] }
-  | { readonly kind: 'message' };
+  | { readonly kind: 'message' }
+  | { readonly kind: 'foreign' };
 
 export interface Outbox {
   next(form: Form): Parcel;
@@ -110,6 +111,7 @@ export function createOutbox(
   return {
     next(form) {
       if (random.chance(habits.message)) return { kind: 'message' };
+      if (random.chance(habits.foreign)) return { kind: 'foreign' };
       if (random.chance(habits.empty)) return { kind: 'records', records: [] };
       if (random.chance(habits.codecChange)) device.extendCodec();
       return nextRecords(form);

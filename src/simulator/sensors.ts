@@ -19,7 +19,8 @@ const operators = [24_601, 20_404, 26_201, 29_401, 42_501, 63_902, 50_501, 72_41
 /** An empty length is seen in real data, and 600 bytes at most (protocol measurements). */
 const beaconLengths = [0, 1, 19, 38, 57] as const;
 
-export function createSensors(random: Random): Sensors {
+/** @param hasIo16 the device's layout has a group of 16-byte values, often an empty one */
+export function createSensors(random: Random, hasIo16: boolean): Sensors {
   const operator = random.pick(operators);
   const hasThermometer = random.chance(0.4);
   const hasDriverTags = random.chance(0.5);
@@ -58,9 +59,12 @@ export function createSensors(random: Random): Sensors {
 
   function beacons(codec: Codec): (readonly [number, Buffer])[] {
     if (codec !== '8E' || !random.chance(0.3)) return [];
-    const bytes = Buffer.allocUnsafe(random.pick(beaconLengths));
-    for (let at = 0; at < bytes.length; at++) bytes[at] = random.int(0, 255);
-    return [[385, bytes]];
+    return [[385, randomBytes(random, random.pick(beaconLengths))]];
+  }
+
+  function sixteenByteValues(): (readonly [number, Buffer])[] | null {
+    if (!hasIo16) return null;
+    return random.chance(0.5) ? [] : [[251, randomBytes(random, 16)]];
   }
 
   return {
@@ -78,10 +82,17 @@ export function createSensors(random: Random): Sensors {
         ],
         four: fourByteValues(codec, motion),
         eight: eightByteValues(codec),
+        sixteen: sixteenByteValues(),
         variable: beacons(codec),
       };
     },
   };
+}
+
+function randomBytes(random: Random, length: number): Buffer {
+  const bytes = Buffer.allocUnsafe(length);
+  for (let at = 0; at < length; at += 1) bytes[at] = random.int(0, 255);
+  return bytes;
 }
 
 /** A Dallas iButton's 64 bits: checksum, serial and family; nearly always beyond 2^53. */

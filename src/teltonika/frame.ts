@@ -1,6 +1,7 @@
 import { u8, u16, u32 } from './bytes.ts';
 import { crc16 } from './crc16.ts';
 import { type DecodeError, decodeError } from './decode-error.ts';
+import { explainEnd, explainStart, foreignProtocol, hasDigits } from './foreign-bytes.ts';
 import { truncated } from './io.ts';
 
 /**
@@ -52,7 +53,8 @@ export function openFrame(bytes: Buffer, skipCrc: boolean): Frame | DecodeError 
   if (size === 0) return truncated('frame', 0, 1, 0);
   if (size >= 4 ? u32(bytes, 0) === 0 : isZero(bytes)) return openTcp(bytes, skipCrc);
   if (isDatagram(bytes)) return openUdp(bytes);
-  if (positionCodecIds.includes(u8(bytes, 0))) {
+  // MQTT begins with the byte of codec 16.
+  if (positionCodecIds.includes(u8(bytes, 0)) && foreignProtocol(bytes) === null) {
     return { kind: 'frame', transport: 'array', start: 0, end: size, imei: null };
   }
   return unrecognised(bytes);
@@ -61,7 +63,7 @@ export function openFrame(bytes: Buffer, skipCrc: boolean): Frame | DecodeError 
 /** The IMEI of a TCP handshake (`000F` and 15 digits, nothing else), or null. */
 export function handshakeImei(bytes: Buffer): string | null {
   if (bytes.length !== HANDSHAKE_BYTES || u16(bytes, 0) !== IMEI_BYTES) return null;
-  return hasDigits(bytes, 2) ? bytes.toString('latin1', 2, HANDSHAKE_BYTES) : null;
+  return hasDigits(bytes, 2, IMEI_BYTES) ? bytes.toString('latin1', 2, HANDSHAKE_BYTES) : null;
 }
 
 function openTcp(bytes: Buffer, skipCrc: boolean): Frame | DecodeError {
@@ -82,7 +84,7 @@ function openTcp(bytes: Buffer, skipCrc: boolean): Frame | DecodeError {
   if (size > end + CRC_BYTES) {
     return decodeError(
       'trailing_bytes',
-      `the frame ends at ${end + CRC_BYTES}, ${size - end - CRC_BYTES} bytes follow`,
+      trailing(bytes, 'the frame', end + CRC_BYTES),
       end + CRC_BYTES,
     );
   }
@@ -103,7 +105,7 @@ function openTcp(bytes: Buffer, skipCrc: boolean): Frame | DecodeError {
 function isDatagram(bytes: Buffer): boolean {
   if (bytes.length < UDP_IMEI_AT || u16(bytes, UDP_IMEI_LENGTH_AT) !== IMEI_BYTES) return false;
   if (!positionCodecIds.includes(u8(bytes, 0))) return true;
-  return u16(bytes, 0) === bytes.length - 2 && hasDigits(bytes, UDP_IMEI_AT);
+  return u16(bytes, 0) === bytes.length - 2 && hasDigits(bytes, UDP_IMEI_AT, IMEI_BYTES);
 }
 
 function openUdp(bytes: Buffer): Frame | DecodeError {
@@ -125,24 +127,28 @@ function openUdp(bytes: Buffer): Frame | DecodeError {
     );
   }
   if (size > end) {
-    return decodeError(
-      'trailing_bytes',
-      `the channel packet ends at ${end}, ${size - end} bytes follow; one packet an entry is taken`,
-      end,
-    );
+    return decodeError('trailing_bytes', trailing(bytes, 'the channel packet', end), end);
   }
-  if (!hasDigits(bytes, UDP_IMEI_AT)) {
+  if (!hasDigits(bytes, UDP_IMEI_AT, IMEI_BYTES)) {
     return decodeError('datagram_invalid', 'expected 15 digits as IMEI', UDP_IMEI_AT);
   }
   const imei = bytes.toString('latin1', UDP_IMEI_AT, UDP_HEADER_BYTES);
   return { kind: 'frame', transport: 'udp', start: UDP_HEADER_BYTES, end, imei };
 }
 
+function trailing(bytes: Buffer, what: string, end: number): string {
+  const explained = explainEnd(bytes, end);
+  const follows = `${what} ends at ${end}, ${bytes.length - end} bytes follow`;
+  return explained === null ? follows : `${follows}: ${explained}`;
+}
+
 function unrecognised(bytes: Buffer): DecodeError {
   const size = bytes.length;
   if (handshakeImei(bytes) !== null) {
-    return decodeError('datagram_invalid', 'this is an IMEI handshake, not an AVL packet', 0);
+    return decodeError('datagram_invalid', explainStart(bytes) ?? '', 0);
   }
+  const explained = explainStart(bytes);
+  if (explained !== null) return decodeError('preamble_invalid', explained, 0);
   if (size >= 2 && u16(bytes, 0) === size - 2) {
     return decodeError(
       'datagram_invalid',
@@ -170,13 +176,4 @@ function unrecognised(bytes: Buffer): DecodeError {
 
 function isZero(bytes: Buffer): boolean {
   return bytes.every((byte) => byte === 0);
-}
-
-function hasDigits(bytes: Buffer, start: number): boolean {
-  if (bytes.length < start + IMEI_BYTES) return false;
-  for (let at = start; at < start + IMEI_BYTES; at++) {
-    const byte = u8(bytes, at);
-    if (byte < 0x30 || byte > 0x39) return false;
-  }
-  return true;
 }

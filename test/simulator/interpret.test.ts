@@ -78,6 +78,8 @@ const frequent = {
   corrupt: 0.05,
   empty: 0.01,
   codecChange: 0.01,
+  foreign: 0.01,
+  io16: 0.2,
 };
 
 for (const form of ['a', 'b', 'mixed'] as const satisfies readonly FleetForm[]) {
@@ -105,12 +107,13 @@ for (const form of ['a', 'b', 'mixed'] as const satisfies readonly FleetForm[]) 
     }
     const common = ['angle_out_of_range', 'latitude_out_of_range', 'longitude_out_of_range'];
     const framed = ['codec_unknown', 'count_mismatch', 'crc_mismatch', 'empty', 'message'];
+    const foreign = ['datagram_invalid', 'preamble_invalid'];
     const framedToo = ['frame_hex_invalid', 'io_count_mismatch', 'trailing_bytes', 'truncated'];
     const payloads = ['attribute_invalid', 'device_id_mismatch', 'json_invalid', 'payload_shape'];
     expect([...seen.keys()].sort()).toEqual(
       [
         ...[...common, 'position', 'ts_out_of_range'],
-        ...(form === 'a' ? [] : [...framed, ...framedToo]),
+        ...(form === 'a' ? [] : [...framed, ...framedToo, ...foreign]),
         ...(form === 'b' ? [] : [...payloads, 'ts_mismatch']),
       ].sort(),
     );
