@@ -7,6 +7,7 @@ import { type Config, formatProblems, loadConfig } from '../src/config/load.ts';
 import { feed } from '../src/simulator/feed.ts';
 import { createFleet, type Fleet } from '../src/simulator/fleet.ts';
 import { createLedger, type Ledger } from '../src/simulator/ledger.ts';
+import { createSender } from '../src/simulator/sender.ts';
 import { freePort } from '../test/servers/ports.ts';
 import { checkRun, type RunResult } from './check.ts';
 import { scrape } from './metrics.ts';
@@ -154,7 +155,11 @@ async function watched(run: Run): Promise<void> {
   };
   const shown = repeated(show, progress.everyMs);
   const { signal } = io;
-  const common = { redis, stream: stream.key, fleet, maxBacklog: null, onSent: ledger.add, signal };
+  const sender = createSender({
+    open: () => redis.duplicate({ lazyConnect: true }).on('error', () => {}),
+    ...{ stream: stream.key, onSent: ledger.add, signal },
+  });
+  const common = { sender, fleet, maxBacklog: null, signal };
   try {
     const { rate, seconds, burst } = options;
     await feed({ ...common, records: rate * seconds, durationMs: seconds * 1000, rate });
@@ -163,6 +168,7 @@ async function watched(run: Run): Promise<void> {
     phase = 'settling';
     await untilSettled({ redis, stream: stream.key, group: stream.group, service, signal });
   } finally {
+    sender.close();
     await shown.stop();
   }
   await show();

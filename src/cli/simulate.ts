@@ -6,6 +6,7 @@ import { createFleet, type FleetForm } from '../simulator/fleet.ts';
 import { plainHabits, realHabits } from '../simulator/habits.ts';
 import { createLedger, type Ledger } from '../simulator/ledger.ts';
 import { writeLedger } from '../simulator/ledger-file.ts';
+import { createSender } from '../simulator/sender.ts';
 
 export interface SimulateOptions {
   readonly redisUrl: string;
@@ -44,7 +45,8 @@ export interface SimulateIo {
 /** Faster than one Redis takes them: how many records a run by duration may need at most. */
 const MOST_RECORDS_A_SECOND = 100_000;
 const CONNECT_TIMEOUT_MS = 5_000;
-const COMMAND_TIMEOUT_MS = 30_000;
+/** Then the connection is replaced and the entry sent again under its id. */
+const COMMAND_TIMEOUT_MS = 5_000;
 
 /**
  * `processor simulate`: a fleet's entries into the stream, then one line of totals.
@@ -94,52 +96,56 @@ async function send(
     habits,
     expectedRecords,
   });
-  const redis = await connect(options);
+  const connections = openConnections(options);
+  const sender = createSender({
+    open: connections.open,
+    stream: options.stream,
+    onSent: (entry) => ledger?.add(entry),
+    signal,
+  });
   try {
+    await sender.connect().catch((cause) => {
+      const reason = connections.reason();
+      const message = `no connection to Redis: ${reason}; are REDIS_URL and its password right?`;
+      throw new Error(message, { cause });
+    });
+    const durationMs = durationSeconds === null ? null : durationSeconds * 1000;
     return await feed({
-      redis,
-      fleet,
-      records,
-      rate,
-      signal,
-      stream: options.stream,
-      durationMs: durationSeconds === null ? null : durationSeconds * 1000,
+      ...{ sender, fleet, records, rate, signal, durationMs },
       maxBacklog: options.maxBacklog,
-      onSent: (entry) => ledger?.add(entry),
     });
   } finally {
-    redis.disconnect();
+    sender.close();
   }
 }
 
-async function connect({ redisUrl, redisTls }: SimulateOptions): Promise<Redis> {
-  const redis = new Redis(redisUrl, {
-    ...(redisTls && { tls: redisTls }),
-    connectionName: 'processor:simulate',
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    commandTimeout: COMMAND_TIMEOUT_MS,
-    lazyConnect: true,
-    // Two commands more that an ACL would have to allow.
-    disableClientInfo: true,
-    protocol: 2,
-    // A resent XADD could add an entry twice.
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    retryStrategy: () => null,
-  });
-  // The rejection only says that the connection is closed; this event says why.
+function openConnections({ redisUrl, redisTls }: SimulateOptions) {
+  // The rejection of a connect only says that it is closed; the event says why.
   let reason = 'no answer';
-  redis.on('error', (error) => {
-    reason = error.message;
-  });
-  try {
-    await redis.connect();
-  } catch (cause) {
-    throw new Error(`no connection to Redis: ${reason}; are REDIS_URL and its password right?`, {
-      cause,
-    });
-  }
-  return redis;
+  return {
+    reason: () => reason,
+    open(): Redis {
+      const redis = new Redis(redisUrl, {
+        ...(redisTls && { tls: redisTls }),
+        connectionName: 'processor:simulate',
+        connectTimeout: CONNECT_TIMEOUT_MS,
+        commandTimeout: COMMAND_TIMEOUT_MS,
+        lazyConnect: true,
+        enableOfflineQueue: false,
+        // Two commands more that an ACL would have to allow.
+        disableClientInfo: true,
+        protocol: 2,
+        // The sender resends, because only it knows under which id.
+        autoResendUnfulfilledCommands: false,
+        maxRetriesPerRequest: 0,
+        retryStrategy: () => null,
+      });
+      redis.on('error', (error) => {
+        reason = error.message;
+      });
+      return redis;
+    },
+  };
 }
 
 function optionProblem({ records, durationSeconds, rate, maxBacklog }: SimulateOptions) {

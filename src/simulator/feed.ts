@@ -1,12 +1,10 @@
 import { setTimeout } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
 import type { SimulatedEntry } from './entry.ts';
 import type { Fleet } from './fleet.ts';
-import { streamBacklog } from './stream-backlog.ts';
+import type { Sender } from './sender.ts';
 
 export interface FeedOptions {
-  readonly redis: Redis;
-  readonly stream: string;
+  readonly sender: Pick<Sender, 'send' | 'backlog'>;
   readonly fleet: Pick<Fleet, 'next'>;
   /** Stops at this many records, at the end of the entry that reaches them; null: no such end. */
   readonly records: number | null;
@@ -16,8 +14,6 @@ export interface FeedOptions {
   readonly rate: number | null;
   /** Entries unread or unacknowledged above which the feed waits; null: never. */
   readonly maxBacklog: number | null;
-  /** Called with each entry that is in the stream, in order. */
-  readonly onSent: (entry: SimulatedEntry) => void;
   readonly signal: AbortSignal;
 }
 
@@ -26,12 +22,6 @@ export interface FeedTotals {
   records: number;
   /** Of all names and values. */
   bytes: number;
-}
-
-/** The stream did not take what it was given. */
-export class FeedError extends Error {
-  override readonly name = 'FeedError';
-  readonly code = 'add_failed';
 }
 
 const BATCH_ENTRIES = 256;
@@ -43,16 +33,16 @@ const BATCHES_A_SECOND = 50;
 
 interface SentBatch {
   readonly entries: readonly SimulatedEntry[];
-  readonly answers: Promise<readonly (readonly [Error | null, unknown])[] | null>;
+  readonly unsent: Promise<readonly SimulatedEntry[]>;
 }
 
 /**
- * Adds the fleet's entries to the stream until a limit is met or the signal aborts. One pipeline
- * of at most 256 entries or 256 KiB is on its way while the next is made.
- * @throws FeedError when an entry was refused or an answer was lost
+ * Adds the fleet's entries to the stream until a limit is met or the signal aborts. One batch of
+ * at most 256 entries or 256 KiB is on its way while the next is made.
+ * @throws SendError when an entry was refused, Redis stayed away, or an answer was lost
  */
 export async function feed(options: FeedOptions): Promise<FeedTotals> {
-  const { redis, stream, fleet, rate, maxBacklog, signal } = options;
+  const { sender, fleet, rate, maxBacklog, signal } = options;
   const records = options.records ?? Number.POSITIVE_INFINITY;
   const durationMs = options.durationMs ?? Number.POSITIVE_INFINITY;
   if (records === Number.POSITIVE_INFINITY && durationMs === Number.POSITIVE_INFINITY) {
@@ -88,20 +78,18 @@ export async function feed(options: FeedOptions): Promise<FeedTotals> {
 
   async function settle(batch: SentBatch | null): Promise<void> {
     if (batch === null) return;
-    const answers = await batch.answers;
-    batch.entries.forEach((entry, index) => {
-      const answer = answers?.[index];
-      if (answer === undefined || answer[0] !== null) throw refused(answer?.[0], totals.entries);
+    const unsent = new Set(await batch.unsent);
+    for (const entry of batch.entries) {
+      if (unsent.has(entry)) continue;
       totals.entries += 1;
       totals.records += entry.records.length;
       totals.bytes += bytesOf(entry);
-      options.onSent(entry);
-    });
+    }
   }
 
   while (made < records && performance.now() - start < durationMs && !signal.aborted) {
     const most = allowance();
-    const crowded = maxBacklog !== null && (await streamBacklog(redis, stream)) > maxBacklog;
+    const crowded = maxBacklog !== null && (await sender.backlog()) > maxBacklog;
     if (most <= 0 || crowded) {
       await settle(onItsWay);
       onItsWay = null;
@@ -110,29 +98,19 @@ export async function feed(options: FeedOptions): Promise<FeedTotals> {
     }
     const entries = makeBatch(most);
     await settle(onItsWay);
-    onItsWay = addAll(redis, stream, entries);
+    onItsWay = sendAll(sender, entries);
   }
   await settle(onItsWay);
   return totals;
 }
 
-function addAll(redis: Redis, stream: string, entries: readonly SimulatedEntry[]): SentBatch {
-  const pipeline = redis.pipeline();
-  for (const { fields } of entries) pipeline.call('XADD', stream, '*', ...fields);
-  const answers = pipeline.exec();
+function sendAll(sender: FeedOptions['sender'], entries: readonly SimulatedEntry[]): SentBatch {
+  const unsent = sender.send(entries);
   // Awaited one batch later; until then a failure must not count as unhandled.
-  answers.catch(() => {});
-  return { entries, answers };
+  unsent.catch(() => {});
+  return { entries, unsent };
 }
 
 function bytesOf({ fields }: SimulatedEntry): number {
   return fields.reduce((sum, field) => sum + field.length, 0);
-}
-
-function refused(cause: unknown, added: number): FeedError {
-  const reason = cause instanceof Error ? cause.message : 'no answer';
-  return new FeedError(
-    `Redis did not take an entry after ${added} (${reason}); whether later ones of the same batch are in the stream is not known`,
-    { cause },
-  );
 }

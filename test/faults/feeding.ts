@@ -44,7 +44,7 @@ export async function feedFleet(options: FeedingOptions): Promise<FeedTotals> {
     return entries;
   }
 
-  let underWay: Promise<void> = Promise.resolve();
+  let underWay: Promise<unknown> = Promise.resolve();
   while (totals.records < records && !stop.aborted) {
     const most = allowance();
     if (most <= 0) {

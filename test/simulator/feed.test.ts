@@ -1,8 +1,9 @@
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import type { SimulatedEntry } from '../../src/simulator/entry.ts';
 import { type FeedOptions, feed } from '../../src/simulator/feed.ts';
 import { createFleet, type Fleet } from '../../src/simulator/fleet.ts';
+import { createSender } from '../../src/simulator/sender.ts';
 import { streamBacklog } from '../../src/simulator/stream-backlog.ts';
 import { freshStream, redisUrl } from '../servers/database.ts';
 
@@ -27,18 +28,19 @@ function fleetOf(seed: number): Fleet {
   });
 }
 
-function feedOptions(changes: Partial<FeedOptions> = {}): FeedOptions {
+interface FeedCase extends Partial<FeedOptions> {
+  readonly stream?: string;
+  readonly onSent?: (entry: SimulatedEntry) => void;
+}
+
+function feedOptions({ stream = freshStream().key, onSent = () => {}, ...changes }: FeedCase = {}) {
+  const { signal = new AbortController().signal } = changes;
+  const open = () => redis.duplicate({ lazyConnect: true }).on('error', () => {});
+  const sender = createSender({ open, stream, onSent, signal });
+  onTestFinished(() => sender.close());
   return {
-    redis,
-    stream: freshStream().key,
-    fleet: fleetOf(1),
-    records: 3_000,
-    durationMs: null,
-    rate: null,
-    maxBacklog: null,
-    onSent: () => {},
-    signal: new AbortController().signal,
-    ...changes,
+    ...{ stream, sender, fleet: fleetOf(1), records: 3_000, durationMs: null },
+    ...{ rate: null, maxBacklog: null, signal, ...changes },
   };
 }
 
