@@ -103,3 +103,16 @@ test('a message in a datagram is one, with the IMEI around it', () => {
   const packet = decodeFrame(wrapUdp(encodeMessage(12, 1, message(5, 0)), imei), plain);
   expect(packet).toMatchObject({ kind: 'message', codec: '12', transport: 'udp', imei });
 });
+
+describe('a message that holds fewer bytes than it states', () => {
+  test.each([12, 13, 14, 15])('of codec %i says how many it should have', (codec) => {
+    const whole = Buffer.alloc(20, 0x31);
+    expect(read(codec, message(6, 500, whole)).statedSize).toBe(500);
+    expect(read(codec, message(6, 20, whole)).statedSize).toBeNull();
+  });
+
+  test('of fewer bytes than its packet leaves the rest visible', () => {
+    const { text: content, rest, statedSize } = read(12, message(6, 4, Buffer.from('abcdefgh')));
+    expect([content, rest.toString(), statedSize]).toEqual(['abcd', 'efgh', null]);
+  });
+});
