@@ -5,19 +5,29 @@ import type { Logger } from '../core/types.ts';
 export const exitCodes = { ok: 0, failed: 1, panic: 70, drainOverrun: 75, stalled: 75 } as const;
 
 /**
- * Resolves with the first SIGTERM or SIGINT; a second one ends the process at once, for an
- * operator who will not wait for the drain. As PID 1 neither has a default action.
+ * How long the same signal is taken for the one that came first. npm forwards to its script what a
+ * terminal or systemd has already sent to the whole group: one Ctrl-C arrives twice.
+ */
+const sameRequestMs = 1000;
+
+/**
+ * Resolves with the first SIGTERM or SIGINT. A second one ends the process at once, for an operator
+ * who does not wait for the drain, unless it is the first one delivered twice. As PID 1 neither
+ * signal has a default action.
  */
 export function stopSignal(log: Logger): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    let asked = false;
+    let first: { readonly signal: NodeJS.Signals; readonly atMs: number } | null = null;
     const onSignal = (signal: NodeJS.Signals) => {
-      if (asked) {
+      if (first === null) {
+        first = { signal, atMs: performance.now() };
+        resolve(signal);
+      } else if (signal === first.signal && performance.now() - first.atMs < sameRequestMs) {
+        log.debug({ signal }, 'signal delivered twice');
+      } else {
         log.warn({ signal }, 'second signal: ending at once');
         process.exit(128 + constants.signals[signal]);
       }
-      asked = true;
-      resolve(signal);
     };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
