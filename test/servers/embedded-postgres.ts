@@ -17,7 +17,7 @@ import {
 import { createRequire } from 'node:module';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { openGuard } from './guarded.ts';
-import { temporaryFolders } from './system-user.ts';
+import { cacheFolders } from './system-user.ts';
 
 interface PackageFile {
   /** Relative to the package's folder `native`. */
@@ -42,7 +42,7 @@ interface Package {
 export async function* embeddedPostgres(): AsyncGenerator<string> {
   const source = await readPackage();
   if (source === null) return;
-  for (const folder of temporaryFolders()) {
+  for (const folder of cacheFolders()) {
     const copy = join(folder, `${source.name}-${process.getuid?.() ?? 'user'}`);
     if (!(await isWhole(copy, source))) await makeCopy(copy, source, folder);
     if (await isWhole(copy, source)) yield join(copy, 'bin');

@@ -31,7 +31,15 @@ export function unprivilegedUser(): SystemUser | null {
  * in /root or in pam_tmpdir's /tmp/user/0.
  */
 export function temporaryFolders(): readonly string[] {
-  const folders = [tmpdir(), '/tmp', '/var/tmp'];
+  return entered([tmpdir(), '/tmp', '/var/tmp']);
+}
+
+/** The same, for what later runs use again: TMPDIR may be a test run's own folder. */
+export function cacheFolders(): readonly string[] {
+  return entered(['/tmp', '/var/tmp', tmpdir()]);
+}
+
+function entered(folders: readonly string[]): readonly string[] {
   const usable = folders.filter((folder) => !isRoot() || everybodyEnters(folder));
   return [...new Set(usable)];
 }
