@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
+import { showProgress } from '../scripts/prepare/progress.mjs';
 import { type Config, formatProblems, loadConfig } from '../src/config/load.ts';
 import { feed } from '../src/simulator/feed.ts';
 import { createFleet, type Fleet } from '../src/simulator/fleet.ts';
@@ -78,7 +79,7 @@ async function runOn(
   io: DemoIo,
 ): Promise<RunResult> {
   const { seed, devices } = options;
-  const servers = await openServers(io.env);
+  const servers = await openServers(io.env, (what) => showWait(io, what));
   cleanup.defer(() => servers.stop());
   io.signal.throwIfAborted();
 
@@ -103,7 +104,7 @@ async function runOn(
   io.stdout.write(`processor demo: seed ${seed}, ${devices} devices, stream ${stream.key}\n`);
   const origin = (url: string | null) => (url === null ? 'given' : 'started here');
   io.stdout.write(
-    `Redis ${origin(servers.redisUrl)}, PostgreSQL ${origin(servers.postgresUrl)}, TimescaleDB ${config.database.timescaledb}\n`,
+    `Redis ${origin(servers.redisUrl)}, PostgreSQL ${origin(servers.postgresUrl)}, ${table(config)}\n`,
   );
 
   const service = await startService(env, config.http.port);
@@ -132,7 +133,8 @@ interface Run {
 /** From a starting service to the result of a stopped one. */
 async function runService(run: Run): Promise<RunResult> {
   const { io, config, service, ledger } = run;
-  await untilReady(service, READY_TIMEOUT_MS, io.signal);
+  const waiting = showWait(io, 'starting the service');
+  await untilReady(service, READY_TIMEOUT_MS, io.signal).finally(() => waiting.done());
   await watched(run);
   const metrics = await settledMetrics(run);
   const ended = await service.stop(config.lifecycle.drainBudgetMs + STOP_GRACE_MS);
@@ -235,6 +237,16 @@ function configure(env: Environment): Config {
   });
   if (!loaded.ok) throw new Error(formatProblems(loaded.problems));
   return loaded.config;
+}
+
+function showWait({ stdout, terminal }: DemoIo, what: string) {
+  return showProgress(`processor demo: ${what}`, { out: stdout, terminal: terminal !== null });
+}
+
+function table({ database }: Config): string {
+  return database.timescaledb === 'required'
+    ? 'TimescaleDB: a hypertable'
+    : 'no TimescaleDB: a plain table';
 }
 
 function deadLettersOf({ stream }: Config) {

@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import { askPostgres } from '../test/servers/ask.ts';
-import { startPostgres, startRedis } from '../test/servers/servers.ts';
+import { ServerError, startPostgres, startRedis } from '../test/servers/servers.ts';
 
 export interface DemoServers {
   /** null: the environment names one. */
@@ -13,11 +13,20 @@ export interface DemoServers {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The servers that the environment names; what it does not name is started here, durable. */
-export async function openServers(env: Environment): Promise<DemoServers> {
+export async function openServers(
+  env: Environment,
+  show: (what: string) => { done(): void },
+): Promise<DemoServers> {
+  const names = [
+    ...(isGiven(env, 'REDIS_URL') ? [] : ['Redis']),
+    ...(isGiven(env, 'POSTGRES_URL') ? [] : ['PostgreSQL']),
+  ];
+  const waiting = names.length === 0 ? null : show(`starting ${names.join(' and ')}`);
   const [redis, postgres] = await Promise.allSettled([
     isGiven(env, 'REDIS_URL') ? null : startRedis({ durability: 'real' }),
     isGiven(env, 'POSTGRES_URL') ? null : startPostgres({ durability: 'real' }),
   ]);
+  waiting?.done();
   const stop = async () => {
     for (const server of [redis, postgres]) {
       if (server.status === 'fulfilled') await server.value?.stop();
@@ -25,9 +34,16 @@ export async function openServers(env: Environment): Promise<DemoServers> {
   };
   if (redis.status === 'rejected' || postgres.status === 'rejected') {
     await stop();
-    throw [redis, postgres].find((server) => server.status === 'rejected')?.reason;
+    throw withAdvice([redis, postgres].find((server) => server.status === 'rejected')?.reason);
   }
   return { redisUrl: redis.value?.url ?? null, postgresUrl: postgres.value?.url ?? null, stop };
+}
+
+/** The servers' own message says what is missing, not which variables replace it here. */
+function withAdvice(reason: unknown): unknown {
+  if (!(reason instanceof ServerError) || reason.code !== 'no_program') return reason;
+  const message = `${reason.message}; or set REDIS_URL and POSTGRES_URL to use running servers`;
+  return new Error(message, { cause: reason });
 }
 
 function isGiven(env: Environment, name: string): boolean {

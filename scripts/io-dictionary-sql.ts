@@ -2,7 +2,7 @@
  * Prints the SQL that fills `positions.io_dictionary` and `positions.io_model` from the tables in
  * src/teltonika/io-dictionary/: the text a migration needs when they change.
  *
- *     node scripts/run.mjs scripts/io-dictionary-sql.ts
+ *     PATH=$(node scripts/prepare.cjs) node scripts/io-dictionary-sql.ts
  */
 import {
   ioFamilies,

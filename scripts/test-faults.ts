@@ -1,6 +1,5 @@
 // The fault suite in its full form; `npm test` runs the same cases in a short one. One file after
 // the other, because its numbers are measured. Arguments choose files: `npm run test:faults kills`.
-import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -12,14 +11,11 @@ const options = [
   // What the cases measured stands on stdout, one line of JSON each.
   '--disableConsoleIntercept',
 ];
-const vitest = spawn(
-  process.execPath,
-  [`${root}node_modules/vitest/vitest.mjs`, 'run', ...files, ...options],
-  { stdio: 'inherit', cwd: root, env: { ...process.env, FAULTS: 'full' } },
-);
-for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-  process.on(signal, () => vitest.kill(signal));
-}
-vitest.on('exit', (code) => {
-  process.exitCode = code ?? 1;
+const vitest = `${root}node_modules/vitest/vitest.mjs`;
+process.chdir(root);
+// This process becomes vitest: none stands between it and whoever sends signals.
+if (process.execve === undefined) throw new Error('needs a Node and a system with execve');
+process.execve(process.execPath, [process.execPath, vitest, 'run', ...files, ...options], {
+  ...process.env,
+  FAULTS: 'full',
 });

@@ -1,10 +1,11 @@
 /**
- * vitest's globalSetup: the programs that tests run, and both servers once for the whole run, their
- * URLs through `inject`.
+ * vitest's globalSetup: a temporary folder for the whole run, and both servers, their URLs through
+ * `inject`.
  */
 import type { TestProject } from 'vitest/node';
+import { showProgress } from '../../scripts/prepare/progress.mjs';
 import { askPostgres, askRedis } from './ask.ts';
-import { provideTools } from './programs.ts';
+import { openRunFolder } from './run-folder.ts';
 import { providePostgres, provideRedis, type RunningServer } from './servers.ts';
 
 declare module 'vitest' {
@@ -32,10 +33,14 @@ const factsStatement = `
          nullif(current_setting('timescaledb.license', true), '') AS license`;
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  await provideTools();
-  const { redis, postgres } = await provideBoth();
+  const folder = await openRunFolder();
+  const { redis, postgres } = await provideBoth().catch(async (error: unknown) => {
+    await folder.close();
+    throw error;
+  });
   const stop = async () => {
     await Promise.all([redis.stop(), postgres.stop()]);
+    await folder.close();
   };
   try {
     const redisFacts = await askRedis(redis.url);
@@ -60,7 +65,13 @@ export default async function setup(project: TestProject): Promise<() => Promise
 }
 
 async function provideBoth(): Promise<{ redis: RunningServer; postgres: RunningServer }> {
+  // vitest draws on the terminal, so these are plain lines there too.
+  const waiting = showProgress('test servers: starting Redis and PostgreSQL', {
+    out: process.stderr,
+    terminal: false,
+  });
   const [redis, postgres] = await Promise.allSettled([provideRedis(), providePostgres()]);
+  waiting.done();
   if (redis.status === 'fulfilled' && postgres.status === 'fulfilled') {
     return { redis: redis.value, postgres: postgres.value };
   }

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { embeddedPostgres } from './embedded-postgres.ts';
 import type { SystemUser } from './guard-protocol.ts';
-import { findProgram, installPackage } from './programs.ts';
+import { findProgram } from './programs.ts';
 import { ServerError } from './server-error.ts';
 
 const execFileText = promisify(execFile);
@@ -19,7 +19,7 @@ export interface PostgresPrograms {
 
 /**
  * The installation for local servers: TEST_POSTGRES_BIN if set, else the npm package, else
- * Debian's, else one in PATH, else, as root on Debian, one that apt-get installs now.
+ * Debian's, else one in PATH.
  * @throws ServerError `no_program`
  */
 export async function locatePostgres(user: SystemUser | null): Promise<PostgresPrograms> {
@@ -35,13 +35,10 @@ export async function locatePostgres(user: SystemUser | null): Promise<PostgresP
   const found = (await embeddedPrograms(user)) ?? (await installedPrograms(user));
   if (found !== null) return found;
 
-  const why =
-    'no PostgreSQL for the tests: set TEST_DATABASE_URL or TEST_POSTGRES_BIN, start Docker, or ' +
-    'install postgresql and run again';
-  await installPackage('postgresql', 'postgresql', why);
-  const installed = await installedPrograms(user);
-  if (installed === null) throw new ServerError('no_program', why);
-  return installed;
+  throw new ServerError(
+    'no_program',
+    "no PostgreSQL: npm has none for this platform, and none is installed (Debian's package postgresql)",
+  );
 }
 
 async function embeddedPrograms(user: SystemUser | null): Promise<PostgresPrograms | null> {

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { askRedis } from './ask.ts';
 import { type LocalServer, startLocal } from './local-server.ts';
-import { findProgram, installPackage } from './programs.ts';
+import { findProgram } from './programs.ts';
 import { ServerError } from './server-error.ts';
 
 export interface RedisOptions {
@@ -33,7 +33,7 @@ export function redisArgs(durability: 'test' | 'real'): readonly string[] {
  */
 export async function startRedis(options: RedisOptions = {}): Promise<LocalServer> {
   const { durability = 'test', args = [] } = options;
-  const command = await redisProgram();
+  const command = redisProgram();
   return await startLocal({
     name: 'redis',
     dir: options.dir,
@@ -56,14 +56,9 @@ export async function startRedis(options: RedisOptions = {}): Promise<LocalServe
   });
 }
 
-async function redisProgram(): Promise<string> {
-  const find = () => findProgram('redis-server');
-  const why =
-    'no Redis for the tests: set TEST_REDIS_URL, start Docker, or install redis-server and run again';
-  const found = find();
+/** scripts/prepare.cjs has installed it, or has said how to. */
+function redisProgram(): string {
+  const found = findProgram('redis-server');
   if (found !== null) return found;
-  await installPackage('redis-server', 'redis-server', why);
-  const installed = find();
-  if (installed === null) throw new ServerError('no_program', why);
-  return installed;
+  throw new ServerError('no_program', "no redis-server: install Debian's package redis-server");
 }

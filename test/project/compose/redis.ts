@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Ended, openGuard } from '../../servers/guarded.ts';
 import { freePort } from '../../servers/ports.ts';
-import { findProgram, installPackage } from '../../servers/programs.ts';
 import { temporaryPrefix } from '../../servers/system-user.ts';
 import type { ComposeService } from './read.ts';
 
@@ -25,9 +24,6 @@ export async function startComposeRedis(
   service: ComposeService,
   secrets: string,
 ): Promise<ComposeRedis> {
-  if (findProgram('redis-server') === null) {
-    await installPackage('redis-server', 'redis-server', 'install redis-server and run again');
-  }
   const { command: [shell = '', ...args] = [], healthcheck } = service;
   if (healthcheck === undefined || !('test' in healthcheck)) throw new Error('Redis has no check');
   const [kind, check = ''] = healthcheck.test;
