@@ -81,6 +81,36 @@ describe('processor doctor', () => {
     expect([code, state('redis eviction')]).toEqual([1, 'failure']);
   });
 
+  it.each([
+    ['has no rights, as in the ACL of earlier versions', 'resetkeys -@all', 'failure'],
+    ['may only read', '~* -@all +@read +multi +exec', 'failure'],
+    ['has every right and is off', '~* +@all', 'ok'],
+  ])(
+    'knows that Redis replays its AOF as the user default, which %s',
+    async (_, rule, expected) => {
+      await redis.acl('SETUSER', 'root', 'on', '>x', '~*', '&*', '+@all');
+      const root = new Redis(server.port, { username: 'root', password: 'x' });
+      const rules = rule.split(' ');
+      await root.acl('SETUSER', 'default', 'off', 'resetpass', 'resetchannels', ...rules);
+      const { checks } = await doctor({ REDIS_URL: server.url.replace('//', '//root:x@') });
+      await root.acl('SETUSER', 'default', 'on', 'nopass', '~*', '&*', '+@all');
+      root.disconnect();
+
+      const check = checks.find(({ name }) => name === 'redis persistence');
+      expect(check?.state).toBe(expected);
+      if (expected === 'failure') expect(check?.message).toContain('processor dlq export');
+    },
+  );
+
+  it('warns of an ACL that refuses to say what the user default may do', async () => {
+    await redis.acl('SETUSER', 'older', 'on', '>x', '~*', '+@all', '-acl');
+    const { checks } = await doctor({ REDIS_URL: server.url.replace('//', '//older:x@') });
+
+    const check = checks.find(({ name }) => name === 'redis persistence');
+    expect(check?.state).toBe('warning');
+    expect(check?.message).toContain('ACL DRYRUN is refused');
+  });
+
   it('fails a key of another type, and warns of a stream that is not there', async () => {
     await redis.set('text', 'x');
     expect((await doctor({ REDIS_TELEMETRY_STREAM: 'text' })).state('stream')).toBe('failure');

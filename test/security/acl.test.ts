@@ -1,4 +1,6 @@
 import { execFile } from 'node:child_process';
+import { connect as connectTcp } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
@@ -23,6 +25,8 @@ const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url)
 const run = promisify(execFile);
 const stream = 'fleet:teltonika.1';
 const group = 'processor';
+/** The service's whole life and some twenty commands, each a process. */
+const wholeLife = { timeout: 90_000 };
 /** By a command itself, and by one inside a script, as 7.0 and later versions say it. */
 const denied = /NOPERM|permission|can't (access|run)/;
 
@@ -110,7 +114,7 @@ describe('the users of deploy/redis/users.acl', () => {
     eventually(`"${msg}" is told`, () => service.logs.find((line) => line.msg === msg));
   const outcome = (name: string) => `processor_records_total{outcome="${name}"}`;
 
-  test('suffice for the whole life of the service, of ingestion and of the commands', async () => {
+  test('suffice for the whole life of the service and of the commands', wholeLife, async () => {
     const ingestion = acl.connect('ingestion');
     onTestFinished(() => ingestion.disconnect());
     const send = async (from: number, count: number) => {
@@ -136,6 +140,9 @@ describe('the users of deploy/redis/users.acl', () => {
     expect(await processor('device', 'rehydrate', imei(0), '--yes')).toContain('requested');
     await until('processor_control_requests_total', first);
     expect(await processor('migrate', 'up', '--yes')).toContain('applied no migration');
+    // With the service's own login, as in its container.
+    const { PATH } = process.env;
+    await run(process.execPath, [program, 'doctor'], { env: { PATH, ...envOf('processor') } });
 
     // Killed with work in hand; meanwhile the stream is trimmed beyond what it had.
     first.process.kill('SIGSTOP');
@@ -178,7 +185,7 @@ describe('the users of deploy/redis/users.acl', () => {
     expect(pending[0]).toBe(0);
   });
 
-  test("suffice for the operator's commands, and for no more", async () => {
+  test("suffice for the operator's commands, and for no more", wholeLife, async () => {
     // Slow to help itself, so that the commands are first.
     const slow = { CLAIM_THRESHOLD_MS: '60000', CONSUMER_IDLE_LIMIT_MS: '900000' };
     const one = service('one', slow);
@@ -322,10 +329,30 @@ describe('the users of deploy/redis/users.acl', () => {
 
     expect(await reasonFor({})).toMatch(/NOAUTH/);
     for (const username of [...users, 'default']) {
-      expect(await reasonFor({ username, password: 'wrong' }), username).toMatch(/WRONGPASS/);
+      for (const password of ['wrong', 'default', 'nopass', acl.password('processor')]) {
+        if (password === acl.password('processor') && username === 'processor') continue;
+        expect(await reasonFor({ username, password }), username).toMatch(/WRONGPASS/);
+      }
       expect(await reasonFor({ username, password: '' }), username).toMatch(/WRONGPASS|NOAUTH/);
     }
   });
+
+  test('no command runs before the login, though the user default has every right', async () => {
+    for (const line of [
+      ...['PING', `XLEN ${stream}`, 'SET x y', 'CONFIG GET *', 'ACL LIST', 'SUBSCRIBE x'],
+      ...['MULTI', 'EVAL "return 1" 0', 'SHUTDOWN NOSAVE', 'HELLO 3', 'SELECT 1', 'CLIENT LIST'],
+      ...['REPLICAOF NO ONE', 'MONITOR', 'SYNC', 'PSYNC ? -1', `RESET\r\nXLEN ${stream}`],
+    ]) {
+      expect(await answerOf(line), line).toMatch(/^(\+RESET\r\n)?-NOAUTH/);
+    }
+  });
+
+  /** The answer to inline commands on a connection that nobody logged in on. */
+  async function answerOf(line: string): Promise<string> {
+    const socket = connectTcp(acl.server.port, '127.0.0.1');
+    socket.end(`${line}\r\n`);
+    return await text(socket);
+  }
 
   test('a wrong password is told by the service, without it', async () => {
     const one = service('one', { REDIS_PASSWORD: 'hunter2' });

@@ -46,7 +46,7 @@ export async function startAclRedis(stream: string): Promise<AclRedis> {
     await writeFile(path, `${password(user)}\n`);
   }
   await writeFile(file, 'user default on nopass ~* &* +@all\n');
-  const server = await startRedis({ args: ['--aclfile', file] });
+  const server = await startRedis({ durability: 'real', args: ['--aclfile', file] });
   const everybody = new Redis(server.url);
   const acl = await renderAcl(dir, stream);
   await writeFile(file, `${acl}user admin on >admin ~* &* +@all\n`);

@@ -1,5 +1,6 @@
 import { type Redis, ReplyError } from 'ioredis';
 import { type Check, failure, ok, unknown, warning } from './check.ts';
+import { checkReplayRights } from './replay-rights.ts';
 
 const oldestRedis = 7;
 /** Used memory above this share of maxmemory is near the end. */
@@ -8,14 +9,14 @@ const nearlyFull = 0.8;
 /** What the service needs of Redis. @throws what is no answer of Redis: it cannot be reached */
 export async function checkRedis(
   redis: Redis,
-  stream: { readonly key: string; readonly group: string },
+  stream: { readonly key: string; readonly group: string; readonly deadLetterKey: string },
 ): Promise<Check[]> {
   const server = parseInfo(await redis.info('server'));
   const memory = parseInfo(await redis.info('memory'));
   const persistence = parseInfo(await redis.info('persistence'));
   return [
     version(server.get('redis_version') ?? 'unknown'),
-    durability(persistence),
+    persistence.get('aof_enabled') === '1' ? await checkReplayRights(redis, stream) : withoutAof,
     eviction(memory.get('maxmemory_policy')),
     room(memory),
     await streamCheck(redis, stream),
@@ -36,12 +37,10 @@ function version(found: string): Check {
     : failure('redis version', `${found}: install ${oldestRedis}.0 or newer`);
 }
 
-function durability(persistence: ReadonlyMap<string, string>): Check {
-  if (persistence.get('aof_enabled') === '1') return ok('redis persistence', 'AOF is on');
-  const message =
-    'AOF is off: entries that were not yet read are lost with the process; appendonly yes';
-  return warning('redis persistence', message);
-}
+const withoutAof = warning(
+  'redis persistence',
+  'AOF is off: entries that were not yet read are lost with the process; appendonly yes',
+);
 
 function eviction(policy: string | undefined): Check {
   const name = 'redis eviction';

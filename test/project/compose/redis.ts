@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type Ended, openGuard } from '../../servers/guarded.ts';
+import { type Ended, type GuardedRun, openGuard } from '../../servers/guarded.ts';
 import { freePort } from '../../servers/ports.ts';
+import { killTree, sendSignal } from '../../servers/process-tree.ts';
 import { temporaryPrefix } from '../../servers/system-user.ts';
 import type { ComposeService } from './read.ts';
 
@@ -13,6 +14,10 @@ export interface ComposeRedis {
   readonly ended: Promise<Ended>;
   /** What the service's own check says. */
   isHealthy(): Promise<boolean>;
+  /** Ends it, and waits until it is gone: SIGTERM in order, SIGKILL at once. */
+  end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
+  /** Starts it again on the same port and data, as `restart: unless-stopped` does. */
+  startAgain(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -42,23 +47,35 @@ export async function startComposeRedis(
       /\/run\/secrets|\/data|redis-cli|--appendonly/g,
       (place) => places[place] ?? place,
     );
-  const run = await guard.run({
-    command: `/bin/${shell}`,
-    args: args.map(here),
-    cwd: guard.folder,
-    log: join(guard.folder, 'redis.log'),
-    user: null,
-    lastSignal: 'SIGKILL',
-    postmasterPid: null,
-  });
+  const launch = (): Promise<GuardedRun> =>
+    guard.run({
+      command: `/bin/${shell}`,
+      args: args.map(here),
+      cwd: guard.folder,
+      log: join(guard.folder, 'redis.log'),
+      user: null,
+      lastSignal: 'SIGKILL',
+      postmasterPid: null,
+    });
+  let run = await launch();
   return {
     port,
-    ended: run.ended,
+    get ended() {
+      return run.ended;
+    },
     isHealthy: () =>
       execFileText('/bin/sh', ['-c', here(check)]).then(
         () => true,
         () => false,
       ),
+    async end(signal) {
+      if (signal === 'SIGKILL') await killTree(run.pid);
+      else sendSignal([run.pid], signal);
+      await run.ended;
+    },
+    async startAgain() {
+      run = await launch();
+    },
     close: guard.close,
   };
 }
