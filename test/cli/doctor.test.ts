@@ -5,11 +5,10 @@ import type { Check } from '../../src/cli/doctor/check.ts';
 import { runDoctor } from '../../src/cli/doctor.ts';
 import { migrate } from '../../src/db/migrator.ts';
 import { migrateOptions, migrations, silent } from '../db/positions.ts';
-import { describeTimescaledb, type FreshDatabase, freshDatabase } from '../servers/database.ts';
+import { type FreshDatabase, freshDatabase } from '../servers/database.ts';
 import { type LocalServer, startRedis } from '../servers/servers.ts';
 
 const key = 'telemetry:teltonika';
-const day = 86_400_000;
 
 describe('processor doctor', () => {
   let server: LocalServer;
@@ -144,43 +143,5 @@ describe('processor doctor', () => {
 
     expect(code).toBe(1);
     expect(stderr).toContain('the configuration has 2 problem(s)');
-  });
-});
-
-describeTimescaledb('processor doctor, with TimescaleDB', () => {
-  it('shows the policies in force, and warns when they are not as configured', async () => {
-    const database = await freshDatabase();
-    const server = await startRedis();
-    await migrate(
-      migrations,
-      migrateOptions(database.url, { timescaledb: 'required', retentionMs: 3650 * day }),
-      silent,
-    );
-    const look = async (env: Record<string, string>) => {
-      const stdout = new PassThrough();
-      await runDoctor(
-        {
-          env: { REDIS_URL: server.url, POSTGRES_URL: database.url, ...env },
-          ...{ stdin: new PassThrough(), stdout, stderr: new PassThrough() },
-          signal: new AbortController().signal,
-        },
-        { json: true, strict: false },
-      );
-      const { checks }: { checks: Check[] } = JSON.parse(String(stdout.read()));
-      return checks.find(({ name }) => name === 'policies');
-    };
-    const asConfigured = await look({ RETENTION: '3650d' });
-    const notAsConfigured = await look({});
-    await server.stop();
-    await database.drop();
-
-    // The Apache edition keeps no policies: what is asked for is then not in force.
-    if (asConfigured?.message.includes('edition community')) {
-      expect(asConfigured.state).toBe('ok');
-      expect(notAsConfigured?.state).toBe('warning');
-      expect(notAsConfigured?.message).toContain('retention');
-    } else {
-      expect(asConfigured?.state).toBe('warning');
-    }
   });
 });

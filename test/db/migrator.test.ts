@@ -4,13 +4,8 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Migration, migrate, readMigrations } from '../../src/db/migrator.ts';
-import {
-  databaseUrl,
-  describeTimescaledb,
-  freshDatabase,
-  hasTimescaledb,
-} from '../servers/database.ts';
-import { connect, dayMs, migrateOptions, migrations, position, silent } from './positions.ts';
+import { databaseUrl, freshDatabase, hasTimescaledb } from '../servers/database.ts';
+import { connect, migrateOptions, migrations, silent } from './positions.ts';
 
 async function emptyDatabase(): Promise<string> {
   const { url, drop } = await freshDatabase();
@@ -243,74 +238,4 @@ describe('migration files', () => {
       await expect(read(names)).rejects.toThrow('out of line');
     },
   );
-});
-
-describeTimescaledb('with TimescaleDB', () => {
-  async function chunkSeconds(url: string): Promise<unknown[]> {
-    const client = await connect(url);
-    const { rows } = await client.query<{ seconds: number }>(
-      `SELECT extract(epoch FROM time_interval)::int AS seconds
-         FROM timescaledb_information.dimensions WHERE hypertable_name = 'positions'`,
-    );
-    return rows.map(({ seconds }) => seconds);
-  }
-
-  test('positions becomes a hypertable with the chunk interval asked for', async () => {
-    const url = await emptyDatabase();
-
-    const { storage } = await migrate(
-      migrations,
-      migrateOptions(url, { timescaledb: 'required', chunkIntervalMs: 6 * 3_600_000 }),
-      silent,
-    );
-
-    expect(storage).toMatchObject({ kind: 'hypertable', chunkIntervalMs: 21_600_000 });
-    expect(await chunkSeconds(url)).toEqual([21_600]);
-  });
-
-  test('has no index but the primary key', async () => {
-    const url = await emptyDatabase();
-    await migrate(migrations, migrateOptions(url), silent);
-    const client = await connect(url);
-
-    const { rows } = await client.query(
-      `SELECT indexname AS name FROM pg_indexes WHERE tablename = 'positions'`,
-    );
-
-    expect(rows).toEqual([{ name: 'positions_pkey' }]);
-  });
-
-  test('a changed chunk interval is taken over', async () => {
-    const url = await emptyDatabase();
-    await migrate(migrations, migrateOptions(url), silent);
-
-    await migrate(migrations, migrateOptions(url, { chunkIntervalMs: 7 * dayMs }), silent);
-
-    expect(await chunkSeconds(url)).toEqual([7 * 86_400]);
-  });
-
-  test('a plain table with rows is not converted unasked', async () => {
-    const url = await emptyDatabase();
-    const client = await connect(url);
-    for (const { sql } of migrations) await client.query(sql);
-    const { deviceId, ts } = position();
-    await client.query(
-      `INSERT INTO positions (device_id, ts, altitude, angle, speed, satellites, priority, fix,
-                              codec, attributes)
-       VALUES ($1, $2, 0, 0, 0, 0, 0, false, '8', '{}')`,
-      [deviceId, new Date(ts)],
-    );
-    await client.query(`CREATE TABLE processor_migrations (version integer PRIMARY KEY,
-      name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`);
-    for (const { version, name, checksum } of migrations) {
-      await client.query('INSERT INTO processor_migrations VALUES ($1, $2, $3)', [
-        ...[version, name, checksum],
-      ]);
-    }
-
-    await expect(migrate(migrations, migrateOptions(url), silent)).rejects.toMatchObject({
-      code: 'plain_table_has_rows',
-      message: expect.stringContaining('migrate_data'),
-    });
-  });
 });

@@ -4,7 +4,7 @@ import type { DeviceId, Logger, Position } from '../../src/core/types.ts';
 import { type MigrateOptions, migrate, readMigrations } from '../../src/db/migrator.ts';
 import { type Database, openDatabase } from '../../src/db/pool.ts';
 import { isDeviceId } from '../../src/teltonika/imei.ts';
-import { freshDatabase } from '../servers/database.ts';
+import { type FreshDatabase, freshDatabase } from '../servers/database.ts';
 
 export const dayMs = 86_400_000;
 export const someTime = Date.UTC(2026, 2, 1, 12, 0, 0, 123);
@@ -60,11 +60,17 @@ export function migrateOptions(
 
 export const migrations = await readMigrations(new URL('../../migrations/', import.meta.url));
 
-/** A connection for looking at a database from outside; closed with the test. */
-export async function connect(url: string): Promise<Client> {
+/** A connection for looking at a database from outside, to be closed by the caller. */
+export async function openClient(url: string): Promise<Client> {
   const client = new Client({ connectionString: url });
   client.on('error', () => {});
   await client.connect();
+  return client;
+}
+
+/** The same, closed with the test. */
+export async function connect(url: string): Promise<Client> {
+  const client = await openClient(url);
   onTestFinished(() => client.end());
   return client;
 }
@@ -72,8 +78,9 @@ export async function connect(url: string): Promise<Client> {
 /** A migrated database of the test's own, and a pool on it. */
 export async function migratedDatabase(
   change: Partial<Omit<MigrateOptions, 'url'>> = {},
+  fresh: () => Promise<FreshDatabase> = freshDatabase,
 ): Promise<{ database: Database; client: Client; url: string }> {
-  const { url, drop } = await freshDatabase();
+  const { url, drop } = await fresh();
   onTestFinished(drop);
   await migrate(migrations, migrateOptions(url, change), silent);
   const client = await connect(url);

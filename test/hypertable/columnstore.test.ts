@@ -3,12 +3,13 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import type { Outcomes, Position } from '../../src/core/types.ts';
 import { describePolicies } from '../../src/db/policies.ts';
 import { createPositionWriter, type PositionWriter } from '../../src/db/position-writer.ts';
+import { dayMs, deviceId, migratedDatabase, openPool, position } from '../db/positions.ts';
 import { describeTimescaledb } from '../servers/database.ts';
-import { dayMs, deviceId, migratedDatabase, openPool, position } from './positions.ts';
+import { describeHypertable } from '../servers/hypertable.ts';
 
 const start = Date.UTC(2026, 2, 1);
 const minuteMs = 60_000;
-const devices = 20;
+const devices = 10;
 const perDevice = 500;
 
 const options = { chunkIntervalMs: dayMs, maxChunksPerStatement: 48 };
@@ -66,9 +67,10 @@ async function compressedDays(): Promise<Position[]> {
   return rows;
 }
 
-describeTimescaledb('the columnstore', () => {
+describeHypertable('the columnstore', (fresh) => {
   beforeEach(async () => {
-    const opened = await migratedDatabase({ columnstoreAfterMs: 30 * dayMs });
+    // So late that the policy's own job finds nothing to compress while a test does.
+    const opened = await migratedDatabase({ columnstoreAfterMs: 3650 * dayMs }, fresh);
     client = opened.client;
     url = opened.url;
     writer = createPositionWriter(opened.database, { ...options, mayBeCompressed: () => true });
@@ -156,16 +158,19 @@ describeTimescaledb('the columnstore', () => {
       expect(many).toBeLessThanOrEqual(1 + 2 * Math.ceil(Math.log2(1000)));
     });
 
-    testCompressed('by two writers at once are each stored once', async (stored) => {
-      const late = stored.slice(0, 1000).map((row) => ({ ...row, ts: row.ts + minuteMs }));
+    // On PGlite one would wait for the other.
+    describeTimescaledb('by two writers at once', () => {
+      testCompressed('are each stored once', async (stored) => {
+        const late = stored.slice(0, 1000).map((row) => ({ ...row, ts: row.ts + minuteMs }));
 
-      const [one, two] = await Promise.all([write(late), write(late.toReversed())]);
+        const [one, two] = await Promise.all([write(late), write(late.toReversed())]);
 
-      expect(tally([...one.outcomes, ...two.outcomes])).toEqual({
-        inserted: 1000,
-        duplicate: 1000,
+        expect(tally([...one.outcomes, ...two.outcomes])).toEqual({
+          inserted: 1000,
+          duplicate: 1000,
+        });
+        expect(await count()).toBe(stored.length + 1000);
       });
-      expect(await count()).toBe(stored.length + 1000);
     });
 
     testCompressed('are read beside the compressed, also as the last position', async (stored) => {
@@ -233,11 +238,9 @@ describeTimescaledb('the columnstore', () => {
         ALTER TABLE echo SET (timescaledb.compress, timescaledb.compress_segmentby = 'device_id');
         SELECT compress_chunk(c) FROM show_chunks('echo') AS c;
         CREATE FUNCTION echo() RETURNS trigger LANGUAGE plpgsql AS $$
-        DECLARE first text; last text;
         BEGIN
-          SELECT min(device_id), max(device_id) INTO first, last FROM new_rows;
-          EXECUTE format(
-            'UPDATE echo SET n = n + 1 WHERE device_id >= %L AND device_id <= %L', first, last);
+          EXECUTE format('UPDATE echo SET n = n + 1 WHERE device_id = ANY (%L)',
+            (SELECT array_agg(device_id) FROM new_rows));
           RETURN NULL;
         END $$;
         CREATE TRIGGER echo AFTER INSERT ON positions REFERENCING NEW TABLE AS new_rows

@@ -1,0 +1,134 @@
+import { expect, onTestFinished, test } from 'vitest';
+import type { Outcomes } from '../../src/core/types.ts';
+import { migrate } from '../../src/db/migrator.ts';
+import { createPositionWriter } from '../../src/db/position-writer.ts';
+import {
+  connect,
+  dayMs,
+  migratedDatabase,
+  migrateOptions,
+  migrations,
+  position,
+  silent,
+  someTime,
+} from '../db/positions.ts';
+import { patience, times } from '../faults/mode.ts';
+import { hasTimescaledb } from '../servers/database.ts';
+import { describeHypertable } from '../servers/hypertable.ts';
+
+describeHypertable('the migrated table', (fresh) => {
+  async function emptyDatabase(): Promise<string> {
+    const { url, drop } = await fresh();
+    onTestFinished(drop);
+    return url;
+  }
+
+  async function chunkSeconds(url: string): Promise<unknown[]> {
+    const client = await connect(url);
+    const { rows } = await client.query<{ seconds: number }>(
+      `SELECT extract(epoch FROM time_interval)::int AS seconds
+         FROM timescaledb_information.dimensions WHERE hypertable_name = 'positions'`,
+    );
+    return rows.map(({ seconds }) => seconds);
+  }
+
+  test('positions becomes a hypertable with the chunk interval asked for', async () => {
+    const url = await emptyDatabase();
+
+    const { storage } = await migrate(
+      migrations,
+      migrateOptions(url, { timescaledb: 'required', chunkIntervalMs: 6 * 3_600_000 }),
+      silent,
+    );
+
+    expect(storage).toMatchObject({ kind: 'hypertable', chunkIntervalMs: 21_600_000 });
+    expect(await chunkSeconds(url)).toEqual([21_600]);
+  });
+
+  test('has no index but the primary key', async () => {
+    const url = await emptyDatabase();
+    await migrate(migrations, migrateOptions(url), silent);
+    const client = await connect(url);
+
+    const { rows } = await client.query(
+      `SELECT indexname AS name FROM pg_indexes WHERE tablename = 'positions'`,
+    );
+
+    expect(rows).toEqual([{ name: 'positions_pkey' }]);
+  });
+
+  test('a changed chunk interval is taken over', async () => {
+    const url = await emptyDatabase();
+    await migrate(migrations, migrateOptions(url), silent);
+
+    await migrate(migrations, migrateOptions(url, { chunkIntervalMs: 7 * dayMs }), silent);
+
+    expect(await chunkSeconds(url)).toEqual([7 * 86_400]);
+  });
+
+  test('a plain table with rows is not converted unasked', async () => {
+    const url = await emptyDatabase();
+    const client = await connect(url);
+    for (const { sql } of migrations) await client.query(sql);
+    const { deviceId, ts } = position();
+    await client.query(
+      `INSERT INTO positions (device_id, ts, altitude, angle, speed, satellites, priority, fix,
+                              codec, attributes)
+       VALUES ($1, $2, 0, 0, 0, 0, 0, false, '8', '{}')`,
+      [deviceId, new Date(ts)],
+    );
+    await client.query(`CREATE TABLE processor_migrations (version integer PRIMARY KEY,
+      name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`);
+    for (const { version, name, checksum } of migrations) {
+      await client.query('INSERT INTO processor_migrations VALUES ($1, $2, $3)', [
+        ...[version, name, checksum],
+      ]);
+    }
+
+    await expect(migrate(migrations, migrateOptions(url), silent)).rejects.toMatchObject({
+      code: 'plain_table_has_rows',
+      message: expect.stringContaining('migrate_data'),
+    });
+  });
+});
+
+describeHypertable('the chunks of a batch', (fresh) => {
+  /** A record on each of so many days, the newest first. */
+  async function writeDays(days: number, chunkIntervalMs: number) {
+    const { database, client } = await migratedDatabase({ chunkIntervalMs }, fresh);
+    const writer = createPositionWriter(database, { chunkIntervalMs, maxChunksPerStatement: 48 });
+    const rows = Array.from({ length: days }, (_, index) =>
+      position({ ts: someTime - index * dayMs, recordIndex: index }),
+    );
+    const outcomes: Outcomes = rows.map(() => null);
+    const statements = await writer.write(rows, outcomes);
+    expect(new Set(outcomes)).toEqual(new Set(['inserted']));
+    return { client, statements };
+  }
+
+  test('have the interval asked for', async () => {
+    const { client } = await writeDays(20, 2 * dayMs);
+
+    const { rows: chunks } = await client.query(
+      `SELECT DISTINCT extract(epoch FROM range_end - range_start)::int AS seconds
+         FROM timescaledb_information.chunks WHERE hypertable_name = 'positions'`,
+    );
+    expect(chunks).toEqual([{ seconds: 2 * 86_400 }]);
+  });
+
+  test(
+    'are at most 48 a statement, however many days its records are of',
+    async () => {
+      // Making 5,000 chunks takes minutes, and 500 on PGlite some 20 s.
+      const days = hasTimescaledb() ? times(500, 5000) : 100;
+      const { client, statements } = await writeDays(days, dayMs);
+
+      const { rows } = await client.query<{ n: number }>(
+        "SELECT count(*)::int AS n FROM show_chunks('positions')",
+      );
+      expect(rows).toEqual([{ n: days }]);
+      expect(statements).toBe(Math.ceil(days / 48));
+    },
+    patience,
+  );
+});
