@@ -131,6 +131,11 @@ export const writeReasons = [
   'row_value_invalid',
   'row_constraint_violated',
   'row_too_large',
+  'row_frozen_chunk',
+  'row_refused_by_policy',
+  'row_refused_by_trigger',
+  'row_skipped',
+  'chunk_budget_exhausted',
   'row_unclassified',
 ] as const;
 export type WriteReason = (typeof writeReasons)[number];

@@ -1,13 +1,9 @@
 import pg from 'pg';
 import { describe, expect, test } from 'vitest';
 import { DependencyError } from '../../src/core/types.ts';
-import {
-  asDependencyError,
-  classifySqlstate,
-  type DatabaseErrorClass,
-  readDatabaseFailure,
-  writeReasonOf,
-} from '../../src/db/errors.ts';
+import { asDependencyError, readDatabaseFailure } from '../../src/db/errors.ts';
+import { noRefuser, writeReasonOf } from '../../src/db/refuser.ts';
+import { type DatabaseErrorClass, meaningOf } from '../../src/db/sqlstates.ts';
 
 function databaseError(code: string): pg.DatabaseError {
   const error = new pg.DatabaseError('refused', 100, 'error');
@@ -51,8 +47,30 @@ describe('a SQLSTATE', () => {
     ['XX000', 'internal error', 'batch'],
     ['ZZ999', 'never heard of', 'row'],
   ])('%s (%s) is %s', (sqlstate, _name, expected) => {
-    expect(classifySqlstate(sqlstate)).toBe(expected);
+    expect(meaningOf(sqlstate).class).toBe(expected);
   });
+
+  test.each([
+    ['0A000', 'a frozen chunk'],
+    ['42501', 'row-level security'],
+    ['428C9', 'a generated column'],
+    ['22012', 'a generated column'],
+    ['23P01', 'an exclusion constraint'],
+    ['44000', 'WITH CHECK OPTION'],
+    ['53400', 'the size of the statement'],
+    ['54000', 'an index entry'],
+    ['P0001', 'a trigger'],
+    ['ZZ999', 'never heard of'],
+  ])('%s (%s) may be the fault of a row', (sqlstate) => {
+    expect(meaningOf(sqlstate).mayBeRow).toBe(true);
+  });
+
+  test.each(['08006', '25006', '28P01', '40001', '42P01', '42703', '53100', '55P03', '57014'])(
+    '%s is never the fault of a row',
+    (sqlstate) => {
+      expect(meaningOf(sqlstate).mayBeRow).toBe(false);
+    },
+  );
 
   test.each([
     ['22003', 'row_value_invalid'],
@@ -60,7 +78,7 @@ describe('a SQLSTATE', () => {
     ['54000', 'row_too_large'],
     ['P0001', 'row_unclassified'],
   ])('%s of a row alone is the reason %s', (sqlstate, reason) => {
-    expect(writeReasonOf(sqlstate)).toBe(reason);
+    expect(writeReasonOf(sqlstate, noRefuser)).toBe(reason);
   });
 });
 
@@ -71,7 +89,39 @@ describe('what pg throws', () => {
     [new Error('Query read timeout'), 'CONNECTION'],
     [new Error('timeout exceeded when trying to connect'), 'CONNECTION'],
   ])('%s, no answer of the server, means it could not be asked', (error, code) => {
-    expect(readDatabaseFailure(error)).toEqual({ class: 'unavailable', code, constraint: null });
+    expect(readDatabaseFailure(error)).toEqual({
+      ...{ class: 'unavailable', mayBeRow: false, code, refuser: noRefuser },
+    });
+  });
+
+  test.each([
+    ['42P01', 'PL/pgSQL function audit() line 3 at SQL statement', true, 'audit'],
+    [
+      '42501',
+      'SQL statement "SELECT 1"\nPL/pgSQL function a.b(text) line 1 at PERFORM',
+      true,
+      'a.b',
+    ],
+    ['P0001', 'PL/pgSQL-Funktion "Größe"() Zeile 4 bei RAISE', true, '"Größe"'],
+    ['P0001', 'PL/Python function "check_all"', true, 'check_all'],
+    ['40001', 'PL/pgSQL function retry_later() line 1 at RAISE', false, 'retry_later'],
+    ['42P01', 'unnamed portal parameter $1', false, null],
+  ])('%s in the context "%s" may be the row\'s: %s', (code, where, mayBeRow, name) => {
+    const failure = readDatabaseFailure(Object.assign(databaseError(code), { where }));
+
+    expect(failure.mayBeRow).toBe(mayBeRow);
+    expect(failure.refuser.function).toBe(name);
+  });
+
+  test('names of a chunk are told as those of the table', () => {
+    const error = Object.assign(databaseError('23503'), {
+      table: '_hyper_1_12_chunk',
+      constraint: '12_known_device',
+    });
+
+    expect(readDatabaseFailure(error).refuser).toMatchObject({
+      ...{ table: 'positions', constraint: 'known_device' },
+    });
   });
 
   test.each([new TypeError('bug'), new RangeError('bug'), 'bug', undefined])(
