@@ -1,0 +1,135 @@
+import type pg from 'pg';
+import type { DeviceId, Position } from '../core/types.ts';
+import { type DatabaseFailure, readDatabaseFailure, toDependencyError } from './errors.ts';
+import { columnNames, encodePositions, positionColumns, rowsOf } from './position-columns.ts';
+
+/** What an insert that is rolled back showed. */
+export interface Probe {
+  readonly isStored: boolean;
+  /** Why a row that was stored before is refused now; null when none was tried. */
+  readonly failure: DatabaseFailure | null;
+  readonly error: unknown;
+  readonly statements: number;
+}
+
+/**
+ * Finds out whether the database stores any row at present: inserts canary rows in a transaction
+ * and rolls it back. Asked only after a refusal, when no row of the batch was stored.
+ */
+export interface Canary {
+  /** Notes a row that was stored; the next probe tries it first. */
+  remember(row: Position): void;
+  /** @throws DependencyError when the database cannot be asked */
+  probe(client: pg.ClientBase, refused: DeviceId): Promise<Probe>;
+}
+
+/** Rows kept, each of another device. */
+const devicesKept = 3;
+
+/** How far back a stored row is copied from: a bounded number of chunks. */
+const copiedFromDays = 30;
+
+/** Sorts after every IMEI, in any collation. */
+const afterAllDevices = 'z';
+
+export function createCanary(): Canary {
+  let recent: readonly Position[] = [];
+  return {
+    remember(row) {
+      const others = recent.filter(({ deviceId }) => deviceId !== row.deviceId);
+      recent = [row, ...others].slice(0, devicesKept);
+    },
+    probe: (client, refused) => probe(client, [...recent.map(again), ...copies(refused), plain]),
+  };
+}
+
+interface Candidate {
+  readonly text: string;
+  readonly values: (Buffer | string)[];
+  /** It was stored once: a refusal now is the set-up's. */
+  readonly wasStored: boolean;
+}
+
+const insert = `INSERT INTO positions (${columnNames})`;
+const stored = 'ON CONFLICT (device_id, ts) DO NOTHING RETURNING 1';
+// A row of a device never has parts of a millisecond: the canary cannot meet one.
+const thisMoment = "date_trunc('milliseconds', clock_timestamp()) + interval '1 microsecond'";
+
+/** A row that was stored, once more, at this moment. */
+function again(row: Position): Candidate {
+  const columns = rowsOf(positionColumns).replace(
+    'unnest($2::timestamptz[]) AS ts',
+    "unnest($2::timestamptz[]) + interval '1 microsecond' AS ts",
+  );
+  return {
+    text: `WITH tried AS (${insert} SELECT ${columns} ${stored})
+      SELECT count(*)::int AS stored FROM tried`,
+    values: encodePositions([{ ...row, ts: Date.now() }]),
+    wasStored: true,
+  };
+}
+
+/**
+ * Copies of the newest rows of two other devices, whichever instance stored them: the primary key
+ * is walked backwards, from the refused device and from the last of all.
+ */
+function copies(refused: DeviceId): Candidate[] {
+  const values = positionColumns.map(({ name }) => (name === 'ts' ? thisMoment : `model.${name}`));
+  const text = `WITH model AS (
+      SELECT * FROM positions
+       WHERE device_id < $1 AND device_id <> $2
+         AND ts >= now() - interval '${copiedFromDays} days' AND ts < now() + interval '1 day'
+       ORDER BY device_id DESC, ts DESC LIMIT 1),
+    tried AS (${insert} SELECT ${values.join(', ')} FROM model ${stored})
+    SELECT CASE WHEN EXISTS (SELECT FROM model) THEN (SELECT count(*) FROM tried)::int END AS stored`;
+  return [refused, afterAllDevices].map((before) => ({
+    text,
+    values: [before, refused],
+    wasStored: true,
+  }));
+}
+
+/** A made-up row that fulfils every constraint of our own, for a table without recent rows. */
+const plain: Candidate = {
+  text: `WITH tried AS (${insert}
+      VALUES ('000000000000000', ${thisMoment}, 1, 1, 1, 1, 1, 9, 0, true, NULL, NULL, '8', '{}') ${stored})
+    SELECT count(*)::int AS stored FROM tried`,
+  values: [],
+  wasStored: false,
+};
+
+async function probe(client: pg.ClientBase, candidates: readonly Candidate[]): Promise<Probe> {
+  let statements = 0;
+  let failure: DatabaseFailure | null = null;
+  let cause: unknown;
+  for (const { text, values, wasStored } of candidates) {
+    statements += 4;
+    try {
+      if (await tryCandidate(client, text, values)) {
+        return { isStored: true, failure: null, error: undefined, statements };
+      }
+    } catch (error) {
+      const found = readDatabaseFailure(error);
+      if (found.class === 'unavailable') throw toDependencyError(found, error);
+      if (wasStored && failure === null) [failure, cause] = [found, error];
+    }
+  }
+  return { isStored: false, failure, error: cause, statements };
+}
+
+/** @returns whether the row was stored, which is undone at once */
+async function tryCandidate(
+  client: pg.ClientBase,
+  text: string,
+  values: Candidate['values'],
+): Promise<boolean> {
+  await client.query('BEGIN');
+  try {
+    const { rows } = await client.query<{ stored: number | null }>(text, values);
+    // What would be checked at the commit is checked here.
+    await client.query('SET CONSTRAINTS ALL IMMEDIATE');
+    return rows[0]?.stored === 1;
+  } finally {
+    await client.query('ROLLBACK');
+  }
+}
