@@ -90,7 +90,7 @@ export function wireRooms(
       log,
     );
   const account = createAccount((outcome, records) => metrics.records.inc({ outcome }, records));
-  const connection = createConnection(openAs('writer', redis.commandTimeoutMs));
+  const connection = createConnection(openAs('writer', redis.commandTimeoutMs), stream.key);
   const consumer = createConsumer(
     openAs('reader', redis.commandTimeoutMs),
     connection.ready,

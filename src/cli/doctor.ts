@@ -1,5 +1,6 @@
 import { asDependencyError } from '../db/errors.ts';
 import { readMigrations } from '../db/migrator.ts';
+import { isGroundCode } from '../stream/ground.ts';
 import { asRedisError } from '../stream/redis.ts';
 import { type Check, failure } from './doctor/check.ts';
 import { checkDatabase } from './doctor/database.ts';
@@ -28,9 +29,11 @@ export function runDoctor(io: CliIo, flags: OutputFlags & { strict: boolean }): 
 
 async function redisChecks({ config, redis }: Stores): Promise<Check[]> {
   try {
-    return await checkRedis(await redis(), config.stream);
+    const username = decodeURIComponent(new URL(config.redis.url).username);
+    return await checkRedis(await redis(), config.stream, username);
   } catch (error) {
-    return [failure('redis', asRedisError(error).message)];
+    const { code, message } = asRedisError(error);
+    return [failure(isGroundCode(code) ? 'redis role' : 'redis', message)];
   }
 }
 

@@ -7,6 +7,8 @@ import { plainHabits, realHabits } from '../simulator/habits.ts';
 import { createLedger, type Ledger } from '../simulator/ledger.ts';
 import { writeLedger } from '../simulator/ledger-file.ts';
 import { createSender } from '../simulator/sender.ts';
+import { checkGround } from '../stream/ground.ts';
+import { endOnRefusedSelect, watchReason } from '../stream/redis.ts';
 
 export interface SimulateOptions {
   readonly redisUrl: string;
@@ -104,11 +106,8 @@ async function send(
     signal,
   });
   try {
-    await sender.connect().catch((cause) => {
-      const reason = connections.reason();
-      const message = `no connection to Redis: ${reason}; are REDIS_URL and its password right?`;
-      throw new Error(message, { cause });
-    });
+    await checkServer(connections, options.stream);
+    await sender.connect();
     const durationMs = durationSeconds === null ? null : durationSeconds * 1000;
     return await feed({
       ...{ sender, fleet, records, rate, signal, durationMs },
@@ -119,11 +118,28 @@ async function send(
   }
 }
 
+/** @throws when Redis cannot be reached, or is no single primary */
+async function checkServer(
+  { open, reason }: ReturnType<typeof openConnections>,
+  stream: string,
+): Promise<void> {
+  const redis = open();
+  try {
+    await redis.connect().catch((cause) => {
+      const message = `no connection to Redis: ${reason()}; are REDIS_URL and its password right?`;
+      throw new Error(message, { cause });
+    });
+    await checkGround(redis, stream);
+  } finally {
+    redis.disconnect();
+  }
+}
+
 function openConnections({ redisUrl, redisTls }: SimulateOptions) {
-  // The rejection of a connect only says that it is closed; the event says why.
-  let reason = 'no answer';
+  // The rejection of a connect only says that it is closed; an event says why.
+  let reasonOf: () => Error | null = () => null;
   return {
-    reason: () => reason,
+    reason: () => reasonOf()?.message ?? 'no answer',
     open(): Redis {
       const redis = new Redis(redisUrl, {
         ...(redisTls && { tls: redisTls }),
@@ -140,9 +156,8 @@ function openConnections({ redisUrl, redisTls }: SimulateOptions) {
         maxRetriesPerRequest: 0,
         retryStrategy: () => null,
       });
-      redis.on('error', (error) => {
-        reason = error.message;
-      });
+      endOnRefusedSelect(redis);
+      reasonOf = watchReason(redis);
       return redis;
     },
   };

@@ -45,7 +45,7 @@ export async function withStores<Exit extends number = CliExit>(
 
 function openStores(config: Config, releases: AsyncDisposableStack): Stores {
   const { redis, database: db } = config;
-  const connection = createConnection(() =>
+  const open = () =>
     openRedis(
       {
         url: redis.url,
@@ -56,8 +56,8 @@ function openStores(config: Config, releases: AsyncDisposableStack): Stores {
         onReconnect: () => undefined,
       },
       silent,
-    ),
-  );
+    );
+  const connection = createConnection(open, config.stream.key);
   releases.defer(() => connection.close());
   let database: Database | null = null;
   return {

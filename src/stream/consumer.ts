@@ -12,7 +12,7 @@ import {
 } from './group.ts';
 import { type RawConnection, takeOver } from './raw-connection.ts';
 import { ReplyReader } from './raw-replies.ts';
-import { asRedisError, isGroupGone } from './redis.ts';
+import { asRedisError, connectRedis, isGroupGone } from './redis.ts';
 import { parseRead, type RawEntry } from './replies.ts';
 
 export interface ConsumerOptions {
@@ -83,7 +83,7 @@ export function createConsumer(
     const opened = open();
     pendingCursor = '0';
     try {
-      await opened.connect();
+      await connectRedis(opened, key);
     } catch (error) {
       opened.disconnect();
       throw error;
@@ -193,7 +193,7 @@ export function createConsumer(
       } catch (error) {
         if (!isGroupGone(error)) {
           discard();
-          throw asRedisError(error);
+          throw asRedisError(error, [key]);
         }
       }
       if (await makeGroup()) events.groupRecreated();

@@ -1,9 +1,13 @@
 import type { ConnectionOptions } from 'node:tls';
 import { Redis, ReplyError } from 'ioredis';
-import { certificateRefused, DependencyError, type Logger } from '../core/types.ts';
-import { RedisAnswer } from './raw-replies.ts';
+import { DependencyError, type Logger } from '../core/types.ts';
+import { checkGround } from './ground.ts';
+import { asRedisError } from './redis-error.ts';
+
+export { asRedisError, isGroupGone } from './redis-error.ts';
 
 export interface RedisOptions {
+  /** Its path is the number of the database, selected on each connection before it is used. */
   readonly url: string;
   /** Null: plain text. */
   readonly tls: ConnectionOptions | null;
@@ -46,74 +50,119 @@ export function openRedis(options: RedisOptions, log: Logger): Redis {
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   });
   client.on('error', (error) => log.debug({ err: error }, 'redis connection error'));
+  endOnRefusedSelect(client);
   return client;
 }
 
 /**
- * One lasting connection for everything that does not block. Answers the client once it is
- * ready; ioredis connects anew by itself after the first time.
- * @throws DependencyError while it is down
+ * ioredis 6 emits a refused SELECT as an event and uses the connection for database 0 (redis/
+ * event_handler.js). Ended here, it never becomes ready: between SELECT and ready lies an INFO.
  */
-export function createConnection(open: () => Redis): {
-  ready(): Promise<Redis>;
-  close(): void;
-} {
-  const client = open();
-  /** ioredis tells why it has no connection in an event only. */
+export function endOnRefusedSelect(client: Redis): void {
+  client.on('error', (error) => {
+    if (isRefusedSelect(error)) client.stream.destroy();
+  });
+}
+
+function isRefusedSelect(error: Error): boolean {
+  if (!(error instanceof ReplyError) || !('command' in error)) return false;
+  const { command } = error;
+  const name = typeof command === 'object' && command !== null && 'name' in command && command.name;
+  return name === 'select';
+}
+
+/** What ioredis says of a connection that has ended, whatever ended it. */
+const consequence = /^(Connection is closed|Stream isn't writeable)/;
+
+/** ioredis tells in an event only why it has no connection. @returns the last reason, or null */
+export function watchReason(client: Redis): () => Error | null {
   let reason: Error | null = null;
   client.on('error', (error) => {
-    reason = error;
+    if (reason === null || !consequence.test(error.message)) reason = error;
   });
   client.on('ready', () => {
     reason = null;
   });
+  return () => reason;
+}
+
+/**
+ * Connects, and makes sure that the server is one the service can work with.
+ * @param streamKey the stream all keys are named after; null where it is not known
+ * @throws DependencyError
+ */
+export async function connectRedis(client: Redis, streamKey: string | null): Promise<void> {
+  const reason = watchReason(client);
+  try {
+    await client.connect();
+  } catch (error) {
+    throw asRedisError(reason() ?? error);
+  }
+  try {
+    await checkGround(client, streamKey);
+  } catch (error) {
+    throw asRedisError(error);
+  }
+}
+
+/**
+ * One lasting connection for everything that does not block. Answers the client once it is
+ * ready and its server is known to be a single primary; ioredis reconnects by itself after the
+ * first time, and each new connection is checked before it is handed out.
+ * @throws DependencyError while it is down
+ */
+export function createConnection(
+  open: () => Redis,
+  streamKey: string | null = null,
+): {
+  ready(): Promise<Redis>;
+  close(): void;
+} {
+  const client = open();
+  const reason = watchReason(client);
+  /** Of the present connection. */
+  let check: Promise<void> | null = null;
+  let wrongGround: DependencyError | null = null;
+  client.on('ready', () => {
+    check = null;
+  });
+
+  async function checked(): Promise<Redis> {
+    check ??= checkGround(client, streamKey);
+    try {
+      await check;
+      wrongGround = null;
+      return client;
+    } catch (error) {
+      check = null;
+      const failure = asRedisError(error);
+      if (failure.kind === 'configuration') {
+        wrongGround = failure;
+        // The address may lead to another server by now.
+        client.disconnect(true);
+      }
+      throw failure;
+    }
+  }
+
+  function notConnected(): DependencyError {
+    const cause = reason() ?? wrongGround;
+    if (cause !== null) return asRedisError(cause);
+    const message = `redis connection is ${client.status}`;
+    return new DependencyError('redis', 'unavailable', 'NOT_CONNECTED', message);
+  }
+
   return {
     async ready() {
-      if (client.status === 'ready') return client;
-      if (client.status !== 'wait' && client.status !== 'end') {
-        if (reason !== null) throw asRedisError(reason);
-        const message = `redis connection is ${client.status}`;
-        throw new DependencyError('redis', 'unavailable', 'NOT_CONNECTED', message);
-      }
+      if (client.status === 'ready') return await checked();
+      if (client.status !== 'wait' && client.status !== 'end') throw notConnected();
       try {
         await client.connect();
-        return client;
       } catch (error) {
-        throw asRedisError(reason ?? error);
+        throw asRedisError(reason() ?? error);
       }
+      return await checked();
     },
     close: () => client.disconnect(),
   };
-}
-
-/** Redis error words that wait for a person. */
-const configurationWords = ['WRONGPASS', 'NOAUTH', 'NOPERM', 'WRONGTYPE', 'ERR'];
-
-/** Whatever ioredis threw, as the error the pipeline understands. */
-export function asRedisError(error: unknown): DependencyError {
-  if (error instanceof DependencyError) return error;
-  if (error instanceof TypeError || error instanceof RangeError || !(error instanceof Error)) {
-    throw error;
-  }
-  if (error instanceof ReplyError || error instanceof RedisAnswer) {
-    const word = /^[A-Z]+/.exec(error.message)?.[0] ?? 'ERR';
-    const kind = configurationWords.includes(word) ? 'configuration' : 'unavailable';
-    return new DependencyError('redis', kind, word, `redis answered ${word}`, { cause: error });
-  }
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : 'CONNECTION';
-  if (certificateRefused.test(code)) {
-    const message = `redis ${code}: its certificate is not trusted: check REDIS_CA_FILE, the host in REDIS_URL and the certificate`;
-    return new DependencyError('redis', 'configuration', code, message, { cause: error });
-  }
-  return new DependencyError('redis', 'unavailable', code, `redis ${code}: retrying`, {
-    cause: error,
-  });
-}
-
-/** True when the group, or the stream with it, is gone. */
-export function isGroupGone(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    (error.message.startsWith('NOGROUP') || error.message.startsWith('UNBLOCKED'))
-  );
 }

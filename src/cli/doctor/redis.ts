@@ -1,5 +1,8 @@
 import { type Redis, ReplyError } from 'ioredis';
+import { readGround } from '../../stream/ground.ts';
 import { type Check, failure, ok, unknown, warning } from './check.ts';
+import { checkControlKeys } from './control.ts';
+import { checkRedisRights } from './redis-rights.ts';
 import { checkReplayRights } from './replay-rights.ts';
 
 const oldestRedis = 7;
@@ -10,18 +13,33 @@ const nearlyFull = 0.8;
 export async function checkRedis(
   redis: Redis,
   stream: { readonly key: string; readonly group: string; readonly deadLetterKey: string },
+  username: string,
 ): Promise<Check[]> {
   const server = parseInfo(await redis.info('server'));
   const memory = parseInfo(await redis.info('memory'));
   const persistence = parseInfo(await redis.info('persistence'));
   return [
     version(server.get('redis_version') ?? 'unknown'),
+    await role(redis),
     persistence.get('aof_enabled') === '1' ? await checkReplayRights(redis, stream) : withoutAof,
     eviction(memory.get('maxmemory_policy')),
     room(memory),
     await streamCheck(redis, stream),
+    await checkControlKeys(redis, stream),
+    await checkRedisRights(redis, { ...stream, username }),
     await clock(redis),
   ];
+}
+
+/** A replica, a Sentinel and a node without a hash tag were refused when the connection was made. */
+async function role(redis: Redis): Promise<Check> {
+  const name = 'redis role';
+  const { mode, role: found } = await readGround(redis);
+  if (mode === null) return unknown(name, 'an ACL refuses INFO');
+  if (mode !== 'cluster') return ok(name, `${mode}, ${found}`);
+  const message =
+    'a node of a Cluster: works only while it owns the slot of the stream, and breaks when the slot moves';
+  return warning(name, message);
 }
 
 function parseInfo(text: string): Map<string, string> {
@@ -101,6 +119,7 @@ async function clock(redis: Redis): Promise<Check> {
       : ok(name, text);
   } catch (error) {
     if (!(error instanceof Error) || !(error instanceof ReplyError)) throw error;
-    return unknown(name, 'an ACL refuses TIME');
+    const word = error.message.split(' ', 1)[0];
+    return unknown(name, word === 'NOPERM' ? 'an ACL refuses TIME' : `Redis answered ${word}`);
   }
 }

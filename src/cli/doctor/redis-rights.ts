@@ -1,0 +1,141 @@
+import { type Redis, ReplyError } from 'ioredis';
+import { controlKeys } from '../../stream/control-keys.ts';
+import { type Check, failure, ok, unknown } from './check.ts';
+
+/** A command with its arguments; the key stands where the command has it. */
+export type NeededCommand = readonly string[];
+
+export interface RightsOptions {
+  readonly key: string;
+  readonly deadLetterKey: string;
+  /** Of REDIS_URL; the commands that are needed depend on it. */
+  readonly username: string;
+}
+
+/** In deploy/redis/users.acl; every other user is taken for the service's. */
+export const operatorUser = 'processor-operator';
+
+/** Asks Redis itself whether the user may run each command, and runs none. Redis 7.0 and newer. */
+const checkScript = `
+local denied = {}
+for at, line in ipairs(ARGV) do
+  local words = cjson.decode(line)
+  local ok, allowed = pcall(redis.acl_check_cmd, unpack(words))
+  if not (ok and allowed) then denied[#denied + 1] = at end
+end
+return denied`;
+
+/** Whether the ACL of the user allows what this version needs. */
+export async function checkRedisRights(redis: Redis, options: RightsOptions): Promise<Check> {
+  const name = 'redis rights';
+  const needed = neededCommands(options);
+  const lines = needed.map((words) => JSON.stringify(words));
+  try {
+    const denied: unknown = await redis.call('EVAL', checkScript, '1', options.key, ...lines);
+    const places = Array.isArray(denied) ? denied.map(Number) : [];
+    if (places.length === 0) return ok(name, `${needed.length} commands are allowed`);
+    const shown = places.map((place) => describe(needed[place - 1] ?? [], options));
+    return failure(
+      name,
+      `the user may not run ${shown.join(', ')}: the ACL is of an older version; run deploy/redis/make-acl again, then ACL LOAD`,
+    );
+  } catch (error) {
+    if (!(error instanceof Error) || !(error instanceof ReplyError)) throw error;
+    if (!error.message.startsWith('NOPERM')) {
+      return unknown(name, `Redis answered ${error.message.split(' ', 1)[0]}`);
+    }
+    return failure(name, `the user may not run EVAL on ${options.key}: deploy/redis/make-acl`);
+  }
+}
+
+function describe(words: NeededCommand, options: RightsOptions): string {
+  const keys = [options.key, options.deadLetterKey, ...Object.values(controlKeys(options.key))];
+  const key = words.find((word) => keys.includes(word)) ?? '';
+  const hasSubcommand = ['XINFO', 'XGROUP', 'CLIENT', 'ACL'].includes(words[0] ?? '');
+  const command = hasSubcommand ? `${words[0]} ${words[1]}` : (words[0] ?? '');
+  return `${command}${key === '' ? '' : ` on ${key}`}`;
+}
+
+export function neededCommands(options: RightsOptions): readonly NeededCommand[] {
+  return options.username === operatorUser ? ofOperator(options) : ofService(options);
+}
+
+const group = 'g';
+const id = '0-0';
+
+/** What the service sends, also from within its scripts. */
+function ofService({ key, deadLetterKey }: RightsOptions): readonly NeededCommand[] {
+  const control = controlKeys(key);
+  return [
+    ['INFO'],
+    ['PING'],
+    ['TIME'],
+    ['CLIENT', 'SETNAME', 'n'],
+    ['ACL', 'DRYRUN', 'default', 'PING'],
+    ['XLEN', key],
+    ['XREADGROUP', 'GROUP', group, 'c', 'STREAMS', key, '>'],
+    ['XACK', key, group, id],
+    ['XPENDING', key, group],
+    ['XCLAIM', key, group, 'c', '0', id],
+    ['XRANGE', key, id, id],
+    ['EXISTS', key],
+    ['XINFO', 'STREAM', key],
+    ['XINFO', 'GROUPS', key],
+    ['XINFO', 'CONSUMERS', key, group],
+    ['XGROUP', 'CREATE', key, group, id],
+    ['XGROUP', 'SETID', key, group, id],
+    ['XGROUP', 'DELCONSUMER', key, group, 'c'],
+    ['EVAL', '', '3', key, deadLetterKey, control.moved],
+    ['XADD', deadLetterKey, id, 'f', 'v'],
+    ['XLEN', deadLetterKey],
+    ['XRANGE', deadLetterKey, id, id],
+    ['GET', control.paused],
+    ['XRANGE', control.requests, id, id],
+    ['XREVRANGE', control.requests, id, id],
+    ['HINCRBY', control.suspects, 'f', '1'],
+    ['EXPIRE', control.suspects, '1'],
+    ['HDEL', control.suspects, 'f'],
+    ['HGET', control.holders, 'f'],
+    ['HSET', control.holders, 'f', 'v'],
+    ['ZSCORE', control.moved, 'm'],
+    ['ZADD', control.moved, '0', 'm'],
+    ['ZREMRANGEBYRANK', control.moved, '0', '0'],
+  ];
+}
+
+/** What operators' commands send. */
+function ofOperator({ key, deadLetterKey }: RightsOptions): readonly NeededCommand[] {
+  const control = controlKeys(key);
+  return [
+    ['INFO'],
+    ['PING'],
+    ['TIME'],
+    ['CLIENT', 'SETNAME', 'n'],
+    ['ACL', 'DRYRUN', 'default', 'PING'],
+    ['SET', control.paused, 'v'],
+    ['GETDEL', control.paused],
+    ['GET', control.paused],
+    ['XADD', control.requests, id, 'f', 'v'],
+    ['XADD', control.audit, id, 'f', 'v'],
+    ['XRANGE', control.audit, id, id],
+    ['XREVRANGE', control.audit, id, id],
+    ['HGETALL', control.suspects],
+    ['HGETALL', control.holders],
+    ['ZRANGE', control.moved, '0', '0'],
+    ['XLEN', key],
+    ['XINFO', 'STREAM', key],
+    ['XINFO', 'GROUPS', key],
+    ['EVAL', '', '1', key],
+    ['XPENDING', key, group],
+    ['XRANGE', key, id, id],
+    ['EXISTS', key],
+    ['XCLAIM', key, group, 'c', '0', id],
+    ['XINFO', 'CONSUMERS', key, group],
+    ['XGROUP', 'DELCONSUMER', key, group, 'c'],
+    ['XADD', key, id, 'f', 'v'],
+    ['XRANGE', deadLetterKey, id, id],
+    ['XREVRANGE', deadLetterKey, id, id],
+    ['XLEN', deadLetterKey],
+    ['XDEL', deadLetterKey, id],
+  ];
+}

@@ -1,0 +1,114 @@
+import { ReplyError } from 'ioredis';
+import { certificateRefused, DependencyError } from '../core/types.ts';
+import { RedisAnswer } from './raw-replies.ts';
+
+/** The command that Redis refused. */
+interface RefusedCommand {
+  readonly name: string;
+  readonly keys: readonly string[];
+}
+
+/** What a person is to do, by the error word; these words wait for a person. */
+const advices: Readonly<Record<string, (command: RefusedCommand, message: string) => string>> = {
+  WRONGPASS: () => 'the login is refused: check REDIS_URL and REDIS_PASSWORD',
+  NOAUTH: () => 'Redis asks for a password: set REDIS_PASSWORD',
+  NOPERM: permissionAdvice,
+  WRONGTYPE: ({ keys }) =>
+    `${keysText(keys, 'a key of the stream')} has the wrong type: see processor doctor, then rename or delete it`,
+  ERR: answerAdvice,
+  MOVED: clusterAdvice,
+  ASK: clusterAdvice,
+  CROSSSLOT: clusterAdvice,
+  CLUSTERDOWN: clusterAdvice,
+};
+
+/**
+ * Whatever ioredis threw, as the error the pipeline understands.
+ * @param keys of the command, where the error does not carry it
+ */
+export function asRedisError(error: unknown, keys: readonly string[] = []): DependencyError {
+  if (error instanceof DependencyError) return error;
+  if (error instanceof TypeError || error instanceof RangeError || !(error instanceof Error)) {
+    throw error;
+  }
+  if (error instanceof ReplyError || error instanceof RedisAnswer) return answered(error, keys);
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : 'CONNECTION';
+  if (certificateRefused.test(code)) {
+    const message = `redis ${code}: its certificate is not trusted: check REDIS_CA_FILE, the host in REDIS_URL and the certificate`;
+    return new DependencyError('redis', 'configuration', code, message, { cause: error });
+  }
+  return new DependencyError('redis', 'unavailable', code, `redis ${code}: retrying`, {
+    cause: error,
+  });
+}
+
+function answered(error: Error, keys: readonly string[]): DependencyError {
+  const word = wordOf(error.message);
+  const advice = advices[word];
+  const command = commandOf(error) ?? { name: '', keys };
+  const text = `redis answered ${word}`;
+  const message = advice === undefined ? text : `${text}: ${advice(command, error.message)}`;
+  const kind = advice === undefined ? 'unavailable' : 'configuration';
+  return new DependencyError('redis', kind, word, message, { cause: error });
+}
+
+/** Inside a script Redis 7 calls a missing permission ERR. */
+function wordOf(message: string): string {
+  if (/^ERR The user executing the script can't/.test(message)) return 'NOPERM';
+  return /^[A-Z]+/.exec(message)?.[0] ?? 'ERR';
+}
+
+/** ioredis notes the command on the error of its reply. */
+function commandOf(error: Error): RefusedCommand | null {
+  const command = 'command' in error ? error.command : null;
+  if (typeof command !== 'object' || command === null) return null;
+  if (!('name' in command) || !('args' in command) || !Array.isArray(command.args)) return null;
+  const name = String(command.name).toUpperCase();
+  return { name, keys: keysOf(name, command.args.map(String)) };
+}
+
+const withoutKeys = ['AUTH', 'CLIENT', 'INFO', 'PING', 'SELECT', 'TIME', 'MULTI', 'EXEC', 'SCRIPT'];
+
+function keysOf(name: string, args: readonly string[]): readonly string[] {
+  if (withoutKeys.includes(name)) return [];
+  if (name === 'EVAL' || name === 'EVALSHA') return args.slice(2, 2 + Number(args[1]));
+  if (name === 'XREADGROUP') return args.slice(args.indexOf('STREAMS') + 1, -1);
+  if (name === 'XGROUP' || name === 'XINFO') return args.slice(1, 2);
+  return args.slice(0, 1);
+}
+
+function keysText(keys: readonly string[], otherwise: string): string {
+  if (keys.length === 0) return otherwise;
+  return keys.length === 1 ? (keys[0] ?? otherwise) : `one of ${keys.join(', ')}`;
+}
+
+function permissionAdvice({ name, keys }: RefusedCommand, message: string): string {
+  const named = /run the '([^']{1,60})' command/.exec(message)?.[1]?.toUpperCase() ?? name;
+  if (named === 'SELECT') {
+    return 'the user may not run SELECT: allow +select in its ACL, or use database 0 in REDIS_URL';
+  }
+  const command = named === '' ? 'a command' : named;
+  return `the user may not run ${command} on ${keysText(keys, 'its key')}: its ACL may be of an older version; run deploy/redis/make-acl again, then ACL LOAD`;
+}
+
+function answerAdvice(_command: RefusedCommand, message: string): string {
+  if (/^ERR DB index is out of range/.test(message)) {
+    return 'DB index is out of range: name another database in REDIS_URL, or raise databases in redis.conf';
+  }
+  if (/^ERR unknown command/.test(message)) {
+    return 'the server does not know the command: REDIS_URL must name a Redis of version 7.0 or newer';
+  }
+  return 'see the cause, and processor doctor';
+}
+
+function clusterAdvice(): string {
+  return 'this is a node of a Redis Cluster, which is not supported yet: name a single Redis in REDIS_URL';
+}
+
+/** True when the group, or the stream with it, is gone. */
+export function isGroupGone(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    (error.message.startsWith('NOGROUP') || error.message.startsWith('UNBLOCKED'))
+  );
+}
