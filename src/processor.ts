@@ -6,7 +6,7 @@ import { addConfig } from './cli/register/config.ts';
 import { addDatabase } from './cli/register/database.ts';
 import { addDlq } from './cli/register/dlq.ts';
 import { addLooking } from './cli/register/looking.ts';
-import { addSimulate } from './cli/register/simulate.ts';
+import { addCheckLedger, addSimulate } from './cli/register/simulate.ts';
 import { addStream } from './cli/register/stream.ts';
 import { addSwitches } from './cli/register/switches.ts';
 import { addVerify } from './cli/register/verify.ts';
@@ -49,6 +49,7 @@ function createProgram(setExitCode: (code: number) => void): Command {
     });
 
   addSimulate(program, setExitCode);
+  addCheckLedger(program, setExitCode);
   addConfig(program, setExitCode);
   addLooking(program, setExitCode);
   addSwitches(program, setExitCode);

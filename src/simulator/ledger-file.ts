@@ -32,10 +32,10 @@ export async function writeLedger(ledger: Ledger, path: string): Promise<void> {
 
 /**
  * Reads what `writeLedger` wrote.
+ * @param ledger takes the file's content; several files can go into one
  * @throws LedgerError `ledger_invalid` with the line, `ledger_full`; file errors as Node has them
  */
-export async function readLedger(path: string): Promise<Ledger> {
-  const ledger = createLedger();
+export async function readLedger(path: string, ledger = createLedger()): Promise<Ledger> {
   const input = createReadStream(path);
   await once(input, 'open');
   let number = 0;

@@ -3,6 +3,7 @@ import { processHost } from '../../config/host.ts';
 import { formatProblems } from '../../config/load.ts';
 import { loadRedisLogin } from '../../config/redis-login.ts';
 import { type FleetForm, fleetForms } from '../../simulator/fleet.ts';
+import { runCheckLedger } from '../check-ledger.ts';
 import { cliExits } from '../io.ts';
 import { runSimulate } from '../simulate.ts';
 import { cliIo, type SetExitCode, wholeNumber } from './options.ts';
@@ -74,6 +75,27 @@ export function addSimulate(program: Command, setExitCode: SetExitCode): void {
       };
       setExitCode(await runSimulate(options, cliIo()));
     });
+}
+
+interface CheckLedgerOptions {
+  readonly lettersAfter?: string | null;
+  readonly json: boolean;
+}
+
+/** What proves that a fleet's records arrived. */
+export function addCheckLedger(program: Command, setExitCode: SetExitCode): void {
+  program
+    .command('check-ledger <file...>')
+    .description('compare the ledgers of simulate with the table and the dead letters')
+    .option('--letters-after <id>', 'compare only dead letters after this id')
+    .option('--json', 'print the result as one JSON line', false)
+    .addHelpText(
+      'after',
+      '\nRun it when every entry is settled. Exit codes: 0 everything is where it should be, 1 failed, 4 something differs.',
+    )
+    .action(async (files: string[], { lettersAfter = null, json }: CheckLedgerOptions) =>
+      setExitCode(await runCheckLedger(cliIo(), { files, lettersAfter, json })),
+    );
 }
 
 /** The Redis of the environment, where the option does not name another. */
