@@ -23,6 +23,8 @@ const required = {
 };
 const paths = ['compose.yaml', 'deploy/compose.deploy.yaml'] as const;
 const files = paths.map((path) => ({ path, file: readCompose(read(path), required) }));
+/** They end by themselves. */
+const oneShots = ['simulator', 'roles', 'migrate', 'cli'];
 const [development, deploy] = files.map(({ file }) => file) as [ComposeFile, ComposeFile];
 
 /** Variables as processor has them in the container: the image's own, then the compose file's. */
@@ -32,7 +34,8 @@ function environmentOf(file: ComposeFile): Readonly<Record<string, string>> {
   return { ...pairsOf(image, 'ENV'), ...file.services.processor?.environment };
 }
 
-describe.each(files)('$path', ({ file }) => {
+describe.each(files)('$path', ({ path, file }) => {
+  const text = read(path);
   const services = Object.entries(file.services);
 
   it('gives processor a configuration that it takes, with the passwords from files', () => {
@@ -48,8 +51,10 @@ describe.each(files)('$path', ({ file }) => {
     ).toEqual([
       'processor: secret-of-redis_processor_password',
       'processor_writer: secret-of-postgres_writer_password',
-      'processor_migrator: secret-of-postgres_migrator_password',
+      // Without a user of its own: it only verifies.
+      'processor_writer: secret-of-postgres_writer_password',
     ]);
+    expect(database.migrations).toBe('verify');
     expect(http).toEqual({ host: '0.0.0.0', port: 9464 });
     // Beyond the budget: closing pool, connections and endpoint, a few seconds at most.
     const grace = milliseconds(file.services.processor?.stop_grace_period ?? '');
@@ -86,8 +91,9 @@ describe.each(files)('$path', ({ file }) => {
     const holders = (secret: string) =>
       services.filter(([, one]) => one.secrets?.includes(secret)).map(([name]) => name);
     expect(holders('postgres_password').sort()).toEqual(['roles', 'timescaledb']);
+    expect(holders('postgres_migrator_password').sort()).toEqual(['cli', 'migrate', 'roles']);
     expect(holders('redis_processor_password')).toEqual(['processor']);
-    expect(holders('redis_operator_password').sort()).toEqual(['cli', 'redis']);
+    expect(holders('redis_operator_password').sort()).toEqual(['cli', 'migrate', 'redis']);
     for (const [name, { environment = {}, secrets = [] }] of services) {
       const read = [...Object.values(environment), JSON.stringify(serviceOf(file, name))].join();
       for (const secret of secrets) expect(read, name).toContain(`/run/secrets/${secret}`);
@@ -99,12 +105,24 @@ describe.each(files)('$path', ({ file }) => {
     const { REDIS_URL: operator, ...commands } = serviceOf(file, 'cli').environment ?? {};
     expect(new URL(own ?? '').username).toBe('processor');
     expect(new URL(operator ?? '').username).toBe('processor-operator');
-    const { CONSUMER_NAME: _name, REDIS_PASSWORD_FILE: _file, ...settings } = service;
+    const { MIGRATIONS: _verify, REDIS_PASSWORD_FILE: _file, ...settings } = service;
     expect(commands).toEqual({
       ...settings,
       PROCESSOR_OPERATOR: 'unknown',
       REDIS_PASSWORD_FILE: '/run/secrets/redis_operator_password',
+      MIGRATION_POSTGRES_URL: expect.stringMatching('processor_migrator@'),
+      MIGRATION_POSTGRES_PASSWORD_FILE: '/run/secrets/postgres_migrator_password',
     });
+    const { PROCESSOR_OPERATOR: _operator, ...migrate } =
+      serviceOf(file, 'migrate').environment ?? {};
+    expect(migrate).toEqual({
+      ...settings,
+      REDIS_URL: operator,
+      REDIS_PASSWORD_FILE: '/run/secrets/redis_operator_password',
+      MIGRATION_POSTGRES_URL: commands.MIGRATION_POSTGRES_URL,
+      MIGRATION_POSTGRES_PASSWORD_FILE: commands.MIGRATION_POSTGRES_PASSWORD_FILE,
+    });
+    expect(serviceOf(file, 'migrate').command).toEqual(['migrate', 'up', '--yes']);
     // Whatever starts it with the rest: it must not be a second service.
     expect(serviceOf(file, 'cli').command).toEqual(['--help']);
   });
@@ -125,9 +143,11 @@ describe.each(files)('$path', ({ file }) => {
         cap_drop: ['ALL'],
         security_opt: ['no-new-privileges:true'],
         logging: { driver: 'json-file', options: { 'max-size': '10m', 'max-file': '5' } },
-        restart: ['simulator', 'roles', 'cli'].includes(name) ? 'no' : 'unless-stopped',
+        restart: oneShots.includes(name) ? 'no' : 'unless-stopped',
+        // No swap: a service that swaps is slower than one that is restarted.
+        memswap_limit: service.mem_limit,
       });
-      const ours = ['processor', 'simulator', 'cli'].includes(name);
+      const ours = ['processor', 'migrate', 'simulator', 'cli'].includes(name);
       const user = service.user ?? (ours && image !== undefined ? lastOf(image, 'USER') : '');
       expect(user, name).toMatch(/^[1-9]\d*:\d+$/);
     }
@@ -147,15 +167,44 @@ describe.each(files)('$path', ({ file }) => {
   it('starts each service when what it needs is healthy, and that has a check', () => {
     for (const [name, { depends_on = {} }] of services) {
       for (const [needed, { condition }] of Object.entries(depends_on)) {
-        const wanted = needed === 'roles' ? 'service_completed_successfully' : 'service_healthy';
+        const wanted = oneShots.includes(needed)
+          ? 'service_completed_successfully'
+          : 'service_healthy';
         expect(condition, `${name} needs ${needed}`).toBe(wanted);
         // processor has its check from the image.
-        if (needed === 'processor' || needed === 'roles') continue;
+        if (needed === 'processor' || oneShots.includes(needed)) continue;
         expect(serviceOf(file, needed).healthcheck).toHaveProperty('test');
       }
     }
     const needed = Object.keys(serviceOf(file, 'processor').depends_on ?? {});
-    expect(needed.sort()).toEqual(['redis', 'roles', 'timescaledb']);
+    expect(needed.sort()).toEqual(['migrate', 'redis', 'timescaledb']);
+    const before = Object.keys(serviceOf(file, 'migrate').depends_on ?? {});
+    expect(before.sort()).toEqual(['redis', 'roles', 'timescaledb']);
+  });
+
+  it('can run several instances: none has a name or a port that only one can have', () => {
+    const { environment = {}, ports = [] } = serviceOf(file, 'processor');
+    expect(environment).not.toHaveProperty('CONSUMER_NAME');
+    expect(ports).toEqual(['127.0.0.1:9464-9473:9464']);
+    expect(read('deploy/prometheus/prometheus.yml')).toContain('names: [processor]');
+    expect(serviceOf(file, 'prometheus').networks).toContain('monitoring');
+    expect(serviceOf(file, 'processor').networks).toContain('monitoring');
+  });
+
+  it('keeps the servers in a network that leads nowhere', () => {
+    expect(file.networks.servers).toMatchObject({ internal: true });
+    for (const name of ['redis', 'timescaledb', 'roles']) {
+      expect(serviceOf(file, name).networks).toEqual(['servers']);
+    }
+  });
+
+  it('takes the image of each server by digest', () => {
+    const digest = `sha256:${'0'.repeat(64)}`;
+    const given = { ...required, REDIS_IMAGE: `redis:8.10.1-alpine@${digest}` };
+    const timescale = { TIMESCALEDB_IMAGE: `timescale/timescaledb:2.29.2-pg17@${digest}` };
+    const { services } = readCompose(text, { ...given, ...timescale });
+    expect(services.redis?.image).toBe(given.REDIS_IMAGE);
+    expect(services.roles?.image).toBe(timescale.TIMESCALEDB_IMAGE);
   });
 
   it('names every image with an exact version', () => {
@@ -178,7 +227,6 @@ describe('compose.yaml for trying', () => {
     for (const { ports = [] } of Object.values(development.services)) {
       for (const port of ports) expect(port).toMatch(/^127\.0\.0\.1:/);
     }
-    expect(development.networks.servers).toEqual({ internal: true });
   });
 
   it('binds folders that are there, read-only', () => {
@@ -243,6 +291,7 @@ describe('deploy/compose.deploy.yaml', () => {
       Object.entries(deploy.services).map(([name, service]) => [name, service.profiles ?? []]),
     );
     expect(profiles).toEqual({
+      migrate: [],
       processor: [],
       cli: ['cli'],
       redis: ['servers'],
@@ -252,8 +301,11 @@ describe('deploy/compose.deploy.yaml', () => {
       grafana: ['monitoring'],
     });
     // A service that waits for one of a profile that is off would otherwise not be started at all.
-    for (const need of Object.values(deploy.services.processor?.depends_on ?? {})) {
-      expect(need.required).toBe(false);
+    for (const name of ['migrate', 'processor']) {
+      const needs = Object.entries(serviceOf(deploy, name).depends_on ?? {});
+      for (const [needed, { required: isRequired = true }] of needs) {
+        expect(isRequired, `${name} needs ${needed}`).toBe(needed === 'migrate');
+      }
     }
   });
 

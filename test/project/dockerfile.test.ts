@@ -142,6 +142,7 @@ describe('the image, from the files of this working tree', () => {
       const tops = new Set(files.map((path) => path.split('/').slice(0, 3).join('/')));
       expect([...tops].sort()).toEqual([
         '/app/dist',
+        '/app/healthcheck',
         '/app/migrations',
         '/app/node_modules',
         '/app/package.json',
@@ -180,6 +181,7 @@ describe('the image, from the files of this working tree', () => {
       const tops = new Set(context.map((path) => path.split('/')[1]));
       expect([...tops].sort()).toEqual([
         '.npmrc',
+        'deploy',
         'migrations',
         'package-lock.json',
         'package.json',
@@ -211,9 +213,10 @@ describe('the image, from the files of this working tree', () => {
         const [first = '', ...check] = execForm(
           lastOf(image, 'HEALTHCHECK').replace(/^.*?CMD\s+/, ''),
         );
-        expect(first).toBe('node');
+        expect([first, ...check]).toEqual(['bash', '/app/healthcheck']);
+        const env = { ...place.env, HTTP_HOST: '0.0.0.0' };
         const healthy = () =>
-          execFileText(process.execPath, check, { env: place.env }).then(
+          execFileText(first, [join(root, 'app/healthcheck')], { env }).then(
             () => true,
             () => false,
           );

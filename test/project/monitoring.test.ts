@@ -36,10 +36,11 @@ describe('the monitoring', () => {
     }
   });
 
-  it('scrapes processor at the port where it serves, by the name of its service', () => {
+  it('scrapes every instance of processor that Docker’s DNS knows, where it serves', () => {
     const { scrape_configs: jobs } = parse(read('deploy/prometheus/prometheus.yml'));
     const [job] = jobs.filter(({ job_name: name }: { job_name: string }) => name === 'processor');
-    expect(job.static_configs).toEqual([{ targets: [`processor:${variables.httpPort.default}`] }]);
+    const port = Number(variables.httpPort.default);
+    expect(job.dns_sd_configs).toMatchObject([{ names: ['processor'], type: 'A', port }]);
   });
 
   const needs = 'needs promtool (Debian package prometheus)';

@@ -79,7 +79,7 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
     expect(await ask(reader, 'SELECT count(*)::int AS rows FROM positions')).toEqual([{ rows: 0 }]);
   });
 
-  it('migrate as the migrator, from the container of the commands', async () => {
+  it('migrate as the migrator, in a container of its own and from that of the commands', async () => {
     expect(JSON.parse(await cli('migrate', 'status', '--json'))).toMatchObject({
       up_to_date: true,
     });
@@ -91,7 +91,8 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
       'DROP TABLE positions, processor_migrations',
     );
     await runServiceHere(serviceOf(file, 'roles'), places);
-    expect(await cli('migrate', 'up', '--yes')).toMatch(/^applied 0*1/);
+    const migrate = serviceOf(file, 'migrate');
+    expect(await runProcessorHere(migrate, places, migrate.command ?? [])).toMatch(/^applied 0*1/);
   });
 
   it('run the service as the writer and as the user processor, fed by ingestion', async () => {
@@ -158,14 +159,25 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
     expect(reasons.join()).toContain('WRONGPASS');
   });
 
-  it('leave nothing for the doctor to fail', async () => {
+  it('leave nothing for the doctor to fail, nor anything it may not see', async () => {
     for (const name of ['processor', 'cli']) {
       const said = await runProcessorHere(serviceOf(file, name), places, ['doctor', '--json']);
       const { ok, checks }: { ok: boolean; checks: { name: string; state: string }[] } =
         JSON.parse(said);
       expect(ok).toBe(true);
+      expect(checks.filter(({ state }) => state === 'unknown')).toEqual([]);
       expect(checks.find((check) => check.name === 'rights')?.state).toBe('ok');
     }
+  });
+
+  it('leave the service without a way to migrate', async () => {
+    const words = ['migrate', 'up', '--yes'];
+    await ask(
+      urlOf('processor_migrator', 'postgres_migrator'),
+      'DELETE FROM processor_migrations WHERE version = 1',
+    );
+    const asService = runProcessorHere(serviceOf(file, 'processor'), places, words);
+    await expect(asService).rejects.toThrow('42501');
   });
 
   it('stop in order', async () => {

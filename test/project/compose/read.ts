@@ -53,6 +53,7 @@ const service = z.strictObject({
   security_opt: words,
   logging: z.strictObject({ driver: text, options: z.record(text, z.string()) }),
   mem_limit: size,
+  memswap_limit: size,
   shm_size: size.optional(),
   pids_limit: z.number().int().positive(),
 });
@@ -61,6 +62,7 @@ const composeFile = z.strictObject({
   name: text,
   'x-hardened': z.unknown(),
   'x-settings': z.unknown(),
+  'x-migrator': z.unknown(),
   services: z.record(text, service),
   secrets: z.record(text, z.strictObject({ file: text })),
   // From a file: Compose refuses an inline one for a read-only container.
