@@ -1,0 +1,154 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { crossingId } from '../../src/domain/crossing-id.ts';
+import { derive } from '../../src/domain/derive.ts';
+import { evaluationOf, mergeAssignments } from '../../src/domain/evaluation.ts';
+import { type Geofence, type GeofenceRow, readGeofence } from '../../src/domain/geofence.ts';
+import type { Assignment, DomainOptions, Fix } from '../../src/domain/types.ts';
+import { assignmentLists, drive, geofenceRow, origins } from './places.ts';
+import { type Range, type SimulatedStore, simulatedStore } from './simulated-store.ts';
+
+const options: DomainOptions = { maxHopMs: 120_000, maxSilenceMs: 300_000 };
+const everything: Range = { since: -Infinity, until: Infinity };
+
+/** What happens to the device's data, besides fixes that arrive. */
+type Event =
+  | { readonly kind: 'edit'; readonly position: number; readonly row: GeofenceRow }
+  | { readonly kind: 'delete'; readonly position: number }
+  | { readonly kind: 'ignore'; readonly at: number; readonly length: number };
+
+interface Story {
+  readonly fixes: readonly Fix[];
+  readonly rows: readonly GeofenceRow[];
+  readonly assignments: readonly Assignment[];
+  /** How far a fix may arrive from its place, by index. */
+  readonly disorder: readonly number[];
+  readonly batch: readonly number[];
+  readonly events: readonly Event[];
+  /** Decides what is worked on next, what is repeated and what is split. */
+  readonly choices: readonly number[];
+}
+
+const stories: fc.Arbitrary<Story> = fc.constantFrom(...origins).chain((origin) => {
+  const row = fc.nat(2).chain((id) => geofenceRow(origin, `geofence-${id}`));
+  const event: fc.Arbitrary<Event> = fc.oneof(
+    fc.record({ kind: fc.constant('edit' as const), position: fc.nat(2), row }),
+    fc.record({ kind: fc.constant('delete' as const), position: fc.nat(2) }),
+    fc.record({
+      kind: fc.constant('ignore' as const),
+      at: fc.integer({ min: 0, max: 300_000 }),
+      length: fc.integer({ min: 0, max: 60_000 }),
+    }),
+  );
+  return fc.record({
+    fixes: drive(origin, 25),
+    rows: fc.tuple(...[0, 1, 2].map((id) => geofenceRow(origin, `geofence-${id}`))),
+    assignments: assignmentLists,
+    disorder: fc.array(fc.constantFrom(0, 0, 2, 40), { minLength: 1, maxLength: 8 }),
+    batch: fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 6 }),
+    events: fc.array(event, { maxLength: 3 }),
+    choices: fc.array(fc.nat(1000), { minLength: 20, maxLength: 40 }),
+  });
+});
+
+function geofencesOf(rows: readonly GeofenceRow[]): Geofence[] {
+  return rows.flatMap((row) => {
+    const read = readGeofence(row, { maxVertices: 1000 });
+    return read.ok ? [read.geofence] : [];
+  });
+}
+
+function tell({ fixes, rows, assignments, disorder, batch, events, choices }: Story) {
+  const merged = mergeAssignments(assignments);
+  const store = simulatedStore(merged, options);
+  const current = new Map(rows.map((row) => [row.id, row]));
+  const pending: Range[] = [];
+  let choice = 0;
+  const choose = (below: number) => (choices[choice++ % choices.length] ?? 0) % below;
+
+  function workOne(): void {
+    const [range] = pending.splice(choose(pending.length), 1);
+    if (range === undefined) return;
+    store.work(range);
+    // A worker that died after its commit, before it noticed: the same range again.
+    if (choose(10) === 0) pending.push(range);
+  }
+
+  /** A range may be worked on in parts, in any order. */
+  function enqueue({ since, until }: Range): void {
+    const middle = fixes[choose(fixes.length || 1)]?.ts ?? since;
+    if (choose(3) !== 0 || middle <= since || middle >= until) pending.push({ since, until });
+    else pending.push({ since, until: middle }, { since: middle + 1, until });
+  }
+
+  function happen(event: Event): void {
+    if (event.kind === 'ignore') {
+      const range = { since: event.at, until: event.at + event.length };
+      store.remove(range);
+      enqueue(range);
+      return;
+    }
+    const id = rows[event.position]?.id;
+    if (id === undefined) return;
+    if (event.kind === 'edit') current.set(id, { ...event.row, id });
+    else current.delete(id);
+    store.setGeofences(geofencesOf([...current.values()]));
+    enqueue(everything);
+  }
+
+  store.setGeofences(geofencesOf([...current.values()]));
+  const arriving = fixes
+    .map((fix, index) => ({ fix, rank: index + (disorder[index % disorder.length] ?? 0) }))
+    .toSorted((a, b) => a.rank - b.rank)
+    .map(({ fix }) => fix);
+  const ignored: Range[] = [];
+  const waiting = [...events];
+  for (let turn = 0; arriving.length > 0; turn += 1) {
+    const size = batch[turn % batch.length] ?? 1;
+    // What lies in an ignored range is not usable, whenever it arrives.
+    const arrived = arriving
+      .splice(0, size)
+      .filter(({ ts }) => !ignored.some(({ since, until }) => ts >= since && ts <= until));
+    store.store(arrived);
+    const times = arrived.map(({ ts }) => ts);
+    if (times.length > 0) enqueue({ since: Math.min(...times), until: Math.max(...times) });
+    if (choose(4) === 0) {
+      const event = waiting.pop();
+      if (event !== undefined) happen(event);
+      if (event?.kind === 'ignore') {
+        ignored.push({ since: event.at, until: event.at + event.length });
+      }
+    }
+    while (pending.length > 0 && choose(2) === 0) workOne();
+  }
+  for (const event of waiting) happen(event);
+  while (pending.length > 0) workOne();
+  return { store, geofences: geofencesOf([...current.values()]), merged };
+}
+
+function expectDerived(
+  store: SimulatedStore,
+  geofences: Geofence[],
+  merged: readonly Assignment[],
+) {
+  const evaluations = geofences.flatMap((geofence) =>
+    merged.flatMap((assignment) => evaluationOf(geofence, assignment) ?? []),
+  );
+  const derived = derive(store.fixes(), evaluations, options).map(crossingId).sort();
+  const live = store
+    .live()
+    .map(({ id }) => id)
+    .sort();
+  expect(live).toEqual(derived);
+  expect(new Set(derived).size).toBe(derived.length);
+}
+
+test('any order of arrival, cut, repetition, edit and deletion gives what derivation from scratch gives', () => {
+  fc.assert(
+    fc.property(stories, (story) => {
+      const { store, geofences, merged } = tell(story);
+      expectDerived(store, geofences, merged);
+    }),
+    { numRuns: 10_000 },
+  );
+}, 240_000);
