@@ -33,7 +33,8 @@ interface AppliedRow {
   readonly version: number;
   readonly name: string;
   readonly checksum: string;
-  readonly applied_at: Date;
+  /** Epoch milliseconds: as text it would depend on DateStyle. */
+  readonly applied_at_ms: number;
 }
 
 /** All migrations, of this version and of the database, by number. Changes nothing. */
@@ -45,13 +46,14 @@ export async function readHistory(
   const states = migrations.map((migration): MigrationState => {
     const row = rows.find(({ version }) => version === migration.version);
     if (row === undefined) return { state: 'pending', migration };
-    const appliedAt = row.applied_at;
+    const appliedAt = new Date(row.applied_at_ms);
     if (row.checksum === migration.checksum) return { state: 'applied', migration, appliedAt };
     return { state: 'changed', migration, appliedAt, appliedChecksum: row.checksum };
   });
   const unknown = rows
     .filter(({ version }) => !migrations.some((migration) => migration.version === version))
-    .map(({ version, name, checksum, applied_at: appliedAt }): MigrationState => {
+    .map(({ version, name, checksum, applied_at_ms: appliedMs }): MigrationState => {
+      const appliedAt = new Date(appliedMs);
       return { state: 'unknown', version, name, appliedAt, appliedChecksum: checksum };
     });
   return [...states, ...unknown];
@@ -63,7 +65,8 @@ async function readApplied(client: pg.ClientBase): Promise<AppliedRow[]> {
   );
   if (found.rows[0]?.there !== true) return [];
   const { rows } = await client.query<AppliedRow>(
-    'SELECT version, name, checksum, applied_at FROM processor_migrations ORDER BY version',
+    `SELECT version, name, checksum, (extract(epoch FROM applied_at) * 1000)::float8 AS applied_at_ms
+       FROM processor_migrations ORDER BY version`,
   );
   return rows;
 }

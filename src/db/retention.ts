@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import pg from 'pg';
+import { oneRow } from './one-row.ts';
 import { isHypertable, readTimescale } from './timescale.ts';
 
 /** What retention by our own command drops, and how. */
@@ -29,24 +30,25 @@ export async function planRetention(
   retentionMs: number,
 ): Promise<RetentionPlan> {
   // The server's clock, as the policy of TimescaleDB goes by it.
-  const { rows: now } = await client.query<{ cutoff: Date }>(
-    "SELECT now() - $1 * interval '1 millisecond' AS cutoff",
-    [retentionMs],
+  const { rows: now } = await client.query<{ now_ms: number }>(
+    'SELECT (extract(epoch FROM now()) * 1000)::float8 AS now_ms',
   );
-  const cutoff = now[0]?.cutoff ?? new Date(0);
+  const cutoff = new Date(oneRow(now).now_ms - retentionMs);
   if ((await readTimescale(client)) !== null && (await isHypertable(client))) {
-    const { rows: chunks } = await client.query<{ name: string; end: Date }>(
-      `SELECT chunk_name AS name, range_end AS end FROM timescaledb_information.chunks
+    const { rows } = await client.query<{ name: string; end_ms: number }>(
+      `SELECT chunk_name AS name, (extract(epoch FROM range_end) * 1000)::float8 AS end_ms
+         FROM timescaledb_information.chunks
         WHERE hypertable_schema = current_schema() AND hypertable_name = 'positions'
           AND range_end <= $1 ORDER BY range_end`,
       [cutoff],
     );
+    const chunks = rows.map(({ name, end_ms: endMs }) => ({ name, end: new Date(endMs) }));
     return { kind: 'chunks', cutoff, chunks };
   }
   const { rows } = await client.query<{ pages: number }>(
     "SELECT (pg_relation_size('positions') / current_setting('block_size')::int)::int AS pages",
   );
-  return { kind: 'rows', cutoff, pages: rows[0]?.pages ?? 0 };
+  return { kind: 'rows', cutoff, pages: oneRow(rows).pages };
 }
 
 /** Counts the rows that a plan would delete from a plain table; window by window. */
@@ -60,7 +62,7 @@ export async function countOldRows(
       'SELECT count(*)::int AS count FROM positions WHERE ctid >= $1::tid AND ctid < $2::tid AND ts < $3',
       [from, to, plan.cutoff],
     );
-    return rows[0]?.count ?? 0;
+    return oneRow(rows).count;
   });
 }
 
@@ -78,7 +80,7 @@ export async function applyRetention(
     'SELECT pg_try_advisory_lock($1, $2) AS got',
     [...retentionLock],
   );
-  if (rows[0]?.got !== true) return null;
+  if (!oneRow(rows).got) return null;
   try {
     const gone =
       plan.kind === 'chunks'
