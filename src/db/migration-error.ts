@@ -5,6 +5,7 @@ export const migrationErrorCodes = [
   'failed',
   'lock_timeout',
   'timescaledb_missing',
+  'timescaledb_not_loaded',
   'timescaledb_too_old',
   'plain_table_has_rows',
 ] as const;

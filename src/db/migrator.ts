@@ -14,7 +14,14 @@ import {
   type PolicyOptions,
   type PolicyRefusal,
 } from './policies.ts';
-import { applyStorage, describeStorage, type Storage, type StorageOptions } from './storage.ts';
+import {
+  applyStorage,
+  checkLoaded,
+  describeStorage,
+  preloadAdvice,
+  type Storage,
+  type StorageOptions,
+} from './storage.ts';
 
 export interface Migration {
   /** From the file's name: 1 for `0001_positions.sql`. */
@@ -132,7 +139,7 @@ function migrationFailure(error: unknown): MigrationError | DependencyError {
   return new MigrationError('failed', message, { cause: error });
 }
 
-function tell({ policies, refusals }: MigrationResult, log: Logger): void {
+function tell({ policies, refusals, storage }: MigrationResult, log: Logger): void {
   const fields = {
     edition: policies.edition,
     columnstore_after_ms: policies.columnstoreAfterMs,
@@ -141,6 +148,9 @@ function tell({ policies, refusals }: MigrationResult, log: Logger): void {
     aggregates: policies.aggregates,
   };
   log.info(fields, 'policies in force');
+  if (storage.kind === 'plain table' && storage.isOffered) {
+    log.warn({ advice: preloadAdvice }, 'positions is a plain table: TimescaleDB is not loaded');
+  }
   if (refusals.length > 0) log.warn({ refusals }, 'the server does not carry out some policies');
 }
 
@@ -179,6 +189,7 @@ async function takeSteps(
   { migrations, options, applied }: MigrationSteps,
 ): Promise<MigrationResult> {
   const { mode } = options;
+  await checkLoaded(client);
   let refusals: readonly PolicyRefusal[] = [];
   if (mode === 'auto') {
     while (await locked(client, options, () => applyNext(client, migrations, options, applied)));

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { MigrationError } from './migration-error.ts';
+import { oneRow } from './one-row.ts';
 import { checkTimescaleVersion, isHypertable, readTimescale } from './timescale.ts';
 
 export interface StorageOptions {
@@ -16,7 +17,15 @@ export type Storage =
       readonly edition: 'community' | 'apache';
       readonly chunkIntervalMs: number;
     }
-  | { readonly kind: 'plain table' };
+  | {
+      readonly kind: 'plain table';
+      /** The server offers TimescaleDB without loading it. */
+      readonly isOffered?: true;
+    };
+
+/** What a server needs that offers TimescaleDB without loading it. */
+export const preloadAdvice =
+  'the server offers TimescaleDB without loading it: add timescaledb to shared_preload_libraries in postgresql.conf and restart the server';
 
 /**
  * Makes `positions` a hypertable with the configured chunk interval, or leaves it a plain
@@ -41,28 +50,57 @@ export async function describeStorage(
     const { chunkIntervalMs } = options;
     return { kind: 'hypertable', timescaledb: version, edition, chunkIntervalMs };
   }
-  if (options.timescaledb === 'optional') return { kind: 'plain table' };
+  const { offered, loaded } = await readExtension(client);
+  if (options.timescaledb === 'optional') {
+    return offered && !loaded ? { kind: 'plain table', isOffered: true } : { kind: 'plain table' };
+  }
+  if (offered && !loaded) throw new MigrationError('timescaledb_not_loaded', preloadAdvice);
   throw new MigrationError(
     'timescaledb_missing',
     "positions is not a hypertable: run 'processor migrate up', or set TIMESCALEDB=optional to accept a plain table",
   );
 }
 
-async function ensureExtension(client: pg.Client, options: StorageOptions): Promise<boolean> {
-  const { rows } = await client.query<{ offered: boolean; installed: boolean }>(`
+interface Extension {
+  readonly offered: boolean;
+  readonly installed: boolean;
+  /** By shared_preload_libraries, which only a superuser may read; its settings anyone sees. */
+  readonly loaded: boolean;
+}
+
+async function readExtension(client: pg.Client): Promise<Extension> {
+  const { rows } = await client.query<Extension>(`
     SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb') AS offered,
-           EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') AS installed`);
-  const { offered = false, installed = false } = rows[0] ?? {};
+           EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') AS installed,
+           EXISTS (SELECT FROM pg_settings WHERE name = 'timescaledb.max_background_workers') AS loaded`);
+  return oneRow(rows);
+}
+
+/**
+ * Ends a session before TimescaleDB does: without its library every use of a hypertable is FATAL.
+ * @throws MigrationError where the extension is installed and not loaded
+ */
+export async function checkLoaded(client: pg.Client): Promise<void> {
+  const { installed, loaded } = await readExtension(client);
+  if (installed && !loaded) throw new MigrationError('timescaledb_not_loaded', preloadAdvice);
+}
+
+async function ensureExtension(client: pg.Client, options: StorageOptions): Promise<boolean> {
+  const { offered, installed, loaded } = await readExtension(client);
   if (installed) return true;
-  if (!offered) {
-    if (options.timescaledb === 'optional') return false;
-    throw new MigrationError(
-      'timescaledb_missing',
-      'the server does not offer the timescaledb extension: install it, or set TIMESCALEDB=optional to store positions in a plain table',
-    );
+  if (offered && loaded) {
+    await client.query('CREATE EXTENSION IF NOT EXISTS timescaledb');
+    return true;
   }
-  await client.query('CREATE EXTENSION IF NOT EXISTS timescaledb');
-  return true;
+  if (options.timescaledb === 'optional') return false;
+  if (offered) {
+    const advice = `${preloadAdvice}; or set TIMESCALEDB=optional to store positions in a plain table`;
+    throw new MigrationError('timescaledb_not_loaded', advice);
+  }
+  throw new MigrationError(
+    'timescaledb_missing',
+    'the server does not offer the timescaledb extension: install it, or set TIMESCALEDB=optional to store positions in a plain table',
+  );
 }
 
 async function createHypertable(client: pg.Client, chunkIntervalMs: number): Promise<void> {

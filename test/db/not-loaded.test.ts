@@ -1,0 +1,80 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import type { Logger } from '../../src/core/types.ts';
+import { migrate } from '../../src/db/migrator.ts';
+import { patience } from '../faults/mode.ts';
+import { askPostgres } from '../servers/ask.ts';
+import { describeTimescaledb, hasTimescaledb } from '../servers/database.ts';
+import { startPostgres } from '../servers/postgres.ts';
+import type { LocalServer } from '../servers/servers.ts';
+import { connect, migrateOptions, migrations, silent } from './positions.ts';
+
+describeTimescaledb('a server that offers TimescaleDB without loading it', () => {
+  let server: LocalServer;
+  let databases = 0;
+  beforeAll(async () => {
+    if (hasTimescaledb())
+      server = await startPostgres({ settings: { shared_preload_libraries: '' } });
+  }, patience);
+  afterAll(async () => {
+    await server?.stop();
+  });
+
+  async function emptyDatabase(): Promise<string> {
+    databases += 1;
+    await askPostgres(server.url, `CREATE DATABASE one_${databases}`);
+    const url = new URL(server.url);
+    url.pathname = `/one_${databases}`;
+    return url.href;
+  }
+
+  test('optional: positions is a plain table, and a warning names the setting', async () => {
+    const url = await emptyDatabase();
+    const warnings: string[] = [];
+    const log: Logger = {
+      ...silent,
+      warn: (fields, msg) => warnings.push(`${msg} ${JSON.stringify(fields)}`),
+    };
+
+    const { storage } = await migrate(migrations, migrateOptions(url), log);
+
+    expect(storage).toEqual({ kind: 'plain table', isOffered: true });
+    expect(warnings.join('\n')).toContain('shared_preload_libraries');
+    const client = await connect(url);
+    expect((await client.query('SELECT FROM positions')).rowCount).toBe(0);
+  });
+
+  test('required: a configuration error names the setting', async () => {
+    const required = migrateOptions(await emptyDatabase(), { timescaledb: 'required' });
+
+    await expect(migrate(migrations, required, silent)).rejects.toMatchObject({
+      ...{ name: 'MigrationError', code: 'timescaledb_not_loaded' },
+      message: expect.stringContaining('shared_preload_libraries'),
+    });
+  });
+});
+
+test.skipIf(!hasTimescaledb())(
+  'a hypertable on a server that no longer loads TimescaleDB is a configuration error that names the setting',
+  async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'processor-not-loaded-'));
+    onTestFinished(() => rm(dir, { recursive: true, force: true }));
+    const loaded = await startPostgres({ dir });
+    await migrate(migrations, migrateOptions(loaded.url), silent);
+    await loaded.stop();
+    const server = await startPostgres({ dir, settings: { shared_preload_libraries: '' } });
+    onTestFinished(() => server.stop());
+
+    for (const mode of ['auto', 'verify', 'off'] as const) {
+      await expect(
+        migrate(migrations, migrateOptions(server.url, { mode }), silent),
+      ).rejects.toMatchObject({
+        ...{ name: 'MigrationError', code: 'timescaledb_not_loaded' },
+        message: expect.stringContaining('shared_preload_libraries'),
+      });
+    }
+  },
+  patience,
+);
