@@ -99,13 +99,11 @@ async function exists(client: pg.ClientBase, name: string): Promise<boolean> {
 }
 
 async function holdsMoreThanPositions(client: pg.ClientBase, name: string): Promise<boolean> {
-  const { rows } = await client.query<{ oldest: Date | null }>(
-    `SELECT min(range_start) AS oldest FROM timescaledb_information.chunks
-      WHERE hypertable_schema = current_schema() AND hypertable_name = 'positions'`,
-  );
   const { rowCount } = await client.query(
-    `SELECT FROM positions.${name} WHERE bucket < coalesce($1, 'infinity'::timestamptz) LIMIT 1`,
-    [rows[0]?.oldest ?? null],
+    `SELECT FROM positions.${name} WHERE bucket < coalesce(
+       (SELECT min(range_start) FROM timescaledb_information.chunks
+         WHERE hypertable_schema = current_schema() AND hypertable_name = 'positions'),
+       'infinity'::timestamptz) LIMIT 1`,
   );
   return rowCount !== 0;
 }
