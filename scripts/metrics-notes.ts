@@ -129,6 +129,7 @@ export const metricNotes: Readonly<Record<string, Note>> = {
   },
   processor_luhn_failures_total: { unit: 'entries', look: 'test devices, or an IMEI read wrong' },
   processor_messages_total: { unit: 'messages', look: 'answers of trackers to commands' },
+  processor_ready: { unit: flag, look: 'ProcessorNotReady after five minutes of 0' },
   processor_records_total: {
     unit: 'records',
     look: 'the rate of `inserted`; `conflict`, `dead_letter` and `lost` have alerts',

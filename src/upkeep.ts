@@ -43,8 +43,9 @@ export async function startUpkeep(around: Surroundings): Promise<() => Promise<v
 }
 
 /** Shows the instance and the stream, and watches that a backlog moves. */
-function sampling({ config, rooms, metrics, log, onStalled }: Surroundings) {
+function sampling({ config, rooms, metrics, health, log, onStalled }: Surroundings) {
   const { account, inFlight, batcher, states, database, guards, connection, pipeline } = rooms;
+  const recordLosses = recordingLosses(rooms, log);
   const { stream, lifecycle } = config;
   const labels = { stream: stream.key, group: stream.group };
   const watch = createProgressWatch({ stallLimitMs: lifecycle.stallLimitMs, now: Date.now });
@@ -66,6 +67,7 @@ function sampling({ config, rooms, metrics, log, onStalled }: Surroundings) {
   }
 
   return async () => {
+    metrics.ready.set(health.ready().ok ? 1 : 0);
     showInstance(metrics, {
       inFlightRecords: inFlight.records,
       bufferedRecords: batcher.size,
@@ -78,6 +80,7 @@ function sampling({ config, rooms, metrics, log, onStalled }: Surroundings) {
       pool: database.stats(),
     });
     const backlog = await lookAtStream();
+    await recordLosses();
     const { read, settled } = account.totals();
     const verdict = watch.observe({
       progress: Object.values(settled).reduce((sum, count) => sum + count, read),
@@ -88,6 +91,20 @@ function sampling({ config, rooms, metrics, log, onStalled }: Surroundings) {
     if (verdict === 'stalled' && !isStalled) {
       isStalled = true;
       onStalled();
+    }
+  };
+}
+
+/** Writes losses to Redis, where they outlive this process; what fails is tried again. */
+function recordingLosses({ losses }: Rooms, log: Logger): () => Promise<void> {
+  let hasFailed = false;
+  return async () => {
+    try {
+      await losses.flush();
+      hasFailed = false;
+    } catch (error) {
+      if (!hasFailed) log.warn({ err: error }, 'losses could not be recorded in Redis; retrying');
+      hasFailed = true;
     }
   };
 }

@@ -26,6 +26,7 @@ import { createConsumer } from './stream/consumer.ts';
 import { createControl } from './stream/control.ts';
 import { controlKeys } from './stream/control-keys.ts';
 import { createKeeper } from './stream/keeper.ts';
+import { createLossRecord } from './stream/losses.ts';
 import { createConnection, openRedis } from './stream/redis.ts';
 import { createSuspects } from './stream/suspects.ts';
 
@@ -91,11 +92,13 @@ export function wireRooms(
     );
   const account = createAccount((outcome, records) => metrics.records.inc({ outcome }, records));
   const connection = createConnection(openAs('writer', redis.commandTimeoutMs), stream.key);
+  const keys = controlKeys(stream.key);
+  const losses = createLossRecord(connection.ready, keys.lost, now);
   const consumer = createConsumer(
     openAs('reader', redis.commandTimeoutMs),
     connection.ready,
     { ...stream, slackMs: readSlackMs, now },
-    createConsumerEvents(metrics, log, account),
+    createConsumerEvents(metrics, log, account, losses.add),
   );
   const acknowledger = createAcknowledger(
     connection.ready,
@@ -130,7 +133,6 @@ export function wireRooms(
   const guards = { redis: guardOf('redis'), database: guardOf('database') };
   const told = createPipelineEvents(metrics, log, { now });
   const events = tracing === null ? told : bothEvents(told, tracing.events);
-  const keys = controlKeys(stream.key);
   const { enter, leave } = createSuspects(connection.ready, keys);
   const pipeline = new Pipeline({
     account,
@@ -161,6 +163,7 @@ export function wireRooms(
     pipeline,
     control,
     keep,
+    losses,
     errors,
   };
 }

@@ -222,6 +222,10 @@ export interface DeadLetter {
   readonly rejection: Rejection;
 }
 
+/** Why an entry left the stream before it was processed. */
+export const lossCauses = ['trimmed_undelivered', 'trimmed_pending'] as const;
+export type LossCause = (typeof lossCauses)[number];
+
 export const dependencies = ['redis', 'database'] as const;
 export type Dependency = (typeof dependencies)[number];
 

@@ -1,4 +1,4 @@
-import type { Account, EntryId, Logger } from '../core/types.ts';
+import type { Account, EntryId, Logger, LossCause } from '../core/types.ts';
 import type { Metrics } from './metrics.ts';
 
 /** Ids in one log line. */
@@ -9,6 +9,8 @@ export function createConsumerEvents(
   metrics: Metrics,
   log: Logger,
   account: Pick<Account, 'read' | 'settle'>,
+  /** Keeps the loss where it outlives this process. */
+  noteLoss: (cause: LossCause, entries: number) => void,
 ) {
   return {
     groupRecreated() {
@@ -24,10 +26,12 @@ export function createConsumerEvents(
     },
     lostUndelivered(entries: number) {
       metrics.entriesLost.inc({ cause: 'trimmed_undelivered' }, entries);
+      noteLoss('trimmed_undelivered', entries);
       log.error({ entries }, 'entries were trimmed before anybody read them');
     },
     lostPending(ids: readonly EntryId[]) {
       metrics.entriesLost.inc({ cause: 'trimmed_pending' }, ids.length);
+      noteLoss('trimmed_pending', ids.length);
       account.read(ids.length);
       account.settle('lost', ids.length);
       log.error(

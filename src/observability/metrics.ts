@@ -5,6 +5,7 @@ import {
   decodeReasons,
   dependencies,
   entrySources,
+  lossCauses,
   messageCodecs,
   outcomes,
   pauseCauses,
@@ -20,7 +21,6 @@ const misnamedDefaults = [
 
 const stageNames = ['interpret', 'insert', 'acknowledge'] as const;
 const latencyOrigins = ['entry', 'device'] as const;
-const lossCauses = ['trimmed_undelivered', 'trimmed_pending'] as const;
 const streamEvents = ['group_recreated', 'went_back'] as const;
 const rehydrationResults = ['found', 'absent', 'failed'] as const;
 const poolStates = ['busy', 'idle'] as const;
@@ -327,6 +327,7 @@ export function createMetrics(build: { version: string; revision: string }) {
       'processor_consumption_paused',
       '1 while consumption is paused by an operator.',
     ),
+    ready: gauge('processor_ready', '1 while /health/ready answers ok.'),
     nameShared: gauge(
       'processor_consumer_name_shared',
       '1 while another live process uses the same consumer name.',

@@ -12,6 +12,8 @@ export interface ControlKeys {
   readonly holders: string;
   /** A sorted set: the entries that were dead-lettered last. */
   readonly moved: string;
+  /** A hash: what instances counted as lost in the last day. */
+  readonly lost: string;
 }
 
 /** All under one prefix, so that one rule of an ACL covers them. */
@@ -24,5 +26,6 @@ export function controlKeys(streamKey: string): ControlKeys {
     suspects: `${prefix}:suspects`,
     holders: `${prefix}:holders`,
     moved: `${prefix}:moved`,
+    lost: `${prefix}:lost`,
   };
 }
