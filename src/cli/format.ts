@@ -14,7 +14,7 @@ function two(large: number, unit: string, small: number, smallUnit: string): str
   return small === 0 ? `${large}${unit}` : `${large}${unit} ${small}${smallUnit}`;
 }
 
-/** How long ago an id of a stream was made. */
+/** How long ago an entry id was made. */
 export function ageText(id: string, nowMs: number): string {
   const ms = Number.parseInt(id, 10);
   return Number.isSafeInteger(ms) ? durationText(Math.max(0, nowMs - ms)) : '-';
@@ -23,4 +23,9 @@ export function ageText(id: string, nowMs: number): string {
 /** Large numbers with a comma at each thousand, whatever the machine's language. */
 export function countText(value: number): string {
   return String(Math.round(value)).replaceAll(/\B(?=(\d{3})+$)/g, ',');
+}
+
+/** A count with the word in the right number, as `1 entry` and `1,204 entries`. */
+export function plural(count: number, one: string, many: string): string {
+  return `${countText(count)} ${Math.round(count) === 1 ? one : many}`;
 }

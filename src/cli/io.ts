@@ -4,7 +4,11 @@ import type { Readable, Writable } from 'node:stream';
 export interface CliIo {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdin: Readable & { readonly isTTY?: boolean };
-  readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
+  readonly stdout: Writable & {
+    readonly isTTY?: boolean;
+    readonly columns?: number;
+    readonly rows?: number;
+  };
   readonly stderr: Writable;
   /** Ends a command that waits or watches. */
   readonly signal: AbortSignal;

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { EntryId } from '../core/types.ts';
-import { groupInfoOf, infoOf, numberOf } from './info.ts';
+import { infoOf } from './info.ts';
 import { asRedisError } from './redis.ts';
 import { unexpectedReply } from './replies.ts';
 
@@ -28,12 +28,6 @@ export interface PendingView {
   readonly deliveries: number;
 }
 
-/** How much ever passed through the stream and the group; null where Redis cannot tell. */
-export interface Passed {
-  readonly added: number | null;
-  readonly read: number | null;
-}
-
 /** A living instance asks at least once in a block time; one that has not for so long is not. */
 export function aliveMs({ blockMs }: { readonly blockMs: number }): number {
   return blockMs * 3;
@@ -41,30 +35,20 @@ export function aliveMs({ blockMs }: { readonly blockMs: number }): number {
 
 /** @throws DependencyError */
 export function viewConsumers(redis: Redis, { key, group }: GroupPlace): Promise<ConsumerView[]> {
-  return asked(async () => {
-    const reply: unknown = await redis.xinfo('CONSUMERS', key, group);
-    if (!Array.isArray(reply)) throw unexpectedReply('XINFO');
-    return reply.map((consumer) => {
-      const info = infoOf(consumer);
-      const inactive = Number(info.get('inactive') ?? -1);
-      return {
-        name: String(info.get('name')),
-        pending: Number(info.get('pending')),
-        idleMs: Number(info.get('idle')),
-        inactiveMs: inactive < 0 ? null : inactive,
-      };
-    });
-  });
+  return asked(async () => consumersOf(await redis.xinfo('CONSUMERS', key, group)));
 }
 
-/** @throws DependencyError */
-export function viewPassed(redis: Redis, { key, group }: GroupPlace): Promise<Passed> {
-  return asked(async () => {
-    const stream = infoOf(await redis.xinfo('STREAM', key));
-    const ours = groupInfoOf(await redis.xinfo('GROUPS', key), group);
+/** The consumers in a reply of XINFO CONSUMERS. @throws DependencyError */
+export function consumersOf(reply: unknown): ConsumerView[] {
+  if (!Array.isArray(reply)) throw unexpectedReply('XINFO');
+  return reply.map((consumer) => {
+    const info = infoOf(consumer);
+    const inactive = Number(info.get('inactive') ?? -1);
     return {
-      added: numberOf(stream.get('entries-added')),
-      read: numberOf(ours.get('entries-read')),
+      name: String(info.get('name')),
+      pending: Number(info.get('pending')),
+      idleMs: Number(info.get('idle')),
+      inactiveMs: inactive < 0 ? null : inactive,
     };
   });
 }

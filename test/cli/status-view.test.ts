@@ -1,30 +1,53 @@
+import { PassThrough } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { attentionOf, noRates, ratesOf } from '../../src/cli/status/derive.ts';
-import { parseMetrics } from '../../src/cli/status/instance.ts';
+import { attentionOf, limitsOf } from '../../src/cli/status/attention.ts';
+import { type InstanceView, parseMetrics } from '../../src/cli/status/instance.ts';
+import { noRates, ratesOf } from '../../src/cli/status/rates.ts';
 import type { Sample, StreamSample } from '../../src/cli/status/sample.ts';
-import { graph, renderLine, renderLook, renderWatch } from '../../src/cli/status/view.ts';
+import { renderLine, renderStatus, type Status } from '../../src/cli/status/view.ts';
+import { graph, renderWatch } from '../../src/cli/status/watch-view.ts';
+import { type Terminal, terminalOf, wrap } from '../../src/cli/terminal.ts';
 
-function streamSample(change: {
-  length?: number;
-  lag?: number | null;
-  added?: number;
-  read?: number;
-}): StreamSample {
-  const { length = 100, lag = 0, added = 1000, read = 1000 } = change;
+interface Change {
+  readonly length?: number;
+  readonly lag?: number | null;
+  readonly added?: number;
+  readonly read?: number | null;
+  readonly pending?: number;
+  readonly oldestPending?: string;
+  readonly delivered?: string;
+  readonly first?: string | null;
+  /** Since each consumer asked, with what it holds. */
+  readonly consumers?: readonly (readonly [idleMs: number, pending: number])[];
+  readonly pause?: StreamSample['pause'];
+  readonly suspects?: number;
+  readonly losses?: StreamSample['losses'];
+}
+
+function streamSample(change: Change): StreamSample {
+  const { length = 100, lag = 0, added = 1000, read = 1000, pending = 0 } = change;
+  const consumers = (change.consumers ?? [[10, pending]]).map(([idleMs, held], at) => {
+    return { name: `c${at}`, pending: held, idleMs, inactiveMs: null };
+  });
   return {
     backlog: {
-      ...{ length, lag, lagAgeMs: 0, neverWritten: false, pending: 3, pendingOldestMs: 5 },
+      ...{ length, lag, lagAgeMs: 0, neverWritten: false, pending, pendingOldestMs: 5 },
       ...{ deadLetters: 2, deadLetterOldestMs: 1000 },
     },
-    passed: { added, read },
-    consumers: [{ name: 'one', pending: 3, idleMs: 10, inactiveMs: null }],
-    pause: null,
-    suspects: 0,
+    progress: {
+      ...{ added, read, length, consumers, pending, unclaimedMs: 0, lastId: '9-9' },
+      firstId: change.first === undefined ? '1-0' : change.first,
+      deliveredId: change.delivered ?? '5-0',
+      oldestPendingId: pending === 0 ? null : (change.oldestPending ?? '4-0'),
+    },
+    pause: change.pause ?? null,
+    suspects: change.suspects ?? 0,
+    losses: change.losses ?? null,
   };
 }
 
-function sample(atMs: number, change: Parameters<typeof streamSample>[0] = {}): Sample {
+function sample(atMs: number, change: Change = {}): Sample {
   return {
     atMs,
     stream: { kind: 'seen', value: streamSample(change) },
@@ -33,12 +56,27 @@ function sample(atMs: number, change: Parameters<typeof streamSample>[0] = {}): 
   };
 }
 
-const limits = { claimThresholdMs: 60_000, lagSeconds: 60 };
-const look = (now: Sample, rates = noRates) => {
-  return { sample: now, rates, attention: attentionOf(now, rates, limits), unreachable: [] };
+const instance: InstanceView = {
+  url: 'http://processor:9464/metrics',
+  ready: { ok: true, reasons: [] },
+  ...{ records: 1, deadLetters: 0, inFlight: 2, residentBytes: 126e6, breakers: [] },
+  ...{ rowsPerBatch: 4, isPaused: false, lastCommitMs: 500, lostEntries: 0 },
 };
 
-describe('rates between two looks', () => {
+const limits = limitsOf({ blockMs: 2000, claimThresholdMs: 60_000, claimIntervalMs: 15_000 }, 60);
+const file: Terminal = { columns: null, rows: null, isScreen: false, hasColor: false };
+
+function status(now: Sample, before: Sample | null = null): Status {
+  const rates = ratesOf(before, now);
+  const attention = attentionOf({ before, older: before, now, rates }, limits);
+  return { sample: now, rates, attention, unreachable: [] };
+}
+
+/** What is found between two samples, so far apart. */
+const found = (before: Change, now: Change, ms = 1000) =>
+  status(sample(ms, now), sample(0, before)).attention;
+
+describe('rates between two samples', () => {
   it('are entries a second, of what ever was added and read', () => {
     const rates = ratesOf(sample(0), sample(2000, { added: 1500, read: 1200 }));
     expect(rates).toMatchObject({ added: 250, delivered: 100, trimmingReachesMs: null });
@@ -48,18 +86,117 @@ describe('rates between two looks', () => {
     expect(ratesOf(sample(0), sample(1000, { added: 5 })).added).toBeNull();
   });
 
-  it('tell when trimming reaches unread entries: read ones are left for so long', () => {
+  it('show when trimming reaches unread entries: as long as read ones are left', () => {
     // 60 read entries were left, now 50: 5 seconds more.
     const before = sample(0, { length: 100, lag: 40 });
     const now = sample(1000, { length: 100, lag: 50 });
-    const rates = ratesOf(before, now);
-    expect(rates.trimmingReachesMs).toBe(5000);
-    expect(attentionOf(now, rates, limits)).toEqual([expect.stringContaining('trimming')]);
+    expect(ratesOf(before, now).trimmingReachesMs).toBe(5000);
+    expect(status(now, before).attention).toEqual(['trimming reaches unread entries in 5s']);
   });
 
   it('see no trimming while the readers catch up', () => {
     const rates = ratesOf(sample(0, { lag: 50 }), sample(1000, { lag: 40 }));
     expect(rates.trimmingReachesMs).toBeNull();
+  });
+});
+
+describe('attention', () => {
+  it('is not due for a healthy service that is trimmed while it reads', () => {
+    const now = { length: 100_000, lag: 60, added: 2000, read: 1990, delivered: '6-0' };
+    expect(found({ length: 100_000, lag: 0 }, now)).toEqual([]);
+  });
+
+  it('is not due for an idle service between two reads, or for one entry that just came', () => {
+    const idle = { consumers: [[9000, 0]] } as const;
+    expect(found(idle, idle)).toEqual([]);
+    expect(found({ ...idle, lag: 0 }, { ...idle, lag: 1, added: 1001 })).toEqual([]);
+    const slow = { consumers: [[11_000, 0]] } as const;
+    expect(found({ ...slow, lag: 0 }, { ...slow, lag: 1, added: 1001 })).toEqual([]);
+  });
+
+  it('is due when the newest consumer has not asked for five block times while entries wait', () => {
+    const dead = {
+      lag: 2,
+      consumers: [
+        [10_100, 0],
+        [70_000, 3],
+      ],
+    } as const;
+    expect(found(dead, dead)).toEqual([
+      'no instance reads: the last one asked 10s ago, and 2 entries wait',
+    ]);
+    const paused = { ...dead, pause: { by: 'anna', reason: 'work', at: '2026' } };
+    expect(found(paused, paused)).toContain('paused by anna: work');
+  });
+
+  it('is due for one of several consumers that is silent and holds entries', () => {
+    const one = {
+      consumers: [
+        [5, 2],
+        [46_000, 321],
+        [80_000, 0],
+      ],
+    } as const;
+    expect(found(one, one)).toEqual(['c1 has been silent for 46s and holds 321 entries']);
+  });
+
+  it('is due when entries come and none is delivered or settled', () => {
+    const stalled = found({ lag: 5 }, { lag: 9, added: 1004 }, 5000);
+    expect(stalled).toEqual(['4 entries came in 5s and none was delivered or settled']);
+    expect(found({ lag: 5 }, { lag: 9, added: 1004 }, 4000)).toEqual([]);
+    const flows = { lag: 5, added: 1004, read: 1004, delivered: '6-0' };
+    expect(found({ lag: 5 }, flows, 5000)).toEqual([]);
+  });
+
+  it('is due when the oldest pending entry stays and nothing is acknowledged', () => {
+    const words = 'pending entries do not move: 7 held, none acknowledged in 5s';
+    expect(found({ pending: 7 }, { pending: 7 }, 5000)).toEqual([words]);
+    expect(found({ pending: 5 }, { pending: 7, read: 1002 }, 5000)).toEqual([words]);
+    expect(found({ pending: 7 }, { pending: 7, read: 1001 }, 5000)).toEqual([]);
+    expect(found({ pending: 7 }, { pending: 7, oldestPending: '5-0' }, 5000)).toEqual([]);
+    expect(found({ pending: 7, read: null }, { pending: 6, read: null }, 5000)).toEqual([]);
+  });
+
+  it('is due for unread entries that are trimmed now, were trimmed, or would be next', () => {
+    const reached = { lag: 100, first: '6-0', read: 900 };
+    expect(found(reached, { ...reached, first: '8-0', added: 1010 })).toEqual([
+      'unread entries are being trimmed now: 10 in 1s',
+      '10 entries were trimmed before any instance read them',
+    ]);
+    expect(found({}, { lag: 100, first: '6-0', read: 899 })).toEqual([
+      '1 entry was trimmed before any instance read them',
+    ]);
+    expect(found({}, reached)).toEqual([
+      'trimming has reached unread entries: the next trim loses some',
+    ]);
+    // A Redis that restarted does not know what was read; a new group has read nothing.
+    expect(found({}, { ...reached, read: null })).toHaveLength(1);
+    expect(found({}, { ...reached, delivered: '0-0' })).toEqual([]);
+  });
+
+  it('is due for a day after entries were lost', () => {
+    const losses = { entries: { trimmed_undelivered: 4790, trimmed_pending: 1 }, lastMs: 0 };
+    expect(found({}, { losses }, 720_000)).toEqual([
+      '4,791 entries were lost, the last 12m ago (trimmed unread: 4,790, trimmed while pending: 1)',
+    ]);
+  });
+
+  it('is due for an instance that is not ready, has an open breaker or counted a loss', () => {
+    const ready = { ok: false, reasons: ['database unavailable: 55P03'] };
+    const value = { ...instance, ready, breakers: ['database is open'], lostEntries: 1 };
+    const now: Sample = { ...sample(0), instances: [{ kind: 'seen', value }] };
+    expect(status(now).attention).toEqual([
+      'processor:9464 is not ready: database unavailable: 55P03',
+      'processor:9464: circuit breaker of database is open',
+      'processor:9464 has counted 1 lost entry since it started',
+    ]);
+  });
+
+  it('is due when the lag cannot be counted, and for entries in isolation', () => {
+    expect(found({}, { lag: null, suspects: 1 })).toEqual([
+      'the lag cannot be counted: entries were deleted from the middle of the stream',
+      '1 entry is processed in isolation: instances crashed on it',
+    ]);
   });
 });
 
@@ -74,37 +211,88 @@ describe('a graph', () => {
     expect(graph([9, 0, 0, 4], 2)).toBe('▁█');
     expect(graph([1, 2], 0)).toBe('');
   });
+
+  it('says what a full bar stands for', () => {
+    const lines = renderWatch([status(sample(0, { lag: 120 })), status(sample(1, { lag: 78 }))], {
+      ...file,
+      columns: 100,
+    });
+    expect(lines.find((line) => line.startsWith('lag '))).toMatch(/█▆ +78, full bar 120$/);
+  });
 });
 
-it('nothing drawn is wider than the terminal, whatever the values', () => {
-  const number = fc.oneof(fc.double(), fc.integer(), fc.constant(Number.NaN));
-  fc.assert(
-    fc.property(
-      fc.array(fc.tuple(number, number), { maxLength: 70 }),
-      fc.integer({ min: 0, max: 200 }),
-      (values, columns) => {
-        const looks = values.map(([length, lag], at) => look(sample(at * 1000, { length, lag })));
-        for (const line of [
-          ...renderWatch(looks, columns),
-          ...looks.slice(0, 1).flatMap((one) => renderLook(one, columns)),
-        ]) {
-          expect(line.length).toBeLessThanOrEqual(columns);
-        }
-      },
-    ),
-  );
-});
+describe('the lines', () => {
+  const seen: Sample = { ...sample(1000), instances: [{ kind: 'seen', value: instance }] };
+  const words = (lines: readonly string[]) => lines.join(' ').split(/\s+/);
 
-it('what deserves attention is said, and so is that all is well', () => {
-  expect(renderLook(look(sample(0)), 100)).toContain('all is well');
-  const pause = { by: 'anna', reason: 'work', at: '2026' };
-  const value = { ...streamSample({}), pause, suspects: 2 };
-  const paused = { ...sample(0), stream: { kind: 'seen', value } as const };
-  expect(attentionOf(paused, noRates, limits)).toEqual([
-    'paused by anna: work',
-    '2 entries are tried alone',
-  ]);
-  expect(renderLine(look(paused))).toContain('paused by anna');
+  it('are as wide as the terminal at most, whatever the values, and cut nothing', () => {
+    const number = fc.oneof(fc.double(), fc.integer(), fc.constant(Number.NaN));
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(number, number), { maxLength: 70 }),
+        fc.integer({ min: 1, max: 200 }),
+        (values, columns) => {
+          const terminal = { ...file, columns };
+          const all = values.map(([length, lag], at) => status(sample(at * 1000, { length, lag })));
+          const drawn = [
+            ...renderWatch(all, terminal),
+            ...all.slice(0, 1).flatMap((one) => renderStatus(one, terminal)),
+          ];
+          for (const line of drawn) expect(line.length).toBeLessThanOrEqual(columns);
+        },
+      ),
+    );
+    for (const columns of [60, 80, 100]) {
+      const narrow = renderStatus(status(seen), { ...file, columns });
+      expect(words(narrow)).toEqual(words(renderStatus(status(seen), file)));
+    }
+  });
+
+  it('begin with readiness and breakers of an instance, and are whole in a pipe', () => {
+    expect(renderStatus(status(seen), file)).toContain(
+      'processor:9464  ready, breakers closed, last commit 500ms ago, 1 record, 4 rows a batch, 2 in flight, 126 MB',
+    );
+  });
+
+  it('begin with what explains the exit code, and end with a word on all of it', () => {
+    expect(renderStatus(status(seen), file).at(-1)).toBe('all is well');
+    const paused = sample(0, { pause: { by: 'anna', reason: 'work', at: '2026' }, suspects: 2 });
+    const lines = renderStatus({ ...status(paused), unreachable: ['redis: down'] }, file);
+    expect(lines.slice(0, 3)).toEqual([
+      'x redis: down',
+      '! paused by anna: work',
+      '! 2 entries are processed in isolation: instances crashed on them',
+    ]);
+    expect(lines.at(-1)).toBe('not well: 2 lines with !, 1 part out of reach (x)');
+    expect(renderLine(status(paused))).toContain('paused by anna');
+  });
+
+  it('fit on the screen while watching, with what is left out counted', () => {
+    const lines = renderWatch([status(seen)], { ...file, columns: 100, rows: 8 });
+    expect(lines).toHaveLength(8);
+    expect(lines.at(-1)).toMatch(/^\d+ more lines$/);
+  });
+
+  it('are coloured only where the terminal shows colours', () => {
+    const stdout = Object.assign(new PassThrough(), { isTTY: true, columns: 80, rows: 24 });
+    const terminal = (env: Record<string, string>) => terminalOf({ env, stdout });
+    expect(terminal({ TERM: 'xterm' })).toMatchObject({ hasColor: true, isScreen: true });
+    expect(terminal({ TERM: 'xterm', NO_COLOR: '1' })).toMatchObject({ hasColor: false });
+    expect(terminal({ TERM: 'dumb' })).toMatchObject({ hasColor: false, isScreen: false });
+    const colored = renderStatus(
+      { ...status(seen), attention: ['a'] },
+      { ...file, hasColor: true },
+    );
+    expect(colored[0]).toBe('\u001b[33m!\u001b[0m a');
+  });
+
+  it.each([
+    ['one two three', 8, 2, ['one two', '  three']],
+    ['abcdefgh', 3, 2, ['abc', ' de', ' fg', ' h']],
+    ['short', 80, 2, ['short']],
+  ])('wrap %j at %i columns', (line, columns, indent, lines) => {
+    expect(wrap(line, columns, indent)).toEqual(lines);
+  });
 });
 
 it('metrics are read with their labels, and what is none is left out', () => {
@@ -113,4 +301,8 @@ it('metrics are read with their labels, and what is none is left out', () => {
     ['a', 1],
     ['b{x="1 } 2"}', 2.5],
   ]);
+});
+
+it('one sample alone has no rates', () => {
+  expect(ratesOf(null, sample(0))).toEqual(noRates);
 });

@@ -17,6 +17,7 @@ const typed: { readonly [Key in keyof ControlKeys]: readonly (readonly [string, 
       ['ZRANGE', '0', '0'],
       ['ZSCORE', ''],
     ],
+    lost: [['HGETALL']],
   };
 
 /** Whether each key beside the stream holds its type; a missing key does. */

@@ -1,152 +1,145 @@
-import { countText, durationText } from '../format.ts';
-import type { Rates } from './derive.ts';
-import type { Sample } from './sample.ts';
+import { countText, durationText, plural } from '../format.ts';
+import { paint, type Terminal, wrap } from '../terminal.ts';
+import type { InstanceView } from './instance.ts';
+import type { Rates } from './rates.ts';
+import type { Sample, StreamSample } from './sample.ts';
 
-/** One look and what it tells together with the look before. */
-export interface Look {
+/** One sample, and what it shows together with the one before. */
+export interface Status {
   readonly sample: Sample;
   readonly rates: Rates;
   readonly attention: readonly string[];
   readonly unreachable: readonly string[];
 }
 
-/** Looks kept for the graphs. */
-export const graphLooks = 60;
+export const labelWidth = 16;
 
-const bars = '▁▂▃▄▅▆▇█';
-const labelWidth = 16;
-
-/** The newest look as lines, none wider than `columns`; pure. */
-export function renderLook(look: Look, columns: number): string[] {
-  const lines = [
-    ...streamLines(look),
-    ...databaseLines(look.sample),
-    ...instanceLines(look.sample),
+/** The status as lines: what explains the exit code first; nothing is cut. */
+export function renderStatus(status: Status, terminal: Terminal): string[] {
+  return [
+    ...findingLines(status, terminal),
+    ...factLines(status).flatMap((line) => wrap(line, terminal.columns, labelWidth)),
+    ...lastWord(status, terminal),
   ];
-  for (const words of look.attention) lines.push(`! ${words}`);
-  for (const words of look.unreachable) lines.push(`x ${words}`);
-  if (look.attention.length + look.unreachable.length === 0) lines.push('all is well');
-  return lines.map((line) => cut(line, columns));
 }
 
-/** The newest look, and graphs of the last ones; oldest first. */
-export function renderWatch(looks: readonly Look[], columns: number): string[] {
-  const newest = looks.at(-1);
-  if (newest === undefined) return [];
-  const at = new Date(newest.sample.atMs).toISOString().slice(0, 19).replace('T', ' ');
-  const graphs = graphsOf(looks).map(({ name, values, unit }) => {
-    const last = values.at(-1);
-    const shown = last === null || last === undefined ? '-' : `${countText(last)}${unit}`;
-    const room = Math.max(0, Math.min(graphLooks, columns - labelWidth - 16));
-    return cut(`${name.padEnd(labelWidth)}${graph(values, room).padEnd(room)}  ${shown}`, columns);
-  });
-  return [cut(`processor  ${at} UTC`, columns), '', ...graphs, '', ...renderLook(newest, columns)];
-}
-
-/** One line a look, for a log. */
-export function renderLine({ sample, rates, attention, unreachable }: Look): string {
+/** One line a sample, for a log. */
+export function renderLine({ sample, rates, attention, unreachable }: Status): string {
   const at = new Date(sample.atMs).toISOString();
   const words = [...attention, ...unreachable].join('; ');
-  if (sample.stream.kind === 'unreachable') return `${at} ${words}`;
-  const { backlog } = sample.stream.value;
+  if (sample.stream.kind !== 'seen') return `${at} ${words}`;
+  const { backlog, progress } = sample.stream.value;
   const numbers = [
     `lag=${backlog.lag ?? 'unknown'} lag_s=${Math.round((backlog.lagAgeMs ?? 0) / 1000)}`,
-    `pending=${backlog.pending} in=${number(rates.added)}/s out=${number(rates.delivered)}/s`,
+    `pending=${progress.pending} in=${number(rates.added)}/s out=${number(rates.delivered)}/s`,
     `dead_letters=${backlog.deadLetters}`,
   ];
   return `${at} ${numbers.join(' ')}${words === '' ? '' : ` ${words}`}`;
 }
 
-function streamLines({ sample, rates }: Look): string[] {
-  if (sample.stream.kind === 'unreachable') return [];
-  const { backlog, consumers } = sample.stream.value;
-  const lag =
-    backlog.lag === null ? 'more than can be counted' : `${countText(backlog.lag)} entries`;
-  const trimming =
-    rates.trimmingReachesMs === null
-      ? 'not in sight'
-      : `in ${durationText(rates.trimmingReachesMs)}`;
+export function findingLines({ attention, unreachable }: Status, terminal: Terminal): string[] {
+  const marked = (mark: string, color: 'red' | 'yellow', found: readonly string[]) =>
+    found.flatMap((words) => {
+      const [first = '', ...more] = wrap(`${mark} ${words}`, terminal.columns, 2);
+      return [`${paint(terminal, color, first.slice(0, 1))}${first.slice(1)}`, ...more];
+    });
+  return [...marked('x', 'red', unreachable), ...marked('!', 'yellow', attention)];
+}
+
+export function factLines(status: Status): string[] {
+  return [...streamLines(status), ...databaseLines(status.sample), ...instanceLines(status.sample)];
+}
+
+export function lastWord({ sample, attention, unreachable }: Status, terminal: Terminal): string[] {
+  const [findings, parts] = [attention.length, unreachable.length];
+  const lines = (color: 'red' | 'yellow' | 'green', text: string) =>
+    wrap(text, terminal.columns, 0).map((line) => paint(terminal, color, line));
+  if (findings + parts === 0) {
+    const isEmpty = sample.stream.kind === 'seen' && sample.stream.value.backlog.neverWritten;
+    return lines(
+      'green',
+      isEmpty ? 'no problem found, and no entry to process yet' : 'all is well',
+    );
+  }
+  const words = [
+    ...(findings > 0 ? [`${plural(findings, 'line', 'lines')} with !`] : []),
+    ...(parts > 0 ? [`${plural(parts, 'part', 'parts')} out of reach (x)`] : []),
+  ];
+  return lines(parts > 0 ? 'red' : 'yellow', `not well: ${words.join(', ')}`);
+}
+
+function streamLines({ sample, rates }: Status): string[] {
+  if (sample.stream.kind !== 'seen') return [];
+  const { backlog, progress } = sample.stream.value;
+  const { consumers, pending } = progress;
   return [
-    fact('stream', `${countText(backlog.length)} entries`),
-    fact('lag', `${lag}, oldest ${durationText(backlog.lagAgeMs ?? 0)}`),
-    fact(
-      'pending',
-      `${countText(backlog.pending)}, oldest ${durationText(backlog.pendingOldestMs)}`,
-    ),
-    ...consumers.map(({ name, pending, idleMs }) =>
-      fact(`  ${name}`, `${countText(pending)}, asked ${durationText(idleMs)} ago`),
+    fact('stream', streamText(sample.stream.value)),
+    fact('lag', lagText(sample.stream.value)),
+    fact('pending', withAge(countText(pending), pending, backlog.pendingOldestMs)),
+    ...consumers.map(({ name, pending: held, idleMs }) =>
+      fact(`  ${name}`, `${countText(held)}, asked ${durationText(idleMs)} ago`),
     ),
     fact('rate', `${number(rates.added)} added/s, ${number(rates.delivered)} delivered/s`),
     fact(
       'dead letters',
       backlog.deadLetters === 0
         ? 'none'
-        : `${countText(backlog.deadLetters)}, oldest ${durationText(backlog.deadLetterOldestMs)}`,
+        : withAge(countText(backlog.deadLetters), backlog.deadLetters, backlog.deadLetterOldestMs),
     ),
-    fact('trimming', `of unread entries ${trimming}`),
+    fact(
+      'trimming',
+      rates.trimmingReachesMs === null
+        ? 'does not come nearer to unread entries'
+        : `reaches unread entries in ${durationText(rates.trimmingReachesMs)}`,
+    ),
   ];
 }
 
+function streamText({ backlog }: StreamSample): string {
+  const entries = plural(backlog.length, 'entry', 'entries');
+  return backlog.neverWritten
+    ? `${entries}; nothing was ever written to it: is REDIS_TELEMETRY_STREAM the right name?`
+    : entries;
+}
+
+function lagText({ backlog: { lag, lagAgeMs } }: StreamSample): string {
+  const entries = lag === null ? 'more than can be counted' : plural(lag, 'entry', 'entries');
+  return withAge(entries, lag ?? 1, lagAgeMs ?? 0);
+}
+
+function withAge(text: string, count: number, oldestMs: number): string {
+  return count === 0 ? text : `${text}, oldest ${durationText(oldestMs)}`;
+}
+
 function databaseLines({ database }: Sample): string[] {
-  if (database.kind === 'unreachable') return [];
+  if (database.kind !== 'seen') return [];
   return [fact('database', `answers in ${durationText(database.value.answerMs)}`)];
 }
 
 function instanceLines({ instances, atMs }: Sample): string[] {
-  return instances.flatMap((answer) => {
-    if (answer.kind === 'unreachable') return [];
-    const { url, inFlight, residentBytes, rowsPerBatch, breakers, records, lastCommitMs } =
-      answer.value;
-    const batch = rowsPerBatch === null ? '-' : countText(rowsPerBatch);
-    const state = breakers.length === 0 ? 'breakers closed' : breakers.join(', ');
-    const commit =
-      lastCommitMs === null
-        ? 'no commit yet'
-        : `commit ${durationText(Math.max(0, atMs - lastCommitMs))} ago`;
-    const memory = `${countText(residentBytes / 1e6)} MB`;
-    return [
-      fact(
-        new URL(url).host,
-        `${countText(records)} records, ${batch} rows a batch, ${countText(inFlight)} in flight, ${commit}, ${memory}, ${state}`,
-      ),
-    ];
-  });
-}
-
-function graphsOf(
-  looks: readonly Look[],
-): { readonly name: string; readonly unit: string; readonly values: (number | null)[] }[] {
-  const ofStream = (
-    pick: (value: Extract<Sample['stream'], { kind: 'seen' }>['value']) => number | null,
-  ) =>
-    looks.map(({ sample }) => (sample.stream.kind === 'seen' ? pick(sample.stream.value) : null));
-  const hasInstances = looks.some(({ sample }) => sample.instances.length > 0);
-  return [
-    { name: 'lag', unit: '', values: ofStream(({ backlog }) => backlog.lag) },
-    { name: 'pending', unit: '', values: ofStream(({ backlog }) => backlog.pending) },
-    { name: 'added', unit: '/s', values: looks.map(({ rates }) => rates.added) },
-    { name: 'delivered', unit: '/s', values: looks.map(({ rates }) => rates.delivered) },
-    ...(hasInstances
-      ? [{ name: 'records', unit: '/s', values: looks.map(({ rates }) => rates.records) }]
-      : []),
-    { name: 'dead letters', unit: '', values: ofStream(({ backlog }) => backlog.deadLetters) },
-  ];
-}
-
-/** The newest `width` values, from 0 to the highest of them; a gap where nothing is known. */
-export function graph(values: readonly (number | null)[], width: number): string {
-  const shown = width <= 0 ? [] : values.slice(-width);
-  const finite = shown.map((value) =>
-    value === null || !Number.isFinite(value) ? null : Math.max(0, value),
+  return instances.flatMap((answer) =>
+    answer.kind === 'seen' ? [instanceLine(answer.value, atMs)] : [],
   );
-  const top = Math.max(0, ...finite.map((value) => value ?? 0));
-  return finite
-    .map((value) => {
-      if (value === null) return ' ';
-      const step = top === 0 ? 0 : Math.round((value / top) * (bars.length - 1));
-      return bars[step] ?? ' ';
-    })
-    .join('');
+}
+
+/** Readiness and breakers first: they are what matters when a line is long. */
+function instanceLine(view: InstanceView, atMs: number): string {
+  const { inFlight, residentBytes, rowsPerBatch, breakers, lastCommitMs } = view;
+  const commit =
+    lastCommitMs === null
+      ? 'no commit yet'
+      : `last commit ${durationText(Math.max(0, atMs - lastCommitMs))} ago`;
+  const words = [
+    view.ready.ok ? 'ready' : 'not ready',
+    breakers.length === 0 ? 'breakers closed' : `breakers: ${breakers.join(', ')}`,
+    commit,
+    plural(view.records, 'record', 'records'),
+    `${rowsPerBatch === null ? '-' : countText(rowsPerBatch)} rows a batch`,
+    `${countText(inFlight)} in flight`,
+    `${countText(residentBytes / 1e6)} MB`,
+    ...(view.lostEntries > 0 ? [`${countText(view.lostEntries)} lost`] : []),
+  ];
+  return fact(new URL(view.url).host, words.join(', '));
 }
 
 function fact(name: string, text: string): string {
@@ -155,8 +148,4 @@ function fact(name: string, text: string): string {
 
 function number(value: number | null): string {
   return value === null ? '-' : countText(value);
-}
-
-function cut(line: string, columns: number): string {
-  return line.length <= columns ? line : line.slice(0, Math.max(0, columns));
 }
