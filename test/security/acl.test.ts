@@ -221,7 +221,7 @@ describe('the users of deploy/redis/users.acl', () => {
     await processor('doctor');
 
     expect(await acl.denials()).toEqual([]);
-  }, 120_000);
+  });
 
   const refused: Readonly<Record<User, readonly (readonly string[])[]>> = {
     processor: [
