@@ -100,6 +100,10 @@ function ofService({ key, deadLetterKey }: RightsOptions): readonly NeededComman
     ['ZSCORE', control.moved, 'm'],
     ['ZADD', control.moved, '0', 'm'],
     ['ZREMRANGEBYRANK', control.moved, '0', '0'],
+    ['EVAL', '', '1', control.lost],
+    ['HINCRBY', control.lost, 'f', '1'],
+    ['HSET', control.lost, 'f', 'v'],
+    ['PEXPIRE', control.lost, '1'],
   ];
 }
 
@@ -122,6 +126,7 @@ function ofOperator({ key, deadLetterKey }: RightsOptions): readonly NeededComma
     ['HGETALL', control.suspects],
     ['HGETALL', control.holders],
     ['ZRANGE', control.moved, '0', '0'],
+    ['HGETALL', control.lost],
     ['XLEN', key],
     ['XINFO', 'STREAM', key],
     ['XINFO', 'GROUPS', key],

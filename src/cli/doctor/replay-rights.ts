@@ -38,13 +38,15 @@ function lossMessage([command = '']: readonly string[]): string {
 
 /** What the scripts and XREADGROUP leave in the append-only file, within MULTI and EXEC. */
 function replayed({ key, group, deadLetterKey }: Place): readonly (readonly string[])[] {
-  const { moved, holders } = controlKeys(key);
+  const { moved, holders, lost } = controlKeys(key);
   return [
     ['MULTI'],
     ['XADD', deadLetterKey, '*', 'field', 'value'],
     ['ZADD', moved, '0', '0-1'],
     ['ZREMRANGEBYRANK', moved, '0', '0'],
     ['HSET', holders, 'field', 'value'],
+    ['HINCRBY', lost, 'field', '1'],
+    ['PEXPIREAT', lost, '1'],
     ['XACK', key, group, '0-1'],
     ['XCLAIM', key, group, 'consumer', '0', '0-1'],
     ['XGROUP', 'CREATE', key, group, '0'],
