@@ -7,6 +7,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { ended } from '../cli/command.ts';
 import { entryFields, imei, stream, useStack } from '../cli/stack.ts';
 import { eventually } from '../integration/service.ts';
+import { findProgram } from '../servers/programs.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const page = readFileSync(join(root, 'OPERATIONS.md'), 'utf8');
@@ -131,6 +132,10 @@ describe('the commands of OPERATIONS.md', () => {
     };
     shim('processor', `exec ${process.execPath} ${join(root, 'src/processor.ts')} "$@"`);
     shim('redis-cli', `exec ${whereIs('redis-cli')} -u ${REDIS_URL} "$@"`);
+    if (findProgram('curl') === null) {
+      const standIn = join(import.meta.dirname, 'fixtures', 'curl.ts');
+      shim('curl', `exec ${process.execPath} ${standIn} "$@"`);
+    }
     return async (text: string) => {
       const words = text
         .replaceAll('127.0.0.1:9464', `127.0.0.1:${port}`)
