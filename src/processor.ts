@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './lifecycle/node-version.ts';
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { type DecodeArgs, runDecode } from './cli/decode.ts';

@@ -1,0 +1,12 @@
+/**
+ * Refuses a Node that is too old, in one line. The entry imports this first: modules after it fail
+ * on an older Node with an error that does not say why. package.json names the same version.
+ */
+const least = 24;
+
+if (Number(process.versions.node.split('.')[0]) < least) {
+  process.stderr.write(
+    `processor: needs Node ${least} or later, and this is ${process.version}; in a checkout, npm start and node_modules/.bin/node are the pinned Node\n`,
+  );
+  process.exit(1);
+}
