@@ -294,10 +294,11 @@ describe('.env.example', () => {
   const text = readFileSync(new URL('../../.env.example', import.meta.url), 'utf8');
   const blocks = text.split('\n\n').filter((block) => /^#?[A-Z]/m.test(block));
 
-  test('names every variable once, with its default or commented out with an example', () => {
+  test('names every variable once: its default, or an example that is commented out unless required', () => {
     const lines = blocks.map((block) => block.trimEnd().split('\n').at(-1));
-    const expected = Object.values(variables).map(({ name, default: fallback, example }) =>
-      fallback === null ? `#${name}=${example}` : `${name}=${fallback}`,
+    const expected = Object.values(variables).map(
+      ({ name, default: fallback, example, required }) =>
+        fallback !== null ? `${name}=${fallback}` : `${required ? '' : '#'}${name}=${example}`,
     );
 
     expect(lines).toEqual(expected);
@@ -316,11 +317,11 @@ describe('.env.example', () => {
     });
   });
 
-  test('is, with the database added, the same as setting nothing', () => {
+  test('is, but for the database, the same as setting nothing', () => {
     const set = text.split('\n').filter((line) => /^[A-Z]/.test(line));
     const env = Object.fromEntries(set.map((line) => line.split(/=(.*)/s).slice(0, 2)));
 
-    expect(configOf(env)).toEqual(configOf({}));
+    expect(configOf({ ...env, ...required })).toEqual(configOf({}));
   });
 });
 

@@ -1,0 +1,53 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { variables } from '../../src/config/variables.ts';
+import { exitCodes } from '../../src/lifecycle/signals.ts';
+import { findProgram } from '../servers/programs.ts';
+
+const path = fileURLToPath(new URL('../../deploy/processor.service', import.meta.url));
+const unit = readFileSync(path, 'utf8');
+
+function setting(name: string): string {
+  return new RegExp(`^${name}=(.*)$`, 'm').exec(unit)?.[1] ?? '';
+}
+
+describe('deploy/processor.service', () => {
+  test('starts the built program itself, without npm or a shell between', () => {
+    expect(setting('ExecStart')).toMatch(/^\/usr\/bin\/node .*dist\/processor\.js run$/);
+    expect(setting('KillSignal')).toBe('SIGTERM');
+  });
+
+  test('waits longer for a stop than the service drains', () => {
+    const budgetMs = Number(variables.drainBudgetMs.default);
+    expect(Number(/^(\d+)s$/.exec(setting('TimeoutStopSec'))?.[1]) * 1000).toBeGreaterThan(
+      budgetMs,
+    );
+  });
+
+  test('starts it again after every exit code but those that a restart does not help', () => {
+    expect(setting('Restart')).toBe('on-failure');
+    expect(setting('RestartPreventExitStatus')).toBe(String(exitCodes.failed));
+  });
+
+  test('keeps the dump of a panic', () => {
+    expect(unit).toContain(`\nEnvironment=PANIC_DIR=/var/lib/${setting('StateDirectory')}\n`);
+  });
+
+  const analyze = findProgram('systemd-analyze');
+  test.skipIf(analyze === null || !existsSync('/usr/bin/node'))(
+    'is a unit that systemd accepts',
+    { meta: { needs: 'needs systemd-analyze (Debian package systemd) and /usr/bin/node' } },
+    () => {
+      const { status, stderr } = spawnSync(analyze ?? '', ['verify', path], { encoding: 'utf8' });
+      expect({
+        status,
+        stderr: stderr.split('\n').filter((line) => line.includes('processor')),
+      }).toEqual({
+        status: 0,
+        stderr: [],
+      });
+    },
+  );
+});
