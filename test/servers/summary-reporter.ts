@@ -88,7 +88,7 @@ function hasFailedSuite(test: TestCase): boolean {
 function reasonOf(test: TestCase): string {
   const result = test.result();
   const note = result.state === 'skipped' ? result.note : undefined;
-  return test.meta().needs ?? note ?? 'the run ended before';
+  return test.meta().needs ?? note ?? 'no reason given';
 }
 
 function nameOf(task: TestModule | TestCase | TestSuite): string {
