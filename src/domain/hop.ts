@@ -52,9 +52,12 @@ export function insideShare(shape: Shape, hop: Hop): number | null {
   return shape.kind === 'polygons' ? polygonShare(shape, hop) : roundShare(shape, hop);
 }
 
-/** The middle of the first stretch between two edges that lies inside. */
+/**
+ * The middle of the first stretch between two edges that lies inside. The ends of the hop bound a
+ * stretch too: a fix exactly on an edge counts as outside, and is no cut.
+ */
 function polygonShare(shape: Shape, hop: Hop): number | null {
-  const cuts = edgeCuts(shape, hop);
+  const cuts = [0, ...edgeCuts(shape, hop), 1];
   for (let index = 0; index + 1 < cuts.length; index += 1) {
     const middle = ((cuts[index] ?? 0) + (cuts[index + 1] ?? 0)) / 2;
     const { x1, y1, x2, y2 } = hop;
