@@ -72,7 +72,7 @@ async function readExtension(client: pg.Client): Promise<Extension> {
   const { rows } = await client.query<Extension>(`
     SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb') AS offered,
            EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') AS installed,
-           EXISTS (SELECT FROM pg_settings WHERE name = 'timescaledb.max_background_workers') AS loaded`);
+           EXISTS (SELECT FROM pg_settings WHERE name LIKE 'timescaledb.%') AS loaded`);
   return oneRow(rows);
 }
 
