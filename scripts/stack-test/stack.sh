@@ -99,8 +99,8 @@ letters_digest() { redis XRANGE "$stream:dlq" - "$1" | sha256sum; }
 # Everything was delivered and acknowledged. `lag` is not asked: Redis forgets it at a restart.
 is_settled() {
   local last delivered pending
-  last=$(redis XINFO STREAM "$stream" | grep -A 1 -x last-generated-id | tail -n 1) || return 1
-  delivered=$(redis XINFO GROUPS "$stream" | grep -A 1 -x last-delivered-id | tail -n 1) || return 1
+  last=$(redis XINFO STREAM "$stream" | grep --text -A 1 -x last-generated-id | tail -n 1) || return 1
+  delivered=$(redis XINFO GROUPS "$stream" | grep --text -A 1 -x last-delivered-id | tail -n 1) || return 1
   pending=$(redis XPENDING "$stream" processor | head -n 1) || return 1
   [ -n "$last" ] && [ "$last" = "$delivered" ] && [ "$pending" = 0 ]
 }

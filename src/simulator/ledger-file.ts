@@ -89,7 +89,9 @@ function takeLine(ledger: Ledger, value: unknown, first: boolean): boolean {
     const head = headLine.safeParse(value);
     if (!head.success) return false;
     const { entries, sent, messages } = head.data;
-    Object.assign(ledger.totals, { entries, sent, messages });
+    ledger.totals.entries += entries;
+    ledger.totals.sent += sent;
+    ledger.totals.messages += messages;
     return true;
   }
   const records = recordLine.safeParse(value);
