@@ -69,6 +69,7 @@ export function wireRooms(
       statementTimeoutMs: db.statementTimeoutMs,
       lockTimeoutMs: db.lockTimeoutMs,
       deadlineMs: db.insertDeadlineMs,
+      needsPrimary: true,
     },
     log,
   );

@@ -1,4 +1,5 @@
 import { asDependencyError } from '../db/errors.ts';
+import { refuseReadOnly } from '../db/ground.ts';
 import { withClient } from '../db/migrator.ts';
 import {
   applyRetention,
@@ -24,7 +25,7 @@ export function runRetention(io: CliIo, flags: ChangeFlags): Promise<CliExit> {
     }
     try {
       return await withClient({ ...db, url: db.migrationUrl }, silent, async (client) => {
-        await client.query(`SET lock_timeout = ${db.lockTimeoutMs}`);
+        await refuseReadOnly(client);
         const plan = await planRetention(client, retentionMs);
         const size =
           plan.kind === 'chunks' ? plan.chunks.length : await countOldRows(client, plan, io.signal);

@@ -49,7 +49,10 @@ const advice: Readonly<Record<string, string>> = {
   '28P01': 'the password was refused: check POSTGRES_URL or POSTGRES_PASSWORD',
   '28000': 'the login was refused: check the role and pg_hba.conf',
   '3D000': 'the database does not exist: check POSTGRES_URL',
+  '25006': 'the server takes no writes: is it a standby, or is a failover under way?',
   '42P01': 'a table is missing: run the migrations',
+  '42P10':
+    'positions has no primary key: ALTER TABLE positions ADD PRIMARY KEY (device_id, ts), once no key is there twice',
   '42501': 'a permission is missing: grant SELECT and INSERT on positions',
   '53100': 'the disk of the database is full',
   '53300': 'the database has no free connection',

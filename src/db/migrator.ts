@@ -5,6 +5,7 @@ import type { ConnectionOptions } from 'node:tls';
 import pg from 'pg';
 import { DependencyError, type Logger } from '../core/types.ts';
 import { readDatabaseFailure, toDependencyError } from './errors.ts';
+import { refuseReadOnly } from './ground.ts';
 import { MigrationError } from './migration-error.ts';
 import { checkNonePending, createHistory, pendingOf, readHistory } from './migration-history.ts';
 import {
@@ -14,6 +15,7 @@ import {
   type PolicyOptions,
   type PolicyRefusal,
 } from './policies.ts';
+import { sessionStatement } from './session.ts';
 import {
   applyStorage,
   checkLoaded,
@@ -154,9 +156,15 @@ function tell({ policies, refusals, storage }: MigrationResult, log: Logger): vo
   if (refusals.length > 0) log.warn({ refusals }, 'the server does not carry out some policies');
 }
 
+/**
+ * How long one statement of a migration, of retention or of a policy may take: an index on a large
+ * table takes minutes. The role's own limit is not asked: it is meant for queries.
+ */
+const migrationStatementMs = 3_600_000;
+
 /** A connection of its own to the migrating role's URL, closed after `work`. */
 export async function withClient<Result>(
-  options: Pick<MigrateOptions, 'url' | 'tls' | 'connectTimeoutMs'>,
+  options: Pick<MigrateOptions, 'url' | 'tls' | 'connectTimeoutMs' | 'lockTimeoutMs'>,
   log: Logger,
   work: (client: pg.Client) => Promise<Result>,
 ): Promise<Result> {
@@ -170,11 +178,16 @@ export async function withClient<Result>(
   client.on('error', (error) => log.debug({ err: error }, 'migration connection ended'));
   try {
     await client.connect();
+    await client.query(sessionStatement(sessionOf(options)));
     return await work(client);
   } finally {
     // Ending the connection rolls back what was not committed.
     await client.end();
   }
+}
+
+function sessionOf({ lockTimeoutMs }: Pick<MigrateOptions, 'lockTimeoutMs'>) {
+  return { statementTimeoutMs: migrationStatementMs, lockTimeoutMs };
 }
 
 interface MigrationSteps {
@@ -189,6 +202,7 @@ async function takeSteps(
   { migrations, options, applied }: MigrationSteps,
 ): Promise<MigrationResult> {
   const { mode } = options;
+  await refuseReadOnly(client);
   await checkLoaded(client);
   let refusals: readonly PolicyRefusal[] = [];
   if (mode === 'auto') {
@@ -217,16 +231,19 @@ const tableLockTimeoutMs = 1000;
 /** One transaction under the migration lock. @throws LockTimeout */
 async function locked<Result>(
   client: pg.Client,
-  { lockTimeoutMs }: MigrateOptions,
+  options: MigrateOptions,
   work: () => Promise<Result>,
 ): Promise<Result> {
   let lock: 'migration' | 'table' = 'migration';
   try {
-    await client.query('BEGIN');
-    await client.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`);
+    // Again: behind a pooler this may be another session than that of the connection's start.
+    const settings = sessionStatement(sessionOf(options), 'LOCAL');
+    await client.query(`BEGIN ISOLATION LEVEL READ COMMITTED; ${settings}`);
     await client.query('SELECT pg_advisory_xact_lock($1, $2)', [...lockKey]);
     lock = 'table';
-    await client.query(`SET LOCAL lock_timeout = ${Math.min(lockTimeoutMs, tableLockTimeoutMs)}`);
+    await client.query(
+      `SET LOCAL lock_timeout = ${Math.min(options.lockTimeoutMs, tableLockTimeoutMs)}`,
+    );
     const result = await work();
     await client.query('COMMIT');
     return result;

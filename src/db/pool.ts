@@ -3,20 +3,22 @@ import type { ConnectionOptions } from 'node:tls';
 import pg from 'pg';
 import type { Logger } from '../core/types.ts';
 import { asDependencyError } from './errors.ts';
+import { refuseReadOnly } from './ground.ts';
+import { type SessionOptions, sessionStatement } from './session.ts';
 
-export interface PoolOptions {
+const poolSettings = 'SET jit = off; SET timescaledb.enable_runtime_exclusion = off';
+
+export interface PoolOptions extends SessionOptions {
   readonly url: string;
   /** Null: plain text. */
   readonly tls: ConnectionOptions | null;
   readonly applicationName: string;
   readonly size: number;
   readonly connectTimeoutMs: number;
-  /** The server ends a statement after this. */
-  readonly statementTimeoutMs: number;
-  /** The server gives up waiting for a lock after this. */
-  readonly lockTimeoutMs: number;
   /** The client gives up after this and throws the connection away: half-open sockets. */
   readonly deadlineMs: number;
+  /** Refuses a standby and a read-only database, on each new connection. */
+  readonly needsPrimary?: boolean;
 }
 
 export interface Database {
@@ -33,8 +35,8 @@ export interface Database {
 /**
  * The service's connections. TimescaleDB's exclusion of chunks row by row is off: it took 8 of the
  * 14 µs of comparing a row, and every statement of ours names its time bounds. (Plain PostgreSQL
- * takes the setting too, and makes nothing of it.) Timeouts are set with SET and not as start-up parameters, which
- * a transaction pooler would refuse.
+ * takes the setting too, and makes nothing of it.) Every connection gets the settings of
+ * `sessionStatement`.
  */
 export function openDatabase(options: PoolOptions, log: Logger): Database {
   const pool = new pg.Pool({
@@ -48,9 +50,8 @@ export function openDatabase(options: PoolOptions, log: Logger): Database {
     keepAliveInitialDelayMillis: 10_000,
     idleTimeoutMillis: 60_000,
     onConnect: async (client) => {
-      await client.query(
-        `SET statement_timeout = ${options.statementTimeoutMs}; SET lock_timeout = ${options.lockTimeoutMs}; SET jit = off; SET timescaledb.enable_runtime_exclusion = off`,
-      );
+      await client.query(`${sessionStatement(options)}; ${poolSettings}`);
+      if (options.needsPrimary === true) await refuseReadOnly(client);
     },
   });
   // pg-pool removes its own listener while a client is checked out; without one of ours a

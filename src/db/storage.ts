@@ -61,14 +61,14 @@ export async function describeStorage(
   );
 }
 
-interface Extension {
+export interface Extension {
   readonly offered: boolean;
   readonly installed: boolean;
   /** By shared_preload_libraries, which only a superuser may read; its settings anyone sees. */
   readonly loaded: boolean;
 }
 
-async function readExtension(client: pg.Client): Promise<Extension> {
+export async function readExtension(client: pg.ClientBase): Promise<Extension> {
   const { rows } = await client.query<Extension>(`
     SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb') AS offered,
            EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') AS installed,

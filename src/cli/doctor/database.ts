@@ -1,8 +1,10 @@
 import type pg from 'pg';
 import type { Config } from '../../config/load.ts';
+import { readWriteState, writeFault } from '../../db/ground.ts';
 import { type MigrationState, readHistory } from '../../db/migration-history.ts';
 import type { Migration } from '../../db/migrator.ts';
 import { describePolicies, policyDifferences } from '../../db/policies.ts';
+import { preloadAdvice, readExtension } from '../../db/storage.ts';
 import { oldestTimescaledb, readTimescale } from '../../db/timescale.ts';
 import { type Check, failure, ok, unknown, warning } from './check.ts';
 
@@ -15,13 +17,8 @@ export async function checkDatabase(
   config: Config,
   migrations: readonly Migration[],
 ): Promise<Check[]> {
-  const checks = [await serverVersion(client), await clock(client)];
-  const timescale = await readTimescale(client);
-  checks.push(
-    timescale === null
-      ? extensionMissing(config)
-      : ok('timescaledb', `${timescale.version}, ${timescale.edition} edition`),
-  );
+  const checks = [await serverVersion(client), await role(client), await clock(client)];
+  checks.push(await timescaledb(client, config));
   const tables = await client.query<{ there: boolean }>(
     `SELECT to_regclass('positions') IS NOT NULL AS there`,
   );
@@ -33,6 +30,7 @@ export async function checkDatabase(
   }
   checks.push(
     await rights(client),
+    await primaryKey(client),
     await schema(client, migrations),
     await policies(client, config),
   );
@@ -53,20 +51,52 @@ async function clock(client: pg.ClientBase): Promise<Check> {
   const { rows } = await client.query<{ ms: number }>(
     'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS ms',
   );
-  const skewMs = Math.round((rows[0]?.ms ?? 0) - Date.now());
+  const [found] = rows;
+  if (found === undefined) return unknown('postgresql clock', 'the server does not tell');
+  const skewMs = Math.round(found.ms - Date.now());
   const text = `${skewMs} ms ahead of this machine`;
   return Math.abs(skewMs) > mostSkewMs
     ? warning('postgresql clock', `${text}: set the clocks`)
     : ok('postgresql clock', text);
 }
 
-function extensionMissing({ database }: Config): Check {
-  return database.timescaledb === 'required'
-    ? failure(
-        'timescaledb',
-        `not installed here: ${oldestTimescaledb} or newer, or TIMESCALEDB=optional`,
-      )
-    : warning('timescaledb', 'not installed here: positions is a plain table');
+async function role(client: pg.ClientBase): Promise<Check> {
+  const name = 'postgresql role';
+  const fault = writeFault(await readWriteState(client));
+  return fault === null ? ok(name, 'primary') : failure(name, fault.advice);
+}
+
+async function timescaledb(client: pg.ClientBase, { database }: Config): Promise<Check> {
+  const name = 'timescaledb';
+  const isRequired = database.timescaledb === 'required';
+  const { offered, installed, loaded } = await readExtension(client);
+  if ((offered || installed) && !loaded) {
+    return isRequired
+      ? failure(name, preloadAdvice)
+      : warning(name, `${preloadAdvice}; until then positions is a plain table`);
+  }
+  const found = await readTimescale(client);
+  if (found !== null) return ok(name, `${found.version}, ${found.edition} edition`);
+  return isRequired
+    ? failure(name, `not installed here: ${oldestTimescaledb} or newer, or TIMESCALEDB=optional`)
+    : warning(name, 'not installed here: positions is a plain table');
+}
+
+/** Without it no insert can be idempotent: ON CONFLICT needs the key. */
+async function primaryKey(client: pg.ClientBase): Promise<Check> {
+  const name = 'primary key';
+  const { rows } = await client.query<{ columns: readonly string[] }>(`
+    SELECT array_agg(a.attname::text ORDER BY a.attname) AS columns
+      FROM pg_catalog.pg_index AS i
+      JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+     WHERE i.indrelid = to_regclass('positions') AND i.indisunique AND i.indisvalid
+       AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+     GROUP BY i.indexrelid`);
+  const isThere = rows.some(({ columns }) => columns.join() === 'device_id,ts');
+  if (isThere) return ok(name, 'device_id, ts');
+  const remedy =
+    'ALTER TABLE positions ADD PRIMARY KEY (device_id, ts), once no key is there twice';
+  return failure(name, `positions has no primary key on device_id and ts: ${remedy}`);
 }
 
 async function rights(client: pg.ClientBase): Promise<Check> {
