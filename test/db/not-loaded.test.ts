@@ -1,12 +1,15 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import type { Check } from '../../src/cli/doctor/check.ts';
+import { runDoctor } from '../../src/cli/doctor.ts';
 import type { Logger } from '../../src/core/types.ts';
 import { migrate } from '../../src/db/migrator.ts';
 import { patience } from '../faults/mode.ts';
 import { askPostgres } from '../servers/ask.ts';
-import { describeTimescaledb, hasTimescaledb } from '../servers/database.ts';
+import { describeTimescaledb, hasTimescaledb, redisUrl } from '../servers/database.ts';
 import { startPostgres } from '../servers/postgres.ts';
 import type { LocalServer } from '../servers/servers.ts';
 import { connect, migrateOptions, migrations, silent } from './positions.ts';
@@ -52,6 +55,27 @@ describeTimescaledb('a server that offers TimescaleDB without loading it', () =>
     await expect(migrate(migrations, required, silent)).rejects.toMatchObject({
       ...{ name: 'MigrationError', code: 'timescaledb_not_loaded' },
       message: expect.stringContaining('shared_preload_libraries'),
+    });
+  });
+
+  test.each([
+    ['required', 'failure'],
+    ['optional', 'warning'],
+  ] as const)('doctor names the setting, with TIMESCALEDB=%s', async (timescaledb, state) => {
+    const url = await emptyDatabase();
+    const stdout = new PassThrough();
+    await runDoctor(
+      {
+        env: { REDIS_URL: redisUrl(), POSTGRES_URL: url, TIMESCALEDB: timescaledb },
+        ...{ stdin: new PassThrough(), stdout, stderr: new PassThrough() },
+        signal: new AbortController().signal,
+      },
+      { json: true, strict: false },
+    );
+    const { checks }: { checks: Check[] } = JSON.parse(String(stdout.read()));
+
+    expect(checks.find(({ name }) => name === 'timescaledb')).toMatchObject({
+      ...{ state, message: expect.stringContaining('shared_preload_libraries') },
     });
   });
 });

@@ -4,7 +4,7 @@ import { readWriteState, writeFault } from '../../db/ground.ts';
 import { type MigrationState, readHistory } from '../../db/migration-history.ts';
 import type { Migration } from '../../db/migrator.ts';
 import { describePolicies, policyDifferences } from '../../db/policies.ts';
-import { preloadAdvice, readExtension } from '../../db/storage.ts';
+import { type Extension, preloadAdvice, readExtension } from '../../db/storage.ts';
 import { oldestTimescaledb, readTimescale } from '../../db/timescale.ts';
 import { type Check, failure, ok, unknown, warning } from './check.ts';
 
@@ -18,7 +18,10 @@ export async function checkDatabase(
   migrations: readonly Migration[],
 ): Promise<Check[]> {
   const checks = [await serverVersion(client), await role(client), await clock(client)];
-  checks.push(await timescaledb(client, config));
+  const extension = await readExtension(client);
+  checks.push(await timescaledb(client, config, extension));
+  // Without its library every use of a hypertable ends the session.
+  if (extension.installed && !extension.loaded) return checks;
   const tables = await client.query<{ there: boolean }>(
     `SELECT to_regclass('positions') IS NOT NULL AS there`,
   );
@@ -66,10 +69,13 @@ async function role(client: pg.ClientBase): Promise<Check> {
   return fault === null ? ok(name, 'primary') : failure(name, fault.advice);
 }
 
-async function timescaledb(client: pg.ClientBase, { database }: Config): Promise<Check> {
+async function timescaledb(
+  client: pg.ClientBase,
+  { database }: Config,
+  { offered, installed, loaded }: Extension,
+): Promise<Check> {
   const name = 'timescaledb';
   const isRequired = database.timescaledb === 'required';
-  const { offered, installed, loaded } = await readExtension(client);
   if ((offered || installed) && !loaded) {
     return isRequired
       ? failure(name, preloadAdvice)
