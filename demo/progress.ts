@@ -90,7 +90,8 @@ function factsOf({ sent, metrics }: ProgressSample): string {
     `lag ${lag === null ? 'unknown' : thousands(lag)}`,
     `inserted ${thousands(records.inserted)}`,
     `duplicates ${thousands(records.duplicate)}`,
-    `dead letters ${thousands(records.dead_letter + records.conflict)}`,
+    `dead letters ${thousands(records.dead_letter)}`,
+    `conflicts ${thousands(records.conflict)}`,
   ].join(', ');
 }
 

@@ -88,7 +88,7 @@ function shown(terminal: { columns(): number } | null): string {
 
 test('away from a terminal progress is plain lines', () => {
   expect(shown(null)).toBe(
-    '0.5 s sending: 1972 records/s, sent 1,000, lag 5, inserted 900, duplicates 80, dead letters 5\n' +
+    '0.5 s sending: 1972 records/s, sent 1,000, lag 5, inserted 900, duplicates 80, dead letters 3, conflicts 2\n' +
       '1.0 s sending: 0 records/s, sent 1,000, the service does not answer\n',
   );
 });
