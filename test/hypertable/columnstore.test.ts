@@ -155,7 +155,8 @@ describeHypertable('the columnstore', (fresh) => {
       const { outcomes, many } = await write(rows);
 
       expect(tally(outcomes)).toEqual({ inserted: 999, refused: 1 });
-      expect(many).toBeLessThanOrEqual(1 + 2 * Math.ceil(Math.log2(1000)));
+      // One more compares the refused row: it may be stored already (decision 0035).
+      expect(many).toBeLessThanOrEqual(2 + 2 * Math.ceil(Math.log2(1000)));
     });
 
     // On PGlite one would wait for the other.
