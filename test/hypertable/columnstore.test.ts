@@ -240,6 +240,8 @@ describeHypertable('the columnstore', (fresh) => {
         SELECT compress_chunk(c) FROM show_chunks('echo') AS c;
         CREATE FUNCTION echo() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
+          -- TimescaleDB 2.27.2 ends the server at an UPDATE with = ANY (NULL) on compressed chunks.
+          IF NOT EXISTS (SELECT FROM new_rows) THEN RETURN NULL; END IF;
           EXECUTE format('UPDATE echo SET n = n + 1 WHERE device_id = ANY (%L)',
             (SELECT array_agg(device_id) FROM new_rows));
           RETURN NULL;
@@ -261,19 +263,19 @@ describeHypertable('the columnstore', (fresh) => {
       expect(await count()).toBe(stored.length + 16);
     });
 
-    testCompressed('reached by a single row, it is no fault of the row', async (stored) => {
-      await decompressingTrigger();
-      limitTo(50);
-      const rows = [at(1, 1), at(2, 1)];
-      const outcomes: Outcomes = [null, null];
+    testCompressed(
+      'reached by single rows while a canary is stored, it rejects them',
+      async (stored) => {
+        await decompressingTrigger();
+        limitTo(50);
+        const { outcomes } = await write([at(1, 1), at(2, 1)]);
 
-      await expect(writer.write(rows, outcomes)).rejects.toMatchObject({
-        name: 'DependencyError',
-        kind: 'unavailable',
-        code: '53400',
-      });
-      expect(outcomes).toEqual([null, null]);
-      expect(await count()).toBe(stored.length);
-    });
+        expect(outcomes).toMatchObject([
+          { reason: 'row_refused_by_trigger' },
+          { reason: 'row_refused_by_trigger' },
+        ]);
+        expect(await count()).toBe(stored.length);
+      },
+    );
   });
 });
