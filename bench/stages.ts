@@ -78,7 +78,7 @@ export async function stageCosts(
   const letters = { deadLetterKey: 'bench:dlq', deadLetterMaxEntries: 1000, instance: 'bench' };
   const acknowledger = createAcknowledger(
     connection.ready,
-    { ...group, ...letters, maxFieldBytes: 1024 },
+    { ...group, ...letters, maxFieldBytes: 1024, deadLetterStreamMaxBytes: 1_000_000 },
     Date.now,
   );
   // Piece by piece, as the service does it: held all at once the rows would measure the collector.
@@ -105,9 +105,7 @@ export async function stageCosts(
       states.apply(rows);
     });
     await cost('encode', () => encodePositions(rows));
-    await cost('acknowledge', () =>
-      acknowledger.acknowledge(entries.map((entry) => ({ entry, rejections: [] }))),
-    );
+    await cost('acknowledge', () => acknowledger.acknowledge(entries));
   }
   for (const [stage, total] of micros) {
     figures.note(`stage_${name}_${stage}_us`, total / load.rows.length);

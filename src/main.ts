@@ -64,7 +64,7 @@ async function serve(
   stopped: Promise<void>,
 ): Promise<number> {
   const metrics = createMetrics(build);
-  const health = createHealth(['startup', 'redis', 'database', 'consumption']);
+  const health = createHealth(['startup', 'redis', 'database', 'consumption', 'dead_letters']);
   await using releases = new AsyncDisposableStack();
   const tracing = await openTracing(config, build);
   releases.defer(() => tracing?.stop());

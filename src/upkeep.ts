@@ -72,6 +72,7 @@ function sampling({ config, rooms, metrics, health, log, onStalled }: Surroundin
       inFlightRecords: inFlight.records,
       bufferedRecords: batcher.size,
       residual: account.residual(inFlight.countOpen()),
+      deadLettersWaiting: pipeline.deadLettersWaiting,
       devices: states.size,
       retryBudgets: {
         redis: guards.redis.budgetRemaining,
@@ -86,7 +87,11 @@ function sampling({ config, rooms, metrics, health, log, onStalled }: Surroundin
       progress: Object.values(settled).reduce((sum, count) => sum + count, read),
       backlog: inFlight.entries + (backlog?.lag ?? 0),
       // Why nothing moves is known then, and another process would stand still as well.
-      excused: pipeline.isFailing || pipeline.isPaused || backlog === null,
+      excused:
+        pipeline.isFailing ||
+        pipeline.isDeadLetteringBlocked ||
+        pipeline.isPaused ||
+        backlog === null,
     });
     if (verdict === 'stalled' && !isStalled) {
       isStalled = true;

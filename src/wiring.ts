@@ -14,7 +14,7 @@ import { createInterpret, type Interpret } from './interpret.ts';
 import type { Health } from './lifecycle/health.ts';
 import { createRecentErrors } from './lifecycle/recent-errors.ts';
 import { createConsumerEvents } from './observability/consumer-events.ts';
-import { createGuardEvents } from './observability/guard-events.ts';
+import { createDeadLetterGuardEvents, createGuardEvents } from './observability/guard-events.ts';
 import { createHttpEndpoint } from './observability/http.ts';
 import { createHttpEvents } from './observability/http-events.ts';
 import type { Metrics } from './observability/metrics.ts';
@@ -126,12 +126,20 @@ export function wireRooms(
     onDependency: health.set,
     onError: ({ code, message }) => errors.add(code, scrub(message)),
   });
-  const guardOf = (dependency: Dependency) =>
+  const guardOf = (dependency: Dependency, events = guardEvents) =>
     new Guard(
       { dependency, retryMinMs: retry.minMs, retryMaxMs: retry.maxMs, ...config.retry },
-      guardEvents,
+      events,
     );
   const guards = { redis: guardOf('redis'), database: guardOf('database') };
+  const deadLetterGuard = guardOf(
+    'redis',
+    createDeadLetterGuardEvents(metrics, log, {
+      onState: (state) => health.set('dead_letters', state),
+      onError: ({ code, message }) => errors.add(code, scrub(message)),
+    }),
+  );
+  health.set('dead_letters', 'ok');
   const told = createPipelineEvents(metrics, log, { now });
   const events = tracing === null ? told : bothEvents(told, tracing.events);
   const { enter, leave } = createSuspects(connection.ready, keys);
@@ -141,11 +149,13 @@ export function wireRooms(
     batcher,
     states,
     guards,
+    deadLetterGuard,
     seclusion: createSeclusion({ ...stream, guard: guards.redis, enter, leave, events }),
     read: consumer.read,
     interpret,
     write: writer.write,
     acknowledge: acknowledger.acknowledge,
+    moveRound: acknowledger.moveRound,
     events,
     options: { writers: limits.writers, readCount: stream.readCount },
   });

@@ -1,7 +1,7 @@
 import type { DeviceId } from '../core/types.ts';
 import { type DeviceView, viewDevice } from '../db/device-view.ts';
 import { viewDevices, viewPending } from '../stream/group-view.ts';
-import { readLetters } from '../stream/letters.ts';
+import { readDeadLetters } from '../stream/stored-dead-letters.ts';
 import { isDeviceId } from '../teltonika/imei.ts';
 import { namesOf } from './decode-names.ts';
 import { deviceOf } from './dlq/filter.ts';
@@ -58,11 +58,13 @@ async function lettersOf(
   const counts: Record<string, number> = {};
   let scanned = 0;
   const range = { from: '-', to: '+', order: 'newest_first' } as const;
-  for await (const letter of readLetters(await redis(), config.stream.deadLetterKey, range)) {
+  for await (const letter of readDeadLetters(await redis(), config.stream.deadLetterKey, range)) {
     scanned += 1;
     if (scanned > mostLetters) break;
     if (letter.kind === 'malformed' || deviceOf(letter) !== device) continue;
-    counts[letter.reason] = (counts[letter.reason] ?? 0) + 1;
+    for (const { reason, count } of letter.rejections) {
+      counts[reason] = (counts[reason] ?? 0) + count;
+    }
   }
   return counts;
 }

@@ -1,5 +1,5 @@
 import { createInterpret } from '../interpret.ts';
-import type { Letter } from '../stream/letters.ts';
+import type { StoredDeadLetter } from '../stream/stored-dead-letters.ts';
 import { audit } from './audit.ts';
 import { askConsent, type ChangeFlags } from './change.ts';
 import { tellFilter } from './dlq/filter.ts';
@@ -57,14 +57,14 @@ export function runDlqReplay(io: CliIo, flags: ReplayFlags): Promise<CliExit> {
 async function countReplayable(stores: Stores, flags: ReplayFlags): Promise<number> {
   let letters = 0;
   for await (const letter of matching(stores, flags, 'oldest_first')) {
-    if (letter.kind === 'letter' && replayProblem(letter) === null) letters += 1;
+    if (letter.kind === 'dead_letter' && replayProblem(letter) === null) letters += 1;
   }
   return letters;
 }
 
 /** Letters by entry, some entries at a time; those of one entry lie side by side. */
 async function* chunksOf(stores: Stores, flags: ReplayFlags): AsyncGenerator<LettersOfEntry[]> {
-  let groups: { letters: Letter[] }[] = [];
+  let groups: { letters: StoredDeadLetter[] }[] = [];
   for await (const letter of matching(stores, flags, 'oldest_first')) {
     if (letter.kind === 'malformed') continue;
     const last = groups.at(-1);

@@ -1,10 +1,18 @@
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import type { Writable } from 'node:stream';
-import { type Letter, type Malformed, readLetters, removeLetters } from '../stream/letters.ts';
+import { readDeadLetterTotals } from '../stream/dead-letter-totals.ts';
 import { asRedisError } from '../stream/redis.ts';
+import { rangesText } from '../stream/rejections.ts';
+import {
+  type Malformed,
+  readDeadLetters,
+  removeDeadLetters,
+  type StoredDeadLetter,
+} from '../stream/stored-dead-letters.ts';
 import { audit } from './audit.ts';
 import { askConsent, type ChangeFlags } from './change.ts';
+import { exportLine, rejectionsJson } from './dlq/dead-letter-json.ts';
 import {
   deviceOf,
   isEmptyFilter,
@@ -13,8 +21,7 @@ import {
   rangeOf,
   tellFilter,
 } from './dlq/filter.ts';
-import { exportLine } from './dlq/letter-json.ts';
-import { showLetter } from './dlq/show.ts';
+import { showDeadLetter } from './dlq/show.ts';
 import { createTally, renderTally } from './dlq/tally.ts';
 import { ageText } from './format.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
@@ -23,18 +30,18 @@ import { table } from './table.ts';
 
 export type FilterFlags = LetterFilter & { readonly limit: number };
 
-/** Letters looked through before a command gives up on finding more: the stream's default cap. */
+/** Dead letters read before a command gives up on finding more: the stream's default cap. */
 const mostScanned = 1_000_000;
 
-/** The letters that match, newest or oldest first, `limit` at most. */
+/** The dead letters that match, newest or oldest first, `limit` at most. */
 export async function* matching(
   { config, redis }: Stores,
   filter: FilterFlags,
   order: 'oldest_first' | 'newest_first',
-): AsyncGenerator<Letter | Malformed> {
+): AsyncGenerator<StoredDeadLetter | Malformed> {
   let scanned = 0;
   let found = 0;
-  const letters = readLetters(await redis(), config.stream.deadLetterKey, {
+  const letters = readDeadLetters(await redis(), config.stream.deadLetterKey, {
     ...rangeOf(filter),
     order,
   });
@@ -47,10 +54,10 @@ export async function* matching(
   }
 }
 
-/** `processor dlq list`: one line a letter, newest first. */
+/** `processor dlq list`: one line a dead letter, newest first. */
 export function runDlqList(io: CliIo, flags: OutputFlags & FilterFlags): Promise<CliExit> {
   return withStores(io, async (stores) => {
-    const letters: (Letter | Malformed)[] = [];
+    const letters: (StoredDeadLetter | Malformed)[] = [];
     for await (const letter of matching(stores, flags, 'newest_first')) letters.push(letter);
     const nowMs = Date.now();
     const rows = letters.map((letter) =>
@@ -65,32 +72,45 @@ export function runDlqList(io: CliIo, flags: OutputFlags & FilterFlags): Promise
             'not written by this service',
           ]
         : [
-            ...[letter.id, ageText(letter.id, nowMs), letter.stage, letter.reason],
-            ...[deviceOf(letter) ?? '-', String(letter.recordIndex ?? '-'), letter.message],
+            ...[letter.id, ageText(letter.id, nowMs)],
+            ...[joined(letter, 'stage'), joined(letter, 'reason'), deviceOf(letter) ?? '-'],
+            ...[recordsText(letter), letter.rejections[0].message],
           ],
     );
-    const heading = ['LETTER', 'AGE', 'STAGE', 'REASON', 'DEVICE', 'RECORD', 'MESSAGE'];
+    const heading = ['DEAD LETTER', 'AGE', 'STAGE', 'REASON', 'DEVICE', 'RECORDS', 'MESSAGE'];
     const text = rows.length === 0 ? 'no dead letters' : table([heading, ...rows]);
     print(io, flags, { letters: letters.map(summary) }, text);
     return cliExits.ok;
   });
 }
 
-function summary(letter: Letter | Malformed): object {
+/** Each stage, or reason, of the rejections once. */
+function joined({ rejections }: StoredDeadLetter, part: 'stage' | 'reason'): string {
+  return [...new Set(rejections.map((group) => group[part]))].join(',');
+}
+
+/** The rejected record indexes; `all` for the whole entry. */
+function recordsText({ rejections }: StoredDeadLetter): string {
+  return rejections
+    .map(({ records }) => (records === null ? 'all' : rangesText(records)))
+    .join(',');
+}
+
+function summary(letter: StoredDeadLetter | Malformed): object {
   if (letter.kind === 'malformed') return letter;
-  const { id, entryId, stage, reason, message, recordIndex, deliveries, at } = letter;
+  const { id, entryId, records, deliveries, at } = letter;
   return {
-    ...{ id, entry_id: entryId, at, stage, reason, device: deviceOf(letter), message },
-    ...{ record_index: recordIndex, deliveries },
+    ...{ id, entry_id: entryId, at, device: deviceOf(letter), deliveries, records },
+    rejections: rejectionsJson(letter.rejections),
   };
 }
 
-/** `processor dlq show <letter>`: everything that the letter keeps. */
+/** `processor dlq show <id>`: everything that a dead letter keeps. */
 export function runDlqShow(io: CliIo, id: string, flags: OutputFlags): Promise<CliExit> {
   return withStores(io, async ({ config, redis }) => {
     const range = { from: id, to: id, order: 'oldest_first' } as const;
-    for await (const letter of readLetters(await redis(), config.stream.deadLetterKey, range)) {
-      const { json, text } = showLetter(letter, Date.now());
+    for await (const letter of readDeadLetters(await redis(), config.stream.deadLetterKey, range)) {
+      const { json, text } = showDeadLetter(letter, Date.now());
       print(io, flags, json, text);
       return cliExits.ok;
     }
@@ -99,14 +119,19 @@ export function runDlqShow(io: CliIo, id: string, flags: OutputFlags): Promise<C
   });
 }
 
-/** `processor dlq stats`: how many letters, of what, of whom. */
+/** `processor dlq stats`: how many dead letters, by reason, stage and device. */
 export function runDlqStats(io: CliIo, flags: OutputFlags & FilterFlags): Promise<CliExit> {
   return withStores(io, async (stores) => {
-    const { deadLetterKey, deadLetterMaxEntries } = stores.config.stream;
+    const { key, deadLetterKey, deadLetterMaxEntries, ...stream } = stores.config.stream;
     const tally = createTally();
     for await (const letter of matching(stores, flags, 'newest_first')) tally.add(letter);
     const length = await lengthOf(stores, deadLetterKey);
-    const result = { ...tally.result(), length, max_entries: deadLetterMaxEntries };
+    const totals = await readDeadLetterTotals(await stores.redis(), key);
+    const result = {
+      ...{ ...tally.result(), length, max_entries: deadLetterMaxEntries },
+      ...{ bytes: totals.bytes, max_bytes: stream.deadLetterStreamMaxBytes },
+      ...{ dropped_entries: totals.droppedEntries, dropped_bytes: totals.droppedBytes },
+    };
     print(io, flags, result, renderTally(result, Date.now()));
     return cliExits.ok;
   });
@@ -120,7 +145,7 @@ async function lengthOf({ redis }: Stores, key: string): Promise<number> {
   }
 }
 
-/** `processor dlq export`: the letters as NDJSON, byte for byte, oldest first. */
+/** `processor dlq export`: the dead letters as NDJSON, byte for byte, oldest first. */
 export function runDlqExport(
   io: CliIo,
   flags: OutputFlags & FilterFlags & { to: string },
@@ -146,19 +171,19 @@ export function runDlqExport(
     if (isStdout) return cliExits.ok;
     sink.end();
     await once(sink, 'close');
-    print(io, flags, { letters, to: flags.to }, `${letters} letters written to ${flags.to}`);
+    print(io, flags, { letters, to: flags.to }, `${letters} dead letters written to ${flags.to}`);
     return cliExits.ok;
   });
 }
 
-/** For its owner alone, because letters hold devices and places; never over another file. */
+/** For its owner alone, because dead letters hold devices and positions; never over another file. */
 async function openNew(path: string): Promise<Writable> {
   const file = createWriteStream(path, { flags: 'wx', mode: 0o600 });
   await once(file, 'open');
   return file;
 }
 
-/** `processor dlq purge`: deletes letters for good. */
+/** `processor dlq purge`: deletes dead letters for good. */
 export function runDlqPurge(
   io: CliIo,
   flags: ChangeFlags & FilterFlags & { all: boolean },
@@ -180,7 +205,7 @@ export function runDlqPurge(
       print(io, flags, { dry_run: true, letters: ids.length, purged: 0 }, `would ${what}`);
       return cliExits.ok;
     }
-    const purged = await removeLetters(await stores.redis(), stream.deadLetterKey, ids);
+    const purged = await removeDeadLetters(await stores.redis(), stream.deadLetterKey, ids);
     await audit(io, flags, stores, 'dlq purge', `${purged} letters: ${tellFilter(flags)}`);
     print(io, flags, { letters: ids.length, purged }, `${purged} dead letters deleted`);
     return cliExits.ok;

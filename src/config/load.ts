@@ -108,6 +108,7 @@ function arrange(values: Values, host: ConfigHost, transport: Transport) {
       maxDeliveries: need(values.maxDeliveries),
       deadLetterKey: values.deadLetterKey ?? `${key}:dlq`,
       deadLetterMaxEntries: need(values.deadLetterMaxEntries),
+      deadLetterStreamMaxBytes: need(values.deadLetterStreamMaxBytes),
       deadLetterMaxBytes: need(values.deadLetterMaxBytes),
     },
     database: {

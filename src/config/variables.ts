@@ -134,7 +134,17 @@ export const variables = {
     { min: 1000, max: 1_000_000_000 },
     {
       default: '1000000',
-      meaning: 'Approximate cap of the dead-letter stream; the oldest letters go first.',
+      meaning:
+        'Maximum entries of the dead-letter stream; beyond it the oldest are dropped and counted.',
+    },
+  ),
+  deadLetterStreamMaxBytes: integer(
+    'DEAD_LETTER_STREAM_MAX_BYTES',
+    { min: 1_048_576, max: 1_099_511_627_776 },
+    {
+      default: '268435456',
+      meaning:
+        'Maximum bytes of the dead-letter stream, names and values; beyond it the oldest are dropped and counted.',
     },
   ),
   deadLetterMaxBytes: integer(
@@ -143,7 +153,7 @@ export const variables = {
     {
       default: '65536',
       meaning:
-        'Largest entry field kept whole in a letter; a larger one keeps length, SHA-256 and prefix.',
+        'Largest entry field kept whole in a dead letter, which keeps four times as much in all; a larger one keeps length, SHA-256 and prefix.',
     },
   ),
   postgresUrl: url('POSTGRES_URL', ['postgres:', 'postgresql:'], {

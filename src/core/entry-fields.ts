@@ -4,11 +4,11 @@
  * CPU a record takes, most of it garbage collection).
  */
 export class EntryFields {
-  readonly #bytes: Buffer;
+  #bytes: Buffer;
   /** Start and end of each name and value: four numbers a field; of all entries of the reply. */
-  readonly #places: Uint32Array;
+  #places: Uint32Array;
   /** Where ours begin. */
-  readonly #from: number;
+  #from: number;
   /** How many fields there are. */
   readonly count: number;
 
@@ -62,6 +62,14 @@ export class EntryFields {
     let sum = 0;
     for (let at = 0; at < this.count; at += 1) sum += this.nameLength(at) + this.valueLength(at);
     return sum;
+  }
+
+  /** Copies the fields out of the reply, so that an entry held for long does not keep all of it. */
+  detach(): void {
+    const own = packFields(this.parts());
+    this.#bytes = own.#bytes;
+    this.#places = own.#places;
+    this.#from = own.#from;
   }
 
   #place(at: number, part: number): number {

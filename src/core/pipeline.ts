@@ -1,4 +1,9 @@
 import { setTimeout } from 'node:timers/promises';
+import {
+  type Acknowledgement,
+  type AcknowledgementParts,
+  createAcknowledgement,
+} from './acknowledgement.ts';
 import type { Batcher } from './batcher.ts';
 import type { DeviceStates } from './device-state.ts';
 import type { Guard } from './guard.ts';
@@ -10,17 +15,16 @@ import type {
   Batch,
   Dependency,
   Entry,
-  HeldEntry,
   Interpretation,
   Outcomes,
   PauseCause,
   PipelineEvents,
   Position,
-  WorkSubject,
 } from './types.ts';
 
 /** What the pipeline is wired to; main.ts passes the rooms in. */
-export interface PipelineParts {
+export interface PipelineParts
+  extends Pick<AcknowledgementParts, 'acknowledge' | 'moveRound' | 'deadLetterGuard'> {
   readonly account: Account;
   readonly inFlight: InFlight;
   readonly batcher: Batcher;
@@ -33,8 +37,6 @@ export interface PipelineParts {
   readonly interpret: (entry: Entry) => Interpretation;
   /** @throws DependencyError; what `outcomes` holds by then is durable. */
   readonly write: (rows: readonly Position[], outcomes: Outcomes) => Promise<number>;
-  /** Acknowledges entries, and moves those with rejections to the dead-letter stream. @throws DependencyError */
-  readonly acknowledge: (entries: readonly HeldEntry[]) => Promise<void>;
   readonly events: PipelineEvents;
   readonly options: PipelineOptions;
 }
@@ -59,16 +61,22 @@ export class Pipeline {
   readonly #abandoned = new AbortController();
   /** No new reads. */
   readonly #stopped = new AbortController();
-  readonly #ready: HeldEntry[] = [];
+  readonly #acknowledgement: Acknowledgement;
   readonly #broken = Promise.withResolvers<never>();
-  #acknowledging: Promise<void> | null = null;
   #isPaused = false;
   #reader: Promise<void> | null = null;
   #writers: Promise<void>[] = [];
 
   constructor(parts: PipelineParts) {
     this.#parts = parts;
-    for (const guard of Object.values(parts.guards)) guard.onChange(() => parts.inFlight.wake());
+    for (const guard of [...Object.values(parts.guards), parts.deadLetterGuard]) {
+      guard.onChange(() => parts.inFlight.wake());
+    }
+    this.#acknowledgement = createAcknowledgement(
+      { ...parts, guard: parts.guards.redis },
+      this.#abandoned.signal,
+      (error) => this.#broken.reject(error),
+    );
     // Whoever waits for `finished` hears of it; while nobody does it must not end the process.
     this.#broken.promise.catch(() => undefined);
   }
@@ -82,6 +90,16 @@ export class Pipeline {
   /** True while a dependency fails: nothing is read then. */
   get isFailing(): boolean {
     return Object.values(this.#parts.guards).some((guard) => guard.isFailing);
+  }
+
+  /** True while dead letters cannot be written; reading goes on until the in-flight budget is full. */
+  get isDeadLetteringBlocked(): boolean {
+    return this.#parts.deadLetterGuard.isFailing;
+  }
+
+  /** Entries whose dead letter is due. */
+  get deadLettersWaiting(): number {
+    return this.#acknowledgement.waiting;
   }
 
   get isPaused(): boolean {
@@ -117,7 +135,7 @@ export class Pipeline {
     await this.#reader;
     this.#parts.batcher.close();
     await Promise.all(this.#writers);
-    while (this.#acknowledging !== null) await this.#acknowledging;
+    await this.#acknowledgement.idle();
   }
 
   async #readLoop(): Promise<void> {
@@ -193,13 +211,25 @@ export class Pipeline {
         this.#take(entry, rejected ?? interpret(entry));
         this.#handOn();
       },
-      { inFlight, isFailing: () => this.isFailing, signal, abandoned: this.#abandoned.signal },
+      {
+        inFlight,
+        isAlone: () => inFlight.entries <= this.#blockedEntries(),
+        isDone: (id) => !inFlight.has(id) || this.#acknowledgement.isBlocked(id),
+        isFailing: () => this.isFailing,
+        signal,
+        abandoned: this.#abandoned.signal,
+      },
     );
+  }
+
+  /** Entries that only wait until their dead letters can be written. */
+  #blockedEntries(): number {
+    return this.isDeadLetteringBlocked ? this.#acknowledgement.waiting : 0;
   }
 
   #handOn(): void {
     this.#parts.batcher.offer();
-    this.#acknowledgeReady();
+    this.#acknowledgement.run();
   }
 
   #take(entry: Entry, found: Interpretation): void {
@@ -210,7 +240,7 @@ export class Pipeline {
       for (const position of found.positions) this.#parts.batcher.add(position, held);
       if (found.positions.length > 0) return;
     }
-    this.#ready.push(held);
+    this.#acknowledgement.add(held);
   }
 
   async #writeLoop(): Promise<void> {
@@ -255,63 +285,13 @@ export class Pipeline {
         held.rejections.push(rejectionOf(row, outcome));
       }
       // Rejected records stay open until the letter is written, with the acknowledgement.
-      if (held.open === held.rejections.length) this.#ready.push(held);
+      if (held.open === held.rejections.length) this.#acknowledgement.add(held);
     });
     account.settle('inserted', counts.inserted);
     account.settle('duplicate', counts.duplicate);
     events.late(states.apply(stored));
-    this.#acknowledgeReady();
+    this.#acknowledgement.run();
   }
-
-  /** One acknowledgement at a time: what completes meanwhile goes with the next. */
-  #acknowledgeReady(): void {
-    if (this.#acknowledging !== null || this.#ready.length === 0) return;
-    const entries = this.#ready.splice(0);
-    this.#acknowledging = this.#acknowledge(entries).then(
-      () => {
-        this.#acknowledging = null;
-        if (!this.#abandoned.signal.aborted) this.#acknowledgeReady();
-      },
-      (error: unknown) => {
-        this.#acknowledging = null;
-        this.#broken.reject(error);
-      },
-    );
-  }
-
-  async #acknowledge(entries: readonly HeldEntry[]): Promise<void> {
-    const { guards, acknowledge, inFlight, events } = this.#parts;
-    const since = performance.now();
-    const done = await guards.redis.untilDone(
-      async () => {
-        await acknowledge(entries);
-        return true;
-      },
-      this.#abandoned.signal,
-      subjectOf(entries),
-    );
-    if (done === null) return;
-    for (const held of entries) {
-      this.#settleAcknowledged(held);
-      inFlight.release(held);
-    }
-    events.acknowledged(entries, performance.now() - since);
-  }
-
-  #settleAcknowledged(held: HeldEntry): void {
-    const { account, events } = this.#parts;
-    if (held.isMessage) account.settle('message', 1);
-    for (const rejection of held.rejections) {
-      account.settle(rejection.stage === 'conflict' ? 'conflict' : 'dead_letter', 1);
-    }
-    if (held.rejections.length > 0) events.rejected(held);
-    held.open = 0;
-  }
-}
-
-function subjectOf(entries: readonly HeldEntry[]): WorkSubject {
-  const [first] = entries;
-  return first === undefined ? {} : { entries: entries.length, first_entry_id: first.entry.id };
 }
 
 function setImmediateTurn(): Promise<void> {

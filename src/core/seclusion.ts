@@ -22,6 +22,10 @@ export interface SeclusionOptions {
 /** The parts of the pipeline that a try waits for. */
 interface Surroundings {
   readonly inFlight: InFlight;
+  /** Nothing is in flight but entries whose dead letters cannot be written. */
+  readonly isAlone: () => boolean;
+  /** The entry is acknowledged, or only its dead letter is left to write and cannot be written. */
+  readonly isDone: (id: EntryId) => boolean;
   readonly isFailing: () => boolean;
   /** No new tries. */
   readonly signal: AbortSignal;
@@ -74,8 +78,8 @@ export function createSeclusion(options: SeclusionOptions): Seclusion {
 
   return {
     isSuspect: ({ deliveries }) => deliveries > options.maxDeliveries,
-    async tryAlone(entry, take, { inFlight, isFailing, signal, abandoned }) {
-      await wait(() => inFlight.entries === 0, signal, inFlight);
+    async tryAlone(entry, take, { inFlight, isAlone, isDone, isFailing, signal, abandoned }) {
+      await wait(isAlone, signal, inFlight);
       const tries = await guard.untilDone(() => enter(entry.id), signal);
       if (tries === null || signal.aborted) {
         if (tries !== null) await unmark(entry.id);
@@ -83,9 +87,9 @@ export function createSeclusion(options: SeclusionOptions): Seclusion {
       }
       events.triedAlone(entry, tries);
       take(tries > maxTriesAlone ? exhausted(entry) : null);
-      await wait(() => !inFlight.has(entry.id) || isFailing(), abandoned, inFlight);
+      await wait(() => isDone(entry.id) || isFailing(), abandoned, inFlight);
       const unmarked = await unmark(entry.id);
-      await wait(() => !inFlight.has(entry.id), abandoned, inFlight);
+      await wait(() => isDone(entry.id), abandoned, inFlight);
       if (!unmarked) await guard.untilDone(() => leave(entry.id).then(() => true), abandoned);
     },
   };

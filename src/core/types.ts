@@ -216,12 +216,6 @@ export interface DeviceState {
   } | null;
 }
 
-/** One letter for the dead-letter stream: a rejection and the entry it concerns. */
-export interface DeadLetter {
-  readonly entry: Entry;
-  readonly rejection: Rejection;
-}
-
 /** Why an entry left the stream before it was processed. */
 export const lossCauses = ['trimmed_undelivered', 'trimmed_pending'] as const;
 export type LossCause = (typeof lossCauses)[number];

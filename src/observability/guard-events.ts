@@ -51,6 +51,43 @@ export function createGuardEvents(
   };
 }
 
+export interface DeadLetterGuardOptions {
+  /** Whether dead letters can be written, for the readiness probe. */
+  readonly onState: (state: string) => void;
+  readonly onError: (error: DependencyError) => void;
+}
+
+/**
+ * Events of the guard of the dead-letter stream. It says nothing about Redis as a whole: reading
+ * and other acknowledgements go on.
+ */
+export function createDeadLetterGuardEvents(
+  metrics: Metrics,
+  log: Logger,
+  { onState, onError }: DeadLetterGuardOptions,
+): GuardEvents {
+  return {
+    failed(error, attempt, subject) {
+      const { dependency, kind, code } = error;
+      metrics.retries.inc({ dependency });
+      onState(`${kind}: ${code}`);
+      onError(error);
+      if (!isPowerOfTwo(attempt)) return;
+      const level = kind === 'configuration' ? 'error' : 'warn';
+      log[level](
+        { kind, code, attempt, ...subject, err: error },
+        'dead letters cannot be written; their entries stay pending',
+      );
+    },
+    recovered() {
+      onState('ok');
+      log.info({}, 'dead letters are written again');
+    },
+    // Its state is that of the readiness probe.
+    breaker: () => undefined,
+  };
+}
+
 function isPowerOfTwo(count: number): boolean {
   return (count & (count - 1)) === 0;
 }

@@ -239,8 +239,23 @@ export function createMetrics(build: { version: string; revision: string }) {
       'Age of the oldest pending entry.',
       ['stream', 'group'],
     ),
-    deadLetterEntries: gauge('processor_dead_letter_entries', 'Letters in the dead-letter stream.'),
-    deadLetterOldest: gauge('processor_dead_letter_oldest_seconds', 'Age of the oldest letter.'),
+    deadLetterEntries: gauge('processor_dead_letter_entries', 'Entries in the dead-letter stream.'),
+    deadLetterBytes: gauge(
+      'processor_dead_letter_bytes',
+      'Bytes of names and values in the dead-letter stream.',
+    ),
+    deadLetterOldest: gauge(
+      'processor_dead_letter_oldest_seconds',
+      'Age of the oldest dead letter.',
+    ),
+    deadLettersDropped: plainCounter(
+      'processor_dead_letters_dropped_total',
+      'Dead letters that the limits of their stream dropped, as Redis counts them.',
+    ),
+    deadLettersWaiting: gauge(
+      'processor_dead_letters_waiting',
+      'Entries in flight whose dead letter is not written yet.',
+    ),
     entriesLost: counter(
       'processor_stream_entries_lost_total',
       'Entries lost before they were processed, by cause.',

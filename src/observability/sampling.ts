@@ -57,6 +57,7 @@ interface InstanceSample {
   readonly inFlightRecords: number;
   readonly bufferedRecords: number;
   readonly residual: number;
+  readonly deadLettersWaiting: number;
   readonly devices: number;
   readonly retryBudgets: Readonly<Record<Dependency, number>>;
   readonly pool: { readonly total: number; readonly idle: number; readonly waiting: number };
@@ -67,6 +68,7 @@ export function showInstance(metrics: Metrics, sample: InstanceSample): void {
   metrics.inFlightRecords.set(sample.inFlightRecords);
   metrics.bufferRecords.set(sample.bufferedRecords);
   metrics.conservationResidual.set(sample.residual);
+  metrics.deadLettersWaiting.set(sample.deadLettersWaiting);
   metrics.deviceStateEntries.set(sample.devices);
   metrics.poolConnections.set({ state: 'busy' }, sample.pool.total - sample.pool.idle);
   metrics.poolConnections.set({ state: 'idle' }, sample.pool.idle);

@@ -1,124 +1,132 @@
-import type { Redis } from 'ioredis';
+import { type Redis, ReplyError } from 'ioredis';
 import { DependencyError, type Entry, type Rejection } from '../core/types.ts';
 import { controlKeys } from './control-keys.ts';
-import { composeLetter, type LetterOptions } from './dead-letters.ts';
+import { moveScript } from './dead-letter-scripts.ts';
+import { composeDeadLetter, type DeadLetterOptions } from './dead-letters.ts';
 import { asRedisError, isGroupGone } from './redis.ts';
+import { createRoundLimit } from './round-limit.ts';
 
-export interface AcknowledgerOptions extends LetterOptions {
+export interface AcknowledgerOptions extends DeadLetterOptions {
   readonly key: string;
   readonly group: string;
   readonly deadLetterKey: string;
   readonly deadLetterMaxEntries: number;
+  /** Sum of the lengths of all names and values in the dead-letter stream. */
+  readonly deadLetterStreamMaxBytes: number;
 }
 
-/** An entry whose records all have an outcome, and what of it is to be dead-lettered. */
+/** An entry whose records all have an outcome, and its rejections. */
 export interface Settled {
   readonly entry: Entry;
   readonly rejections: readonly Rejection[];
 }
 
-export interface Acknowledger {
-  /** Safe to repeat with the same entries. @throws DependencyError */
-  acknowledge(settled: readonly Settled[]): Promise<void>;
+/** What became of the entries of one round; those of neither list were not tried. */
+export interface MoveRound<One extends Settled> {
+  readonly moved: readonly One[];
+  readonly failed: readonly One[];
+  /** Why the first of `failed` failed; null without any. */
+  readonly failure: DependencyError | null;
 }
 
-/**
- * Moves one entry: its letters are written and it is acknowledged in one step, and only while
- * it is still pending, so neither a crash nor a second instance can lose or double it. The
- * letters come first: when Redis is out of memory the first XADD is refused before anything
- * was changed, and the entry stays pending. (Decision 0004.)
- * An entry that was trimmed while we held it may have left the pending list, and nobody can be
- * given it again: its letters are written all the same, unless it was moved before.
- * KEYS stream, dead-letter stream, moved; ARGV group, id, cap, kept, then per letter: item
- * count, items.
- */
-const moveScript = `
-local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)
-local deliveries = 0
-if #pending > 0 then deliveries = pending[1][4]
-elseif #redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2]) > 0 then return 0
-elseif redis.call('ZSCORE', KEYS[3], ARGV[2]) then return 0 end
-local at = 5
-while at <= #ARGV do
-  local count = tonumber(ARGV[at])
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'deliveries', deliveries,
-    unpack(ARGV, at + 1, at + count))
-  at = at + count + 1
-end
-redis.call('ZADD', KEYS[3], string.match(ARGV[2], '%d+'), ARGV[2])
-redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -1 - tonumber(ARGV[4]))
-redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
-return 1`;
+export interface Acknowledger {
+  /** Acknowledges entries. Safe to repeat with the same entries. @throws DependencyError */
+  acknowledge(entries: readonly Entry[]): Promise<void>;
+  /**
+   * Moves the first entries, as many as one bounded round trip takes, to the dead-letter stream.
+   * Safe to repeat with the same entries. @throws what is no DependencyError: a bug
+   */
+  moveRound<One extends Settled>(settled: readonly One[]): Promise<MoveRound<One>>;
+}
 
 /** Ids of moved entries that are remembered: many times what all instances hold. */
 const keptMoved = 100_000;
 /** Ids in one XACK. */
-const acknowledgeChunk = 1000;
-/** Entries moved in one round trip. */
-const moveChunk = 100;
+const maxAcknowledged = 1000;
+/** Entries and bytes moved in one round trip. */
+const maxMoved = 100;
+const maxMovedBytes = 1_048_576;
 
 export function createAcknowledger(
   connected: () => Promise<Redis>,
   options: AcknowledgerOptions,
   now: () => number,
 ): Acknowledger {
-  const { key, group, deadLetterKey, deadLetterMaxEntries } = options;
-  const { moved } = controlKeys(key);
+  const { key, group, deadLetterKey } = options;
+  const { moved: movedKey, deadLetters: stateKey } = controlKeys(key);
+  const limits = {
+    acknowledged: createRoundLimit(maxAcknowledged),
+    moved: createRoundLimit(maxMoved),
+  };
 
-  async function acknowledgePlain(redis: Redis, settled: readonly Settled[]): Promise<void> {
-    for (let from = 0; from < settled.length; from += acknowledgeChunk) {
-      const ids = settled.slice(from, from + acknowledgeChunk).map(({ entry }) => entry.id);
-      await redis.xack(key, group, ...ids);
-    }
+  function roundOf<One extends Settled>(settled: readonly One[]): readonly One[] {
+    let bytes = 0;
+    const beyond = settled.findIndex(({ entry }, at) => {
+      bytes += entry.bytes;
+      return at > 0 && (at >= limits.moved.value || bytes > maxMovedBytes);
+    });
+    return beyond < 0 ? settled : settled.slice(0, beyond);
   }
 
-  function moveArguments({ entry, rejections }: Settled): (string | Buffer)[] {
-    const letters = rejections.map((rejection) => composeLetter(entry, rejection, now(), options));
-    return [
-      ...[group, entry.id, String(deadLetterMaxEntries), String(keptMoved)],
-      ...letters.flatMap((letter) => [String(letter.length), ...letter]),
-    ];
+  function move(redis: Redis, { entry, rejections }: Settled): Promise<unknown> {
+    const { deadLetterMaxEntries, deadLetterStreamMaxBytes } = options;
+    const bounds = [deadLetterMaxEntries, deadLetterStreamMaxBytes, keptMoved].map(String);
+    const letter = composeDeadLetter(entry, rejections, now(), options);
+    const keys = [deadLetterKey, stateKey, key, movedKey];
+    return redis.eval(moveScript, 4, ...keys, group, entry.id, ...bounds, ...letter);
   }
 
-  async function move(redis: Redis, settled: readonly Settled[]): Promise<void> {
-    for (let from = 0; from < settled.length; from += moveChunk) {
-      const chunk = settled.slice(from, from + moveChunk);
-      // Sent together, awaited together; the script itself makes each one atomic.
-      const moves = chunk.map((one) =>
-        redis.eval(moveScript, 3, key, deadLetterKey, moved, ...moveArguments(one)),
-      );
-      const failed = (await Promise.allSettled(moves)).find(
-        (result) => result.status === 'rejected',
-      );
-      if (failed !== undefined) throw failed.reason;
-    }
+  async function tryRound<One extends Settled>(round: readonly One[]): Promise<MoveRound<One>> {
+    const redis = await connected();
+    // Sent together, awaited together; the script itself makes each one atomic.
+    const replies = await Promise.allSettled(round.map((one) => move(redis, one)));
+    const isMoved = (_: One, at: number) => replies[at]?.status === 'fulfilled';
+    const moved = round.filter(isMoved);
+    const failed = round.filter((one, at) => !isMoved(one, at));
+    const bad = replies.find((reply) => reply.status === 'rejected');
+    return { moved, failed, failure: bad === undefined ? null : asMoveError(bad.reason) };
   }
 
   return {
-    async acknowledge(settled) {
+    async acknowledge(entries) {
       try {
         const redis = await connected();
-        await acknowledgePlain(
-          redis,
-          settled.filter(({ rejections }) => rejections.length === 0),
-        );
-        await move(
-          redis,
-          settled.filter(({ rejections }) => rejections.length > 0),
-        );
-      } catch (error) {
-        // XACK answers 0 for a group that is gone, only the script says so.
-        if (isGroupGone(error)) {
-          throw new DependencyError(
-            'redis',
-            'unavailable',
-            'NOGROUP',
-            'the consumer group is gone; the reader makes it anew',
-            { cause: error },
-          );
+        for (let from = 0; from < entries.length; ) {
+          const ids = entries.slice(from, from + limits.acknowledged.value).map(({ id }) => id);
+          await redis.xack(key, group, ...ids);
+          limits.acknowledged.succeeded();
+          from += ids.length;
         }
+      } catch (error) {
+        limits.acknowledged.failed(error);
         throw asRedisError(error);
       }
     },
+    async moveRound(settled) {
+      const round = roundOf(settled);
+      try {
+        const result = await tryRound(round);
+        if (result.failure === null) limits.moved.succeeded();
+        else limits.moved.failed(result.failure.cause);
+        return result;
+      } catch (error) {
+        return { moved: [], failed: round, failure: asMoveError(error) };
+      }
+    },
   };
+}
+
+/** The script's own refusals name the command or the key, which is what the operator needs. */
+function asMoveError(error: unknown): DependencyError {
+  // XACK answers 0 for a group that is gone, only the script says so.
+  if (isGroupGone(error)) {
+    const message = 'the consumer group is gone; the reader recreates it';
+    return new DependencyError('redis', 'unavailable', 'NOGROUP', message, { cause: error });
+  }
+  const known = asRedisError(error);
+  const text = error instanceof ReplyError && error instanceof Error ? error.message : '';
+  const advice = /^(?:NOPERM|WRONGTYPE) (dead letters need .*?)(?: script: .*)?$/.exec(text)?.[1];
+  if (advice === undefined) return known;
+  const { dependency, kind, code } = known;
+  return new DependencyError(dependency, kind, code, advice, { cause: error });
 }

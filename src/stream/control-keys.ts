@@ -14,6 +14,8 @@ export interface ControlKeys {
   readonly moved: string;
   /** A hash: what instances counted as lost in the last day. */
   readonly lost: string;
+  /** A hash: entries and bytes of the dead-letter stream, and how many its limits dropped. */
+  readonly deadLetters: string;
 }
 
 /** All under one prefix, so that one rule of an ACL covers them. */
@@ -27,5 +29,6 @@ export function controlKeys(streamKey: string): ControlKeys {
     holders: `${prefix}:holders`,
     moved: `${prefix}:moved`,
     lost: `${prefix}:lost`,
+    deadLetters: `${prefix}:dead_letters`,
   };
 }

@@ -1,63 +1,91 @@
 import { createHash } from 'node:crypto';
 import type { Entry, Rejection } from '../core/types.ts';
+import { groupRejections, rejectionsText } from './rejections.ts';
 
-export interface LetterOptions {
+export interface DeadLetterOptions {
   readonly instance: string;
   /** A larger field keeps length, SHA-256 and prefix. */
   readonly maxFieldBytes: number;
 }
 
+/** The shape written by `composeDeadLetter`; shape 1 had one dead letter a rejected record. */
+export const deadLetterVersion = 2;
 const prefixBytes = 1024;
+const maxNameBytes = 256;
+const maxFields = 64;
+/** All values of one dead letter together keep at most this many times `maxFieldBytes`. */
+const maxWholeFields = 4;
 
 /**
- * The fields of one dead letter, flat: what happened, then the original entry's fields with
- * `f:` before each name, byte for byte. Enough to replay. Of a field past the cap stay
- * `f:<name>` with its first 1024 bytes, `cut:<name>` with its length and `sha256:<name>`.
+ * The fields of one dead letter, flat: what happened to the entry, then the entry's own fields
+ * with `f:` before each name, byte for byte. `stage` to `offset` are those of the first rejection,
+ * which is what a version that knows shape 1 reads. Of a field past the limit stay `f:<name>` with
+ * its first 1024 bytes, `cut:<name>` with its length and `sha256:<name>`. `fields_sha256` covers
+ * all names and values of the entry, so that a replay can prove that it sends the same.
  */
-export function composeLetter(
+export function composeDeadLetter(
   entry: Entry,
-  rejection: Rejection,
+  rejections: readonly Rejection[],
   atMs: number,
-  options: LetterOptions,
+  options: DeadLetterOptions,
 ): (string | Buffer)[] {
+  const [first] = rejections;
+  if (first === undefined) throw new TypeError('an entry without rejections has no dead letter');
   return [
+    ...['version', String(deadLetterVersion)],
     ...['entry_id', entry.id],
-    ...['stage', rejection.stage],
-    ...['reason', rejection.reason],
-    ...['message', rejection.message.slice(0, 500)],
-    ...['record_index', rejection.recordIndex === null ? '' : String(rejection.recordIndex)],
-    ...['offset', rejection.offset === null ? '' : String(rejection.offset)],
+    ...['stage', first.stage],
+    ...['reason', first.reason],
+    ...['message', first.message.slice(0, 500)],
+    ...['record_index', first.recordIndex === null ? '' : String(first.recordIndex)],
+    ...['offset', first.offset === null ? '' : String(first.offset)],
     ...['instance', options.instance],
     ...['at', new Date(atMs).toISOString()],
+    ...['records', String(rejections.length)],
+    ...['rejections', rejectionsText(groupRejections(rejections))],
+    ...['fields_sha256', digestFields(entry.fields.parts())],
     ...originalFields(entry, options.maxFieldBytes),
   ];
 }
 
-function originalFields(entry: Entry, maxFieldBytes: number): (string | Buffer)[] {
-  const letter: (string | Buffer)[] = [];
-  const { fields } = entry;
-  for (let at = 0; at < fields.count; at += 1) {
-    if (letter.length >= maxLetterItems) {
-      letter.push('fields_left_out', String(fields.count - at));
-      break;
-    }
-    const name = fields.name(at);
-    const value = fields.value(at);
-    const shown = name.length > 256 ? name.subarray(0, 256) : name;
-    if (value.length <= maxFieldBytes) {
-      letter.push(prefixed('f:', shown), value);
-    } else {
-      const sha256 = createHash('sha256').update(value).digest('hex');
-      letter.push(prefixed('f:', shown), value.subarray(0, prefixBytes));
-      letter.push(prefixed('cut:', shown), String(value.length));
-      letter.push(prefixed('sha256:', shown), sha256);
-    }
+/** The SHA-256 of names and values in their order, each with its length before it. */
+export function digestFields(parts: readonly Buffer[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts) {
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(part.length);
+    hash.update(length).update(part);
   }
-  return letter;
+  return hash.digest('hex');
 }
 
-/** 64 fields of an entry, as names and values. */
-const maxLetterItems = 128;
+function originalFields({ fields }: Entry, maxFieldBytes: number): (string | Buffer)[] {
+  const kept: (string | Buffer)[] = [];
+  let left = maxFieldBytes * maxWholeFields;
+  let cutNames = 0;
+  for (let at = 0; at < Math.min(fields.count, maxFields); at += 1) {
+    const whole = fields.name(at);
+    const name = whole.subarray(0, maxNameBytes);
+    if (name.length < whole.length) cutNames += 1;
+    const value = fields.value(at);
+    const field = keepField(name, value, Math.min(left, maxFieldBytes));
+    kept.push(...field);
+    left = Math.max(0, left - value.length);
+  }
+  if (cutNames > 0) kept.push('names_cut', String(cutNames));
+  if (fields.count > maxFields) kept.push('fields_left_out', String(fields.count - maxFields));
+  return kept;
+}
+
+function keepField(name: Buffer, value: Buffer, limit: number): (string | Buffer)[] {
+  if (value.length <= Math.max(limit, prefixBytes)) return [prefixed('f:', name), value];
+  const sha256 = createHash('sha256').update(value).digest('hex');
+  return [
+    ...[prefixed('f:', name), value.subarray(0, prefixBytes)],
+    ...[prefixed('cut:', name), String(value.length)],
+    ...[prefixed('sha256:', name), sha256],
+  ];
+}
 
 function prefixed(prefix: string, name: Buffer): Buffer {
   return Buffer.concat([Buffer.from(prefix), name]);

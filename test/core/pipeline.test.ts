@@ -50,9 +50,10 @@ interface Trouble {
   readonly read: readonly number[];
   readonly write: readonly number[];
   readonly acknowledge: readonly number[];
+  readonly move: readonly number[];
 }
 
-const noTrouble: Trouble = { read: [], write: [], acknowledge: [] };
+const noTrouble: Trouble = { read: [], write: [], acknowledge: [], move: [] };
 
 /** A pipeline over plans instead of Redis and a database. */
 function setUp(
@@ -62,8 +63,9 @@ function setUp(
   guarding: GuardChange = {},
 ) {
   const guards = { redis: guard('redis', guarding), database: guard('database', guarding) };
+  const deadLetterGuard = guard('redis');
   const marks = new Map<EntryId, number>();
-  const calls = { read: 0, write: 0, acknowledge: 0 };
+  const calls = { read: 0, write: 0, acknowledge: 0, move: 0 };
   const acknowledged: EntryId[] = [];
   let letters = 0;
   let next = 0;
@@ -114,13 +116,21 @@ function setUp(
     async acknowledge(entries) {
       await turn();
       if (fails('acknowledge')) throw down('redis');
-      for (const { entry: one, rejections } of entries) {
+      for (const { id } of entries) acknowledged.push(id);
+    },
+    async moveRound(waiting) {
+      await turn();
+      const round = waiting.slice(0, 2);
+      if (fails('move')) return { moved: [], failed: round, failure: down('redis') };
+      for (const { entry: one, rejections } of round) {
         acknowledged.push(one.id);
         letters += rejections.length;
       }
+      return { moved: round, failed: [], failure: null };
     },
     events: events(),
     guards,
+    deadLetterGuard,
     seclusion: createSeclusion({
       maxDeliveries: 5,
       guard: guards.redis,
@@ -162,7 +172,9 @@ const planned: fc.Arbitrary<Planned> = fc.record({
   badRecords: fc.nat(2),
 });
 const someCalls = fc.uniqueArray(fc.nat(12), { maxLength: 5 });
-const troubles = fc.record({ read: someCalls, write: someCalls, acknowledge: someCalls });
+const troubles = fc.record({
+  ...{ read: someCalls, write: someCalls, acknowledge: someCalls, move: someCalls },
+});
 
 test('the event loop gets its turn between entries that are slow to interpret', async () => {
   const plans = Array.from({ length: 3 }, (): Planned => {
@@ -247,7 +259,7 @@ describe('conservation', () => {
     const heard = events({ batch: look, acknowledged: look, interpreted: look });
     const { pipeline, account, inFlight, allRead } = setUp(
       plans,
-      { read: [2], write: [1, 3], acknowledge: [0, 2] },
+      { read: [2], write: [1, 3], acknowledge: [0, 2], move: [1] },
       { events: heard },
       { events: { failed: look } },
     );
@@ -306,6 +318,75 @@ describe('an entry', () => {
     await pipeline.drain(20_000);
 
     expect(account.totals()).toMatchObject({ read: 1, settled: { inserted: 1 } });
+  });
+});
+
+describe('an entry whose dead letter cannot be written', () => {
+  const rejected: Planned = { form: 'rejected', rows: [], badRecords: 0 };
+  const refuse = (failed: readonly HeldEntry[]) => {
+    return { moved: [], failed, failure: down('redis') };
+  };
+
+  test('delays no other acknowledgement, and reading goes on', async () => {
+    const plans = Array.from({ length: 12 }, (_, number) => (number === 1 ? rejected : oneRow));
+    const { pipeline, acknowledged, inFlight, allRead } = setUp(plans, noTrouble, {
+      async moveRound(waiting) {
+        await turn();
+        return refuse(waiting);
+      },
+    });
+    pipeline.start();
+    await allRead;
+    while (inFlight.entries > 1) await turn();
+
+    expect(acknowledged).toHaveLength(11);
+    expect(inFlight.ids()).toEqual(['1-0']);
+    expect([pipeline.isFailing, pipeline.isDeadLetteringBlocked]).toEqual([false, true]);
+    expect(pipeline.deadLettersWaiting).toBe(1);
+    expect(await pipeline.drain(20)).toBe(false);
+  });
+
+  test('stops reading once the in-flight budget is full, and resumes when it can be written', async () => {
+    let blocked = true;
+    const moved: EntryId[] = [];
+    const plans = Array.from({ length: 60 }, () => rejected);
+    const { pipeline, inFlight, allRead } = setUp(plans, noTrouble, {
+      async moveRound(waiting) {
+        await turn();
+        if (blocked) return refuse(waiting.slice(0, 2));
+        moved.push(...waiting.map(({ entry: one }) => one.id));
+        return { moved: [...waiting], failed: [], failure: null };
+      },
+    });
+    pipeline.start();
+    while (!inFlight.isFull) await turn();
+    for (let turns = 0; turns < 50; turns += 1) await turn();
+    expect(inFlight.entries).toBeLessThan(20);
+
+    blocked = false;
+    await allRead;
+    expect(await pipeline.drain(20_000)).toBe(true);
+    expect(new Set(moved).size).toBe(60);
+  });
+
+  test('holds up no other dead letter', async () => {
+    const moved: EntryId[] = [];
+    const plans = Array.from({ length: 5 }, () => rejected);
+    const { pipeline, inFlight, allRead } = setUp(plans, noTrouble, {
+      async moveRound(waiting) {
+        await turn();
+        const round = waiting.slice(0, 1);
+        if (round.some(({ entry: one }) => one.id === '0-0')) return refuse(round);
+        moved.push(...round.map(({ entry: one }) => one.id));
+        return { moved: round, failed: [], failure: null };
+      },
+    });
+    pipeline.start();
+    await allRead;
+    while (inFlight.entries > 1) await turn();
+
+    expect(moved.toSorted()).toEqual(['1-0', '2-0', '3-0', '4-0']);
+    expect(await pipeline.drain(20)).toBe(false);
   });
 });
 
@@ -422,13 +503,13 @@ test('a pipeline that never started drains at once', async () => {
   expect(await pipeline.drain(1000)).toBe(true);
 });
 
-test('the held entries given to acknowledge carry the rejections of their records', async () => {
+test('the held entries that are moved carry the rejections of their records', async () => {
   const seen: HeldEntry[] = [];
   const plan: Planned = { form: 'records', rows: ['conflict', refused], badRecords: 1 };
   const { pipeline, allRead } = setUp([plan], noTrouble, {
-    acknowledge(entries) {
-      seen.push(...entries);
-      return Promise.resolve();
+    moveRound(waiting) {
+      seen.push(...waiting);
+      return Promise.resolve({ moved: [...waiting], failed: [], failure: null });
     },
   });
   pipeline.start();

@@ -88,13 +88,14 @@ describe('the users of deploy/redis/users.acl', () => {
     const held: Entry = { id, source: 'new', deliveries: 1, fields, bytes: fields.bytes };
     const options = {
       ...{ key: stream, group, deadLetterKey: `${stream}:dlq`, deadLetterMaxEntries: 1000 },
-      ...{ instance: 'test', maxFieldBytes: 1024 },
+      ...{ instance: 'test', maxFieldBytes: 1024, deadLetterStreamMaxBytes: 1_000_000 },
     };
     const where = { message: 'test', recordIndex: null, offset: null };
     const rejection: Rejection = { stage: 'decode', reason: 'field_missing', ...where };
     const connected = () => Promise.resolve(client);
-    const { acknowledge } = createAcknowledger(connected, options, Date.now);
-    await acknowledge([{ entry: held, rejections: [rejection] }]);
+    const { moveRound } = createAcknowledger(connected, options, Date.now);
+    const { failure } = await moveRound([{ entry: held, rejections: [rejection] }]);
+    if (failure !== null) throw failure;
   }
 
   /** Commands that the user may use and nobody has used. */

@@ -3,9 +3,10 @@ import type { Redis } from 'ioredis';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Entry, Rejection } from '../../src/core/types.ts';
 import { createAcknowledger, type Settled } from '../../src/stream/acknowledger.ts';
+import { digestFields } from '../../src/stream/dead-letters.ts';
 import { freshStream, redisUrl } from '../servers/database.ts';
 import { startRedis } from '../servers/servers.ts';
-import { connect, openConsumer } from './entries.ts';
+import { connect, moveAll, openConsumer } from './entries.ts';
 
 const at = Date.UTC(2026, 2, 1, 12);
 
@@ -35,10 +36,18 @@ async function delivered(entries: readonly (string | Buffer)[][], url = redisUrl
   const deadLetterKey = `${stream.key}:dlq`;
   const acknowledger = createAcknowledger(
     () => Promise.resolve(redis),
-    { ...stream, deadLetterKey, deadLetterMaxEntries: 1000, instance: 'i1', maxFieldBytes: 2048 },
+    {
+      ...stream,
+      deadLetterKey,
+      deadLetterMaxEntries: 1000,
+      deadLetterStreamMaxBytes: 1_000_000,
+      instance: 'i1',
+      maxFieldBytes: 2048,
+    },
     () => at,
   );
-  return { redis, acknowledger, entries: read, stream, deadLetterKey };
+  const move = (settled: readonly Settled[]) => moveAll(acknowledger, settled);
+  return { redis, acknowledger, move, entries: read, stream, deadLetterKey };
 }
 
 /** The letters' fields, values as bytes. */
@@ -70,7 +79,7 @@ describe('an entry without rejections', () => {
       ['a', '2'],
       ['a', '3'],
     ]);
-    const settled = entries.slice(0, 2).map((entry) => rejectedFor(entry));
+    const settled = entries.slice(0, 2);
 
     await acknowledger.acknowledge(settled);
     await acknowledger.acknowledge(settled);
@@ -87,7 +96,7 @@ describe('an entry without rejections', () => {
     await adding.exec();
     const entries = await consumer.read(3000);
 
-    await acknowledger.acknowledge(entries.map((entry) => rejectedFor(entry)));
+    await acknowledger.acknowledge(entries);
 
     expect(entries).toHaveLength(2500);
     expect(await pending(redis, stream)).toBe(0);
@@ -95,22 +104,31 @@ describe('an entry without rejections', () => {
 });
 
 describe('a rejected entry', () => {
-  test('becomes one letter with what happened and its own fields, byte for byte', async () => {
+  test('becomes one dead letter with what happened and its own fields, byte for byte', async () => {
     const bytes = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
-    const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered([
+    const { redis, move, entries, stream, deadLetterKey } = await delivered([
       ['device_id', '350000000000001', 'frame', bytes, Buffer.from([0xff, 0x00]), 'odd name'],
     ]);
 
-    await acknowledger.acknowledge([rejectedFor(entries[0], badCrc)]);
+    await move([rejectedFor(entries[0], badCrc)]);
 
     const [[, flat = []] = []] = await redis.xrangeBuffer(deadLetterKey, '-', '+');
-    const texts = flat.slice(0, 18).map(String);
+    const texts = flat.slice(0, 26).map(String);
+    const [rejections] = texts.splice(23, 1);
     expect(texts).toEqual([
-      ...['deliveries', '1', 'entry_id', entries[0]?.id],
+      ...['deliveries', '1', 'version', '2', 'entry_id', entries[0]?.id],
       ...['stage', 'decode', 'reason', 'crc_mismatch', 'message', 'CRC 1 where 2 was told'],
       ...['record_index', '', 'offset', '17', 'instance', 'i1', 'at', '2026-03-01T12:00:00.000Z'],
+      ...['records', '1', 'rejections', 'fields_sha256'],
+      digestFields(entries[0]?.fields.parts() ?? []),
     ]);
-    expect(flat.slice(18)).toEqual([
+    expect(JSON.parse(rejections ?? '')).toEqual([
+      {
+        ...{ stage: 'decode', reason: 'crc_mismatch', message: 'CRC 1 where 2 was told' },
+        ...{ records: null, count: 1, offset: 17 },
+      },
+    ]);
+    expect(flat.slice(26)).toEqual([
       ...[
         Buffer.from('f:device_id'),
         Buffer.from('350000000000001'),
@@ -123,66 +141,91 @@ describe('a rejected entry', () => {
   });
 
   test('is moved exactly once, however often it is acknowledged', async () => {
-    const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
+    const { redis, move, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
     const settled = [rejectedFor(entries[0], badCrc)];
 
-    await Promise.all([acknowledger.acknowledge(settled), acknowledger.acknowledge(settled)]);
-    await acknowledger.acknowledge(settled);
+    await Promise.all([move(settled), move(settled)]);
+    await move(settled);
 
     expect(await letters(redis, deadLetterKey)).toHaveLength(1);
     expect(await pending(redis, stream)).toBe(0);
   });
 
-  test('with several rejected records has a letter for each', async () => {
-    const { redis, acknowledger, entries, deadLetterKey } = await delivered([['a', '1']]);
+  test('with several rejected records has one dead letter that lists them', async () => {
+    const { redis, move, entries, deadLetterKey } = await delivered([['a', '1']]);
 
-    await acknowledger.acknowledge([rejectedFor(entries[0], badCrc, outOfRange)]);
+    await move([rejectedFor(entries[0], badCrc, outOfRange)]);
 
     const found = await letters(redis, deadLetterKey);
-    expect(found.map((letter) => String(letter.get('reason')))).toEqual([
-      'crc_mismatch',
-      'ts_out_of_range',
+    expect(found).toHaveLength(1);
+    expect(String(found[0]?.get('records'))).toBe('2');
+    expect(JSON.parse(String(found[0]?.get('rejections')))).toMatchObject([
+      { reason: 'crc_mismatch', records: null },
+      { reason: 'ts_out_of_range', records: '3' },
     ]);
-    expect(String(found[1]?.get('record_index'))).toBe('3');
+  });
+
+  test('with 255 rejected records keeps its fields once, and every record index', async () => {
+    const frame = Buffer.alloc(2000, 'x');
+    const { redis, move, entries, deadLetterKey } = await delivered([['frame', frame]]);
+    const many = Array.from({ length: 255 }, (_, recordIndex): Rejection => {
+      // Every message differs, as those of the validator do.
+      return { ...outOfRange, recordIndex, message: `${recordIndex} days too old` };
+    });
+
+    await move([rejectedFor(entries[0], ...many)]);
+
+    const [letter] = await letters(redis, deadLetterKey);
+    const bytes = [...(letter ?? [])].reduce(
+      (sum, [name, value]) => sum + name.length + value.length,
+      0,
+    );
+    expect(bytes).toBeLessThan(frame.length + 1000);
+    expect(JSON.parse(String(letter?.get('rejections')))).toEqual([
+      {
+        ...{ stage: 'validate', reason: 'ts_out_of_range', message: '0 days too old' },
+        ...{ records: '0-254', count: 255, offset: null },
+      },
+    ]);
   });
 
   test('that is no longer pending leaves no letter', async () => {
-    const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
+    const { redis, move, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
     await redis.xack(stream.key, stream.group, entries[0]?.id ?? '');
 
-    await acknowledger.acknowledge([rejectedFor(entries[0], badCrc)]);
+    await move([rejectedFor(entries[0], badCrc)]);
 
     expect(await redis.exists(deadLetterKey)).toBe(0);
   });
 
   test('that was trimmed while it was held still leaves its letter, once', async () => {
-    const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
+    const { redis, move, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
     await redis.xtrim(stream.key, 'MAXLEN', 0);
     // A claim run of another instance takes it out of the pending list.
     await redis.xack(stream.key, stream.group, entries[0]?.id ?? '');
 
     for (let time = 0; time < 3; time += 1) {
-      await acknowledger.acknowledge([rejectedFor(entries[0], badCrc)]);
+      await move([rejectedFor(entries[0], badCrc)]);
     }
 
     expect(await redis.xlen(deadLetterKey)).toBe(1);
   });
 
   test('that was moved and trimmed since is not moved again', async () => {
-    const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
-    await acknowledger.acknowledge([rejectedFor(entries[0], badCrc)]);
+    const { redis, move, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
+    await move([rejectedFor(entries[0], badCrc)]);
     await redis.xtrim(stream.key, 'MAXLEN', 0);
 
-    await acknowledger.acknowledge([rejectedFor(entries[0], badCrc)]);
+    await move([rejectedFor(entries[0], badCrc)]);
 
     expect(await redis.xlen(deadLetterKey)).toBe(1);
   });
 
   test('tells how often it was delivered', async () => {
-    const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
+    const { redis, move, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
     await redis.xreadgroup('GROUP', stream.group, 'one', 'COUNT', 10, 'STREAMS', stream.key, '0');
 
-    await acknowledger.acknowledge([rejectedFor(entries[0], badCrc)]);
+    await move([rejectedFor(entries[0], badCrc)]);
 
     expect(String((await letters(redis, deadLetterKey))[0]?.get('deliveries'))).toBe('2');
   });
@@ -190,11 +233,11 @@ describe('a rejected entry', () => {
   test('keeps of a field past the cap its length, its SHA-256 and its first 1,024 bytes', async () => {
     const large = Buffer.alloc(2049, 'ab');
     const whole = large.subarray(0, 2048);
-    const { redis, acknowledger, entries, deadLetterKey } = await delivered([
+    const { redis, move, entries, deadLetterKey } = await delivered([
       ['large', large, 'whole', whole],
     ]);
 
-    await acknowledger.acknowledge([rejectedFor(entries[0], badCrc)]);
+    await move([rejectedFor(entries[0], badCrc)]);
 
     const [letter] = await letters(redis, deadLetterKey);
     expect(letter?.get('f:large')).toEqual(large.subarray(0, 1024));
@@ -208,9 +251,9 @@ describe('a rejected entry', () => {
 
   test('of a great many fields leaves a bounded letter that says how many were left out', async () => {
     const fields = Array.from({ length: 1000 }, (_, index) => [`n${index}`, 'v']).flat();
-    const { redis, acknowledger, entries, deadLetterKey } = await delivered([fields]);
+    const { redis, move, entries, deadLetterKey } = await delivered([fields]);
 
-    await acknowledger.acknowledge([rejectedFor(entries[0], badCrc)]);
+    await move([rejectedFor(entries[0], badCrc)]);
 
     const [letter] = await letters(redis, deadLetterKey);
     const kept = [...(letter?.keys() ?? [])].filter((name) => name.startsWith('f:'));
@@ -219,11 +262,11 @@ describe('a rejected entry', () => {
   });
 
   test('250 at once are all moved, each once', async () => {
-    const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered(
+    const { redis, move, entries, stream, deadLetterKey } = await delivered(
       Array.from({ length: 250 }, (_, index) => ['n', String(index)]),
     );
 
-    await acknowledger.acknowledge(entries.map((entry) => rejectedFor(entry, badCrc)));
+    await move(entries.map((entry) => rejectedFor(entry, badCrc)));
 
     const ids = (await letters(redis, deadLetterKey)).map((letter) =>
       String(letter.get('entry_id')),
@@ -236,14 +279,11 @@ describe('a rejected entry', () => {
 test('a Redis out of memory keeps the entry pending; with memory again it is moved once', async () => {
   const server = await startRedis();
   onTestFinished(server.stop);
-  const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered(
-    [['a', '1']],
-    server.url,
-  );
+  const { redis, move, entries, stream, deadLetterKey } = await delivered([['a', '1']], server.url);
   const settled = [rejectedFor(entries[0], badCrc)];
   await redis.config('SET', 'maxmemory', '1');
 
-  await expect(acknowledger.acknowledge(settled)).rejects.toMatchObject({
+  await expect(move(settled)).rejects.toMatchObject({
     name: 'DependencyError',
     dependency: 'redis',
     kind: 'unavailable',
@@ -253,16 +293,16 @@ test('a Redis out of memory keeps the entry pending; with memory again it is mov
   expect(await redis.exists(deadLetterKey)).toBe(0);
 
   await redis.config('SET', 'maxmemory', '0');
-  await acknowledger.acknowledge(settled);
+  await move(settled);
   expect(await pending(redis, stream)).toBe(0);
   expect(await letters(redis, deadLetterKey)).toHaveLength(1);
 });
 
 test('a group that is gone is not taken for an acknowledgement', async () => {
-  const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
+  const { redis, move, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
   await redis.xgroup('DESTROY', stream.key, stream.group);
 
-  await expect(acknowledger.acknowledge([rejectedFor(entries[0], badCrc)])).rejects.toMatchObject({
+  await expect(move([rejectedFor(entries[0], badCrc)])).rejects.toMatchObject({
     kind: 'unavailable',
     code: 'NOGROUP',
   });

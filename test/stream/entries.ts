@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
 import { type Entry, type EntryId, type Logger, packFields } from '../../src/core/types.ts';
+import type { Acknowledger, Settled } from '../../src/stream/acknowledger.ts';
 import { type Consumer, type ConsumerEvents, createConsumer } from '../../src/stream/consumer.ts';
 import { createConnection, openRedis } from '../../src/stream/redis.ts';
 import { redisUrl } from '../servers/database.ts';
@@ -127,4 +128,16 @@ export function openConsumer(
     shared.close();
   });
   return { consumer: opened, heard };
+}
+
+/** Moves all of them, round by round. @throws the first failure */
+export async function moveAll(
+  acknowledger: Acknowledger,
+  settled: readonly Settled[],
+): Promise<void> {
+  for (let left = settled; left.length > 0; ) {
+    const { moved, failure } = await acknowledger.moveRound(left);
+    if (failure !== null) throw failure;
+    left = left.slice(moved.length);
+  }
 }

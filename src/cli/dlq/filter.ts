@@ -1,11 +1,15 @@
-import { type Letter, letterField, type Malformed } from '../../stream/letters.ts';
+import {
+  keptField,
+  type Malformed,
+  type StoredDeadLetter,
+} from '../../stream/stored-dead-letters.ts';
 
-/** Which letters a command is about. */
+/** Which dead letters a command is about. */
 export interface LetterFilter {
   readonly reason?: string;
   readonly stage?: string;
   readonly device?: string;
-  /** Epoch milliseconds of the letter's own id. */
+  /** Epoch milliseconds of the dead letter's own id. */
   readonly since?: number;
   readonly until?: number;
 }
@@ -15,7 +19,7 @@ export function isEmptyFilter({ reason, stage, device, since, until }: LetterFil
   return [reason, stage, device, since, until].every((part) => part === undefined);
 }
 
-/** The range of ids to read; what the ids do not tell is matched letter by letter. */
+/** The range of ids to read; the other parts of the filter are matched one by one. */
 export function rangeOf({ since, until }: LetterFilter): { from: string; to: string } {
   return {
     from: since === undefined ? '-' : String(since),
@@ -23,22 +27,26 @@ export function rangeOf({ since, until }: LetterFilter): { from: string; to: str
   };
 }
 
-/** What was not written by us has neither reason nor device, and matches no filter on them. */
-export function matches(letter: Letter | Malformed, filter: LetterFilter): boolean {
+/**
+ * Whether a dead letter matches. Reason and stage must be those of the same rejection. An entry
+ * that the service did not write has none of them, and matches no filter on them.
+ */
+export function matches(letter: StoredDeadLetter | Malformed, filter: LetterFilter): boolean {
   const { reason, stage, device } = filter;
   if (letter.kind === 'malformed') {
     return reason === undefined && stage === undefined && device === undefined;
   }
-  return (
-    (reason === undefined || letter.reason === reason) &&
-    (stage === undefined || letter.stage === stage) &&
-    (device === undefined || deviceOf(letter) === device)
+  const isRejectedSo = letter.rejections.some(
+    (group) =>
+      (reason === undefined || group.reason === reason) &&
+      (stage === undefined || group.stage === stage),
   );
+  return isRejectedSo && (device === undefined || deviceOf(letter) === device);
 }
 
 /** What the entry said its device is, if that can be shown; nothing has checked it. */
-export function deviceOf(letter: Letter): string | null {
-  const text = letterField(letter, 'device_id')?.toString('latin1') ?? '';
+export function deviceOf(letter: StoredDeadLetter): string | null {
+  const text = keptField(letter, 'device_id')?.toString('latin1') ?? '';
   return /^[\x21-\x7e]{1,40}$/.test(text) ? text : null;
 }
 

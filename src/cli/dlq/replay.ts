@@ -2,8 +2,12 @@ import { setTimeout } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { type Entry, type EntryId, type Interpretation, packFields } from '../../core/types.ts';
 import { compareStored } from '../../db/stored-rows.ts';
-import { type Letter, readLetters, removeLetters } from '../../stream/letters.ts';
 import { addEntry, unsettledIn } from '../../stream/replay.ts';
+import {
+  readDeadLetters,
+  removeDeadLetters,
+  type StoredDeadLetter,
+} from '../../stream/stored-dead-letters.ts';
 import type { Stores } from '../stores.ts';
 import { applyFixes, type Fix } from './fix.ts';
 import { replayProblem } from './replayable.ts';
@@ -30,13 +34,13 @@ export interface ReplayOptions {
 
 /** The letters of one entry: a packet with several bad records has several. */
 export interface LettersOfEntry {
-  readonly letters: readonly Letter[];
+  readonly letters: readonly StoredDeadLetter[];
 }
 
 /** An entry that was added again, until its end is known. */
 interface Added {
   readonly id: EntryId;
-  readonly letters: readonly Letter[];
+  readonly letters: readonly StoredDeadLetter[];
   readonly fields: readonly (readonly [name: Buffer, value: Buffer])[];
 }
 
@@ -145,7 +149,7 @@ async function conclude(
     if (letter !== undefined) {
       // The old letter holds the same entry: one of it is enough.
       done.push(...again.map(({ id }) => id));
-      outcomes.set(one.id, { kind: 'rejected_again', reason: letter.reason });
+      outcomes.set(one.id, { kind: 'rejected_again', reason: letter.rejections[0].reason });
     } else if (isStored.has(one.id)) {
       done.push(...one.letters.map(({ id }) => id));
       outcomes.set(one.id, { kind: 'stored' });
@@ -153,7 +157,7 @@ async function conclude(
       outcomes.set(one.id, { kind: 'unconfirmed' });
     }
   }
-  await removeLetters(redis, deadLetterKey, done);
+  await removeDeadLetters(redis, deadLetterKey, done);
   return outcomes;
 }
 
@@ -163,13 +167,13 @@ async function lettersSince(
   key: string,
   firstId: EntryId,
   ended: readonly Added[],
-): Promise<Map<EntryId, Letter[]>> {
-  const found = new Map<EntryId, Letter[]>(ended.map(({ id }) => [id, []]));
+): Promise<Map<EntryId, StoredDeadLetter[]>> {
+  const found = new Map<EntryId, StoredDeadLetter[]>(ended.map(({ id }) => [id, []]));
   // Both streams' ids are the same Redis' clock.
   const from = firstId.split('-', 1)[0] ?? '-';
   const range = { from, to: '+', order: 'oldest_first' } as const;
-  for await (const letter of readLetters(redis, key, range)) {
-    if (letter.kind === 'letter') found.get(letter.entryId as EntryId)?.push(letter);
+  for await (const letter of readDeadLetters(redis, key, range)) {
+    if (letter.kind === 'dead_letter') found.get(letter.entryId as EntryId)?.push(letter);
   }
   return found;
 }

@@ -1,11 +1,20 @@
-import type { Letter } from '../../stream/letters.ts';
+import { digestFields } from '../../stream/dead-letters.ts';
+import type { StoredDeadLetter } from '../../stream/stored-dead-letters.ts';
 
-/** Why a letter cannot be replayed, or null. */
-export function replayProblem(letter: Letter): string | null {
-  if (letter.fields.length === 0) return 'it keeps no fields';
-  if (letter.isPartial) return 'fields of the entry were left out';
-  if (letter.fields.some(({ cutFromBytes }) => cutFromBytes !== null)) {
+/** In shape 1 a name of this length may have been cut. */
+const cutNameBytes = 256;
+
+/** Why a dead letter cannot be replayed with fields equal to the entry's, or null. */
+export function replayProblem(letter: StoredDeadLetter): string | null {
+  const { fields, fieldsSha256, isPartial } = letter;
+  if (fields.length === 0) return 'it keeps no fields';
+  const hasCutName =
+    fieldsSha256 === null && fields.some(({ name }) => name.length >= cutNameBytes);
+  if (isPartial || hasCutName) return 'fields of the entry were left out, or their names were cut';
+  if (fields.some(({ cutFromBytes }) => cutFromBytes !== null)) {
     return 'a field was cut: it was longer than DEAD_LETTER_MAX_BYTES';
   }
-  return null;
+  if (fieldsSha256 === null) return null;
+  const isEqual = digestFields(fields.flatMap(({ name, value }) => [name, value])) === fieldsSha256;
+  return isEqual ? null : "the kept fields are not the entry's: their SHA-256 is another one";
 }

@@ -1,16 +1,17 @@
 import { isUtf8 } from 'node:buffer';
-import type { Letter, LetterField, Malformed } from '../../stream/letters.ts';
+import { rangesText } from '../../stream/rejections.ts';
+import type { KeptField, Malformed, StoredDeadLetter } from '../../stream/stored-dead-letters.ts';
 import { ageText } from '../format.ts';
 import { table } from '../table.ts';
-import { letterJson } from './letter-json.ts';
+import { deadLetterJson } from './dead-letter-json.ts';
 import { replayProblem } from './replayable.ts';
 
 /** Bytes of a frame shown to people; `--json` and the export have all of them. */
 const shownBytes = 2048;
 
-/** One letter for people and for programs. */
-export function showLetter(
-  letter: Letter | Malformed,
+/** One dead letter for people and for programs. */
+export function showDeadLetter(
+  letter: StoredDeadLetter | Malformed,
   nowMs: number,
 ): { json: object; text: string } {
   if (letter.kind === 'malformed') {
@@ -18,33 +19,35 @@ export function showLetter(
   }
   const problem = replayProblem(letter);
   const facts = [
-    ['letter', `${letter.id} (${ageText(letter.id, nowMs)} ago)`],
+    ['dead letter', `${letter.id} (${ageText(letter.id, nowMs)} ago)`],
     ['entry', letter.entryId],
-    ['stage', letter.stage],
-    ['reason', letter.reason],
-    ['message', letter.message],
-    ['record', letter.recordIndex === null ? '-' : String(letter.recordIndex)],
+    ['records', String(letter.records)],
     ['deliveries', String(letter.deliveries)],
     ['instance', letter.instance],
     ['replay', problem ?? 'possible'],
   ];
+  const rejections = letter.rejections.map(({ stage, reason, message, records }) => [
+    ...[`  ${stage}`, reason],
+    records === null ? 'the whole entry' : `records ${rangesText(records)}`,
+    message,
+  ]);
   const fields = letter.fields.map((field) => [`  ${nameText(field)}`, valueText(field)]);
-  const text = `${table(facts)}\nfields\n${table(fields)}`;
-  return { json: { ...letterJson(letter), replay_problem: problem }, text };
+  const text = `${table(facts)}\nrejections\n${table(rejections)}\nfields\n${table(fields)}`;
+  return { json: { ...deadLetterJson(letter), replay_problem: problem }, text };
 }
 
-function nameText({ name }: LetterField): string {
+function nameText({ name }: KeptField): string {
   return printable(name) ? name.toString() : `0x${name.toString('hex')}`;
 }
 
-function valueText({ value, cutFromBytes }: LetterField): string {
+function valueText({ value, cutFromBytes }: KeptField): string {
   const shown = value.subarray(0, shownBytes);
   const text = printable(shown) ? shown.toString() : `0x${shown.toString('hex')}`;
   const rest = value.length > shownBytes ? ` … of ${value.length} bytes` : '';
   return cutFromBytes === null ? `${text}${rest}` : `${text} … cut from ${cutFromBytes} bytes`;
 }
 
-/** Text without a control character: a letter must not write to the operator's terminal. */
+/** Text without a control character: a dead letter must not write to the operator's terminal. */
 function printable(bytes: Buffer): boolean {
   return isUtf8(bytes) && !/\p{C}/u.test(bytes.toString());
 }

@@ -1,4 +1,4 @@
-import type { Letter, Malformed } from '../../stream/letters.ts';
+import type { Malformed, StoredDeadLetter } from '../../stream/stored-dead-letters.ts';
 import { ageText, countText } from '../format.ts';
 import { table } from '../table.ts';
 import { deviceOf } from './filter.ts';
@@ -9,6 +9,8 @@ const topDevices = 10;
 
 export interface Tally {
   readonly letters: number;
+  /** Rejected records; `by_reason` and `by_stage` count these. */
+  readonly records: number;
   readonly by_reason: Readonly<Record<string, number>>;
   readonly by_stage: Readonly<Record<string, number>>;
   readonly devices: readonly { readonly device: string; readonly letters: number }[];
@@ -16,16 +18,20 @@ export interface Tally {
   readonly newest: string | null;
 }
 
-/** Counts letters as they are read, newest first. */
-export function createTally(): { add(letter: Letter | Malformed): void; result(): Tally } {
+/** Counts dead letters and their records as they are read, newest first. */
+export function createTally(): {
+  add(letter: StoredDeadLetter | Malformed): void;
+  result(): Tally;
+} {
   const byReason = new Map<string, number>();
   const byStage = new Map<string, number>();
   const byDevice = new Map<string, number>();
   let letters = 0;
+  let records = 0;
   let oldest: string | null = null;
   let newest: string | null = null;
-  const count = (counts: Map<string, number>, name: string) =>
-    counts.set(name, (counts.get(name) ?? 0) + 1);
+  const count = (counts: Map<string, number>, name: string, by = 1) =>
+    counts.set(name, (counts.get(name) ?? 0) + by);
   return {
     add(letter) {
       letters += 1;
@@ -35,8 +41,11 @@ export function createTally(): { add(letter: Letter | Malformed): void; result()
         count(byReason, 'malformed');
         return;
       }
-      count(byReason, letter.reason);
-      count(byStage, letter.stage);
+      records += letter.records;
+      for (const { reason, stage, count: found } of letter.rejections) {
+        count(byReason, reason, found);
+        count(byStage, stage, found);
+      }
       const device = deviceOf(letter) ?? 'unknown';
       if (byDevice.has(device) || byDevice.size < mostDevices) count(byDevice, device);
     },
@@ -45,7 +54,7 @@ export function createTally(): { add(letter: Letter | Malformed): void; result()
         .slice(0, topDevices)
         .map(([device, found]) => ({ device, letters: found }));
       return {
-        ...{ letters, oldest, newest, devices },
+        ...{ letters, records, oldest, newest, devices },
         by_reason: Object.fromEntries(sorted(byReason)),
         by_stage: Object.fromEntries(sorted(byStage)),
       };
@@ -57,18 +66,33 @@ function sorted(counts: ReadonlyMap<string, number>): [string, number][] {
   return [...counts].sort(([, a], [, b]) => b - a);
 }
 
-export function renderTally(
-  tally: Tally & { readonly length: number; readonly max_entries: number },
-  nowMs: number,
-): string {
-  const { letters, length, max_entries, oldest, newest } = tally;
-  const share = Math.round((length / max_entries) * 100);
+/** The dead-letter stream against its limits; null where no instance has counted yet. */
+export interface StreamSize {
+  readonly length: number;
+  readonly max_entries: number;
+  readonly bytes: number | null;
+  readonly max_bytes: number;
+  /** Dropped by the limits since the stream exists. */
+  readonly dropped_entries: number;
+  readonly dropped_bytes: number;
+}
+
+export function renderTally(tally: Tally & StreamSize, nowMs: number): string {
+  const { letters, records, length, oldest, newest } = tally;
   const age = (id: string | null) => (id === null ? '-' : ageText(id, nowMs));
   const facts = [
-    ['letters', `${countText(letters)} counted of ${countText(length)}`],
+    ['dead letters', `${countText(letters)} counted of ${countText(length)}`],
+    ['records', countText(records)],
+    ['entries', shareText(length, tally.max_entries, 'DEAD_LETTER_MAX_ENTRIES')],
     [
-      'room',
-      `${share} % of DEAD_LETTER_MAX_ENTRIES (${countText(max_entries)}); beyond it the oldest go`,
+      'bytes',
+      tally.bytes === null
+        ? 'not counted: no instance has run'
+        : shareText(tally.bytes, tally.max_bytes, 'DEAD_LETTER_STREAM_MAX_BYTES'),
+    ],
+    [
+      'dropped',
+      `${countText(tally.dropped_entries)} (${countText(tally.dropped_bytes)} bytes) by these limits`,
     ],
     ['newest', `${age(newest)} ago`],
     ['oldest', `${age(oldest)} ago`],
@@ -81,9 +105,14 @@ export function renderTally(
   ]);
   const parts = [
     table(facts),
-    ...[`by reason\n${table(counts(tally.by_reason))}`],
-    ...[`by stage\n${table(counts(tally.by_stage))}`],
-    ...[`most letters of a device\n${table(devices)}`],
+    ...[`records by reason\n${table(counts(tally.by_reason))}`],
+    ...[`records by stage\n${table(counts(tally.by_stage))}`],
+    ...[`devices with the most dead letters\n${table(devices)}`],
   ];
   return letters === 0 ? (parts[0] ?? '') : parts.join('\n');
+}
+
+function shareText(used: number, limit: number, variable: string): string {
+  const share = Math.round((used / limit) * 100);
+  return `${countText(used)}, ${share} % of ${variable} (${countText(limit)})`;
 }

@@ -1,0 +1,36 @@
+import { isUtf8 } from 'node:buffer';
+import { type RejectionGroup, rangesText } from '../../stream/rejections.ts';
+import type { Malformed, StoredDeadLetter } from '../../stream/stored-dead-letters.ts';
+
+/** Bytes as text where they are UTF-8, else as base64, told apart by the key. */
+export type JsonBytes = { readonly text: string } | { readonly base64: string };
+
+export function jsonBytes(bytes: Buffer): JsonBytes {
+  return isUtf8(bytes) ? { text: bytes.toString() } : { base64: bytes.toString('base64') };
+}
+
+/** The rejections of a dead letter, with the record indexes as `0-4,7`; null: the whole entry. */
+export function rejectionsJson(rejections: readonly RejectionGroup[]): object[] {
+  return rejections.map(({ records, ...group }) => {
+    return { ...group, records: records === null ? null : rangesText(records) };
+  });
+}
+
+/** All that a dead letter keeps, its fields byte for byte. */
+export function deadLetterJson(letter: StoredDeadLetter): object {
+  const { id, version, entryId, at, records, deliveries, instance } = letter;
+  return {
+    ...{ id, version, entry_id: entryId, at, deliveries, instance, records },
+    rejections: rejectionsJson(letter.rejections),
+    ...{ is_partial: letter.isPartial, fields_sha256: letter.fieldsSha256 },
+    fields: letter.fields.map(({ name, value, cutFromBytes }) => {
+      return { name: jsonBytes(name), value: jsonBytes(value), cut_from_bytes: cutFromBytes };
+    }),
+  };
+}
+
+/** A dead letter as one line of an export. */
+export function exportLine(letter: StoredDeadLetter | Malformed): string {
+  const json = letter.kind === 'malformed' ? letter : deadLetterJson(letter);
+  return `${JSON.stringify(json)}\n`;
+}

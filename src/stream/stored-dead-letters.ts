@@ -1,0 +1,169 @@
+import type { Redis } from 'ioredis';
+import { asRedisError } from './redis.ts';
+import { parseRejections, type RejectionGroup } from './rejections.ts';
+import { unexpectedReply } from './replies.ts';
+
+/** A field of the original entry as its dead letter keeps it. */
+export interface KeptField {
+  readonly name: Buffer;
+  readonly value: Buffer;
+  /** The whole value's length, when only its first bytes were kept; else null. */
+  readonly cutFromBytes: number | null;
+}
+
+/** A dead letter, of the shape `composeDeadLetter` writes or of shape 1; ids and times as texts. */
+export interface StoredDeadLetter {
+  readonly kind: 'dead_letter';
+  /** Its own id in the dead-letter stream. */
+  readonly id: string;
+  readonly version: number;
+  readonly entryId: string;
+  /** At least one. */
+  readonly rejections: readonly [RejectionGroup, ...RejectionGroup[]];
+  /** Rejected records; an entry that is rejected whole counts 1. */
+  readonly records: number;
+  readonly deliveries: number;
+  readonly instance: string;
+  readonly at: string;
+  readonly fields: readonly KeptField[];
+  /** Of all names and values of the entry; null in shape 1. */
+  readonly fieldsSha256: string | null;
+  /** Whether fields were left out, or names cut, because the entry had too much of them. */
+  readonly isPartial: boolean;
+}
+
+/** Something in the dead-letter stream that this service did not write. */
+export interface Malformed {
+  readonly kind: 'malformed';
+  readonly id: string;
+}
+
+export interface DeadLetterRange {
+  /** Stream ids, `-` and `+` for the ends. */
+  readonly from: string;
+  readonly to: string;
+  readonly order: 'oldest_first' | 'newest_first';
+}
+
+/** A dead letter keeps up to four times DEAD_LETTER_MAX_BYTES, so a page is short. */
+const pageEntries = 50;
+/** Ids in one XDEL. */
+const removeChunk = 500;
+
+/** The dead letters of a range, a page at a time. @throws DependencyError */
+export async function* readDeadLetters(
+  redis: Redis,
+  key: string,
+  { from, to, order }: DeadLetterRange,
+): AsyncGenerator<StoredDeadLetter | Malformed> {
+  let first = from;
+  let last = to;
+  for (;;) {
+    const page = await readPage(redis, key, { from: first, to: last, order });
+    yield* page;
+    const end = page.at(-1);
+    if (end === undefined || page.length < pageEntries) return;
+    if (order === 'oldest_first') first = `(${end.id}`;
+    else last = `(${end.id}`;
+  }
+}
+
+async function readPage(
+  redis: Redis,
+  key: string,
+  { from, to, order }: DeadLetterRange,
+): Promise<(StoredDeadLetter | Malformed)[]> {
+  try {
+    const reply: unknown =
+      order === 'oldest_first'
+        ? await redis.xrangeBuffer(key, from, to, 'COUNT', pageEntries)
+        : await redis.xrevrangeBuffer(key, to, from, 'COUNT', pageEntries);
+    if (!Array.isArray(reply)) throw unexpectedReply('XRANGE');
+    return reply.map(parseDeadLetter);
+  } catch (error) {
+    throw asRedisError(error);
+  }
+}
+
+/** Deletes dead letters by their own ids. @returns how many were there @throws DependencyError */
+export async function removeDeadLetters(
+  redis: Redis,
+  key: string,
+  ids: readonly string[],
+): Promise<number> {
+  let removed = 0;
+  try {
+    for (let from = 0; from < ids.length; from += removeChunk) {
+      removed += await redis.xdel(key, ...ids.slice(from, from + removeChunk));
+    }
+  } catch (error) {
+    throw asRedisError(error);
+  }
+  return removed;
+}
+
+/** One entry of the dead-letter stream as Redis replies it: `[id, [name, value, …]]`. */
+export function parseDeadLetter(item: unknown): StoredDeadLetter | Malformed {
+  const [id, parts]: unknown[] = Array.isArray(item) ? item : [];
+  if (!Buffer.isBuffer(id) || !Array.isArray(parts)) throw unexpectedReply('XRANGE');
+  const facts = new Map<string, string>();
+  const cuts = new Map<string, number>();
+  const found: [name: Buffer, value: Buffer][] = [];
+  for (let at = 0; at + 1 < parts.length; at += 2) {
+    const name: unknown = parts[at];
+    const value: unknown = parts[at + 1];
+    if (!Buffer.isBuffer(name) || !Buffer.isBuffer(value)) throw unexpectedReply('XRANGE');
+    const text = name.toString('latin1');
+    if (text.startsWith('f:')) found.push([name.subarray(2), value]);
+    else if (text.startsWith('cut:')) cuts.set(text.slice(4), Number(value.toString('latin1')));
+    else facts.set(text, value.toString());
+  }
+  const fields = found.map(([name, value]) => {
+    return { name, value, cutFromBytes: cuts.get(name.toString('latin1')) ?? null };
+  });
+  return deadLetterOf(id.toString('latin1'), facts, fields);
+}
+
+function deadLetterOf(
+  id: string,
+  facts: ReadonlyMap<string, string>,
+  fields: readonly KeptField[],
+): StoredDeadLetter | Malformed {
+  const entryId = facts.get('entry_id');
+  const list = facts.get('rejections');
+  const [first, ...others] =
+    (list === undefined ? onlyRejection(facts) : parseRejections(list)) ?? [];
+  if (entryId === undefined || first === undefined) return { kind: 'malformed', id };
+  return {
+    kind: 'dead_letter',
+    id,
+    version: Number(facts.get('version') ?? 1),
+    entryId,
+    rejections: [first, ...others],
+    records: others.reduce((sum, { count }) => sum + count, first.count),
+    deliveries: Number(facts.get('deliveries') ?? 0),
+    instance: facts.get('instance') ?? '',
+    at: facts.get('at') ?? '',
+    fields,
+    fieldsSha256: facts.get('fields_sha256') ?? null,
+    isPartial: facts.has('fields_left_out') || facts.has('names_cut'),
+  };
+}
+
+/** The rejection of a dead letter of shape 1: one record, or the whole entry. */
+function onlyRejection(facts: ReadonlyMap<string, string>): RejectionGroup[] | null {
+  const [stage, reason] = [facts.get('stage'), facts.get('reason')];
+  if (stage === undefined || reason === undefined) return null;
+  const [index, offset] = [wholeOf(facts.get('record_index')), wholeOf(facts.get('offset'))];
+  const records = index === null ? null : [[index, index] as const];
+  return [{ stage, reason, message: facts.get('message') ?? '', records, count: 1, offset }];
+}
+
+function wholeOf(text: string | undefined): number | null {
+  return /^\d{1,9}$/.test(text ?? '') ? Number(text) : null;
+}
+
+/** The value of a kept field by its name, or null. */
+export function keptField(letter: StoredDeadLetter, name: string): Buffer | null {
+  return letter.fields.find((field) => field.name.toString('latin1') === name)?.value ?? null;
+}
