@@ -64,6 +64,18 @@ export const metricNotes: Readonly<Record<string, Note>> = {
     unit: 'entries',
     look: 'ProcessorDeadLettersPresent; the same from every instance: `max`',
   },
+  processor_dead_letter_bytes: {
+    unit: 'bytes',
+    look: 'against DEAD_LETTER_STREAM_MAX_BYTES; the same from every instance: `max`',
+  },
+  processor_dead_letters_dropped: {
+    unit: 'dead letters',
+    look: 'growth is ProcessorDeadLettersDropped; the same from every instance: `max`',
+  },
+  processor_dead_letters_waiting: {
+    unit: 'entries',
+    look: 'above 0 for five minutes is ProcessorDeadLettersBlocked',
+  },
   processor_dead_letter_oldest_seconds: {
     unit: 's',
     look: 'a week is ProcessorDeadLettersOld; the same from every instance: `max`',

@@ -4,9 +4,15 @@ import type { Health } from './lifecycle/health.ts';
 import { createProgressWatch } from './lifecycle/progress-watch.ts';
 import { repeat } from './lifecycle/repeat.ts';
 import type { Metrics } from './observability/metrics.ts';
-import { forgetBacklog, showBacklog, showInstance } from './observability/sampling.ts';
+import {
+  forgetBacklog,
+  showBacklog,
+  showDeadLetters,
+  showInstance,
+} from './observability/sampling.ts';
 import { type Backlog, sampleBacklog } from './stream/backlog.ts';
 import type { Pause } from './stream/control.ts';
+import { type DeadLetterTotals, watchDeadLetters } from './stream/dead-letter-totals.ts';
 import { isDeviceId } from './teltonika/imei.ts';
 import type { Rooms } from './wiring.ts';
 
@@ -35,6 +41,7 @@ export async function startUpkeep(around: Surroundings): Promise<() => Promise<v
   const ends = [
     repeat(sampling(around), everyMs),
     repeat(control, everyMs),
+    repeat(watching(around), everyMs),
     repeat(keeping(around), around.config.stream.claimThresholdMs / renewals),
   ];
   return async () => {
@@ -72,7 +79,7 @@ function sampling({ config, rooms, metrics, health, log, onStalled }: Surroundin
       inFlightRecords: inFlight.records,
       bufferedRecords: batcher.size,
       residual: account.residual(inFlight.countOpen()),
-      deadLettersWaiting: pipeline.deadLettersWaiting,
+      deadLettersWaiting: pipeline.isDeadLetteringBlocked ? pipeline.deadLettersWaiting : 0,
       devices: states.size,
       retryBudgets: {
         redis: guards.redis.budgetRemaining,
@@ -110,6 +117,30 @@ function recordingLosses({ losses }: Rooms, log: Logger): () => Promise<void> {
     } catch (error) {
       if (!hasFailed) log.warn({ err: error }, 'losses could not be recorded in Redis; retrying');
       hasFailed = true;
+    }
+  };
+}
+
+/** Keeps the dead-letter stream within its limits, and reports what they dropped. */
+function watching({ config, rooms, metrics, log }: Surroundings) {
+  const { stream } = config;
+  let before: DeadLetterTotals | null = null;
+  return async () => {
+    try {
+      const totals = await watchDeadLetters(await rooms.connection.ready(), stream);
+      showDeadLetters(metrics, stream.deadLetterKey, totals);
+      const dropped = totals.droppedEntries - (before?.droppedEntries ?? totals.droppedEntries);
+      before = totals;
+      if (dropped > 0) {
+        log.error(
+          { dropped, dropped_total: totals.droppedEntries },
+          'dead letters dropped: their stream is full',
+        );
+      }
+    } catch (error) {
+      metrics.scrapeErrors.inc();
+      metrics.deadLetterBytes.remove({ stream: stream.deadLetterKey });
+      log.debug({ err: error }, 'the dead-letter stream could not be watched');
     }
   };
 }

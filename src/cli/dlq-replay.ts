@@ -2,7 +2,7 @@ import { createInterpret } from '../interpret.ts';
 import type { StoredDeadLetter } from '../stream/stored-dead-letters.ts';
 import { audit } from './audit.ts';
 import { askConsent, type ChangeFlags } from './change.ts';
-import { tellFilter } from './dlq/filter.ts';
+import { deviceOf, tellFilter } from './dlq/filter.ts';
 import { type Fix, parseFix } from './dlq/fix.ts';
 import { type LettersOfEntry, type Replayed, replayLetters } from './dlq/replay.ts';
 import { replayProblem } from './dlq/replayable.ts';
@@ -20,7 +20,7 @@ export interface ReplayFlags extends ChangeFlags, FilterFlags {
 /** Entries under way at a time: each is held in memory until it is confirmed. */
 const underWay = 100;
 
-/** `processor dlq replay`: sends letters' entries through the service again. */
+/** `processor dlq replay`: sends the entries of dead letters through the service again. */
 export function runDlqReplay(io: CliIo, flags: ReplayFlags): Promise<CliExit> {
   const fixes = flags.fix.map(parseFix);
   const wrong = flags.fix.find((_, at) => fixes[at] === null);
@@ -29,9 +29,16 @@ export function runDlqReplay(io: CliIo, flags: ReplayFlags): Promise<CliExit> {
     io.stderr.write(`processor: --fix ${wrong.split('=', 1)[0]}: expected ${shape}\n`);
     return Promise.resolve(cliExits.refused);
   }
+  if (flags.fix.length > 0 && flags.device === undefined && flags.id === undefined) {
+    io.stderr.write(
+      'processor: --fix writes the same value into every entry: name a --device, or a dead letter by --id\n',
+    );
+    return Promise.resolve(cliExits.refused);
+  }
   return withStores(io, async (stores) => {
-    const letters = await countReplayable(stores, flags);
-    const what = `replay ${letters} dead letters (${tellFilter(flags)})`;
+    const { letters, entries, devices } = await countReplayable(stores, flags);
+    const changes = flags.fix.length === 0 ? '' : `set ${flags.fix.join(', ')} in ${entries} and `;
+    const what = `${changes}replay ${letters} dead letters of ${devices} (${tellFilter(flags)})`;
     const consent = letters === 0 ? 'given' : await askConsent(io, flags, what);
     if (consent === 'refused') return cliExits.refused;
     if (consent === 'dry_run') {
@@ -47,22 +54,46 @@ export function runDlqReplay(io: CliIo, flags: ReplayFlags): Promise<CliExit> {
       }
     } finally {
       // Also of what was done until Redis or the database failed.
-      await audit(io, flags, stores, 'dlq replay', `${tellFilter(flags)}: ${sum.text()}`);
+      await audit(
+        io,
+        flags,
+        stores,
+        'dlq replay',
+        `${tellFilter(flags)}${fixedFields(wanted)}: ${sum.text()}`,
+      );
     }
     print(io, flags, sum.result(), sum.text());
     return sum.isAllStored() && !io.signal.aborted ? cliExits.ok : cliExits.failed;
   });
 }
 
-async function countReplayable(stores: Stores, flags: ReplayFlags): Promise<number> {
-  let letters = 0;
-  for await (const letter of matching(stores, flags, 'oldest_first')) {
-    if (letter.kind === 'dead_letter' && replayProblem(letter) === null) letters += 1;
-  }
-  return letters;
+/** The names of the fields that were changed, for the audit; their values may be personal data. */
+function fixedFields(fixes: readonly Fix[]): string {
+  return fixes.map(({ path }) => ` fix=${path.join('.')}`).join('');
 }
 
-/** Letters by entry, some entries at a time; those of one entry lie side by side. */
+/** How much would be replayed, in words for the question. */
+async function countReplayable(
+  stores: Stores,
+  flags: ReplayFlags,
+): Promise<{ letters: number; entries: string; devices: string }> {
+  const entries = new Set<string>();
+  const devices = new Set<string>();
+  let letters = 0;
+  for await (const letter of matching(stores, flags, 'oldest_first')) {
+    if (letter.kind !== 'dead_letter' || replayProblem(letter) !== null) continue;
+    letters += 1;
+    entries.add(letter.entryId);
+    devices.add(deviceOf(letter) ?? 'unknown');
+  }
+  return {
+    letters,
+    entries: entries.size === 1 ? '1 entry' : `${entries.size} entries`,
+    devices: devices.size === 1 ? '1 device' : `${devices.size} devices`,
+  };
+}
+
+/** Dead letters by entry, some entries at a time; shape 1 has several of one entry side by side. */
 async function* chunksOf(stores: Stores, flags: ReplayFlags): AsyncGenerator<LettersOfEntry[]> {
   let groups: { letters: StoredDeadLetter[] }[] = [];
   for await (const letter of matching(stores, flags, 'oldest_first')) {

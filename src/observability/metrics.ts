@@ -240,21 +240,23 @@ export function createMetrics(build: { version: string; revision: string }) {
       ['stream', 'group'],
     ),
     deadLetterEntries: gauge('processor_dead_letter_entries', 'Entries in the dead-letter stream.'),
-    deadLetterBytes: gauge(
+    deadLetterBytes: labelled(
       'processor_dead_letter_bytes',
       'Bytes of names and values in the dead-letter stream.',
+      ['stream'],
     ),
     deadLetterOldest: gauge(
       'processor_dead_letter_oldest_seconds',
       'Age of the oldest dead letter.',
     ),
-    deadLettersDropped: plainCounter(
-      'processor_dead_letters_dropped_total',
-      'Dead letters that the limits of their stream dropped, as Redis counts them.',
+    deadLettersDropped: labelled(
+      'processor_dead_letters_dropped',
+      'Dead letters that the limits of their stream have dropped in total, as Redis counts them.',
+      ['stream'],
     ),
     deadLettersWaiting: gauge(
       'processor_dead_letters_waiting',
-      'Entries in flight whose dead letter is not written yet.',
+      'Entries whose dead letter cannot be written at the moment.',
     ),
     entriesLost: counter(
       'processor_stream_entries_lost_total',

@@ -53,6 +53,18 @@ export function forgetBacklog(
   }
 }
 
+/** What Redis counts of the dead-letter stream; the dropped ones in total, over all instances. */
+export function showDeadLetters(
+  metrics: Metrics,
+  stream: string,
+  totals: { readonly bytes: number | null; readonly droppedEntries: number },
+): void {
+  if (totals.bytes === null) metrics.deadLetterBytes.remove({ stream });
+  else metrics.deadLetterBytes.set({ stream }, totals.bytes);
+  // Redis has the total: a new process does not begin at 0, and a lost reply loses no count.
+  metrics.deadLettersDropped.set({ stream }, totals.droppedEntries);
+}
+
 interface InstanceSample {
   readonly inFlightRecords: number;
   readonly bufferedRecords: number;

@@ -1,3 +1,4 @@
+import { readDeadLetter, type StoredLetter } from './dead-letter.ts';
 import { contentFingerprint, entryFingerprint, sourceOf } from './fingerprint.ts';
 import { type Ledger, LedgerError, type SentKey, sentKeys } from './ledger.ts';
 import type { RowContent } from './record.ts';
@@ -8,12 +9,6 @@ export interface StoredRow extends RowContent {
   /** Epoch milliseconds; a fraction if the table has one. */
   readonly ts: number;
   readonly codec: string;
-}
-
-/** One entry of the dead-letter stream: name, value, name, value … */
-export interface StoredLetter {
-  readonly id: string;
-  readonly fields: readonly Buffer[];
 }
 
 /** What a run left behind, in pages. */
@@ -45,7 +40,6 @@ export interface LedgerCheck {
 }
 
 const MOST_PROBLEMS = 20;
-const ORIGINAL_PREFIX = 'f:';
 
 export function isClean(check: LedgerCheck): boolean {
   return check.missing === 0 && check.unexpected === 0 && check.doubled === 0;
@@ -118,15 +112,18 @@ async function collectLetters(source: LedgerSource, check: LedgerCheck): Promise
   const seen = new Set<string>();
   for await (const page of source.letters()) {
     for (const letter of page) {
-      const { entryId, recordIndex, reason, original } = readLetter(letter);
-      const description = `${letter.id} for entry ${entryId}, record ${recordIndex ?? 'none'}, reason ${reason}`;
-      const place = `${entryId}/${recordIndex ?? ''}`;
-      if (seen.has(place)) note(check, 'doubled', `dead letter ${description}`);
-      seen.add(place);
-      const from = sourceOf(entryFingerprint(original), recordIndex);
-      const found = bySource.get(from);
-      if (found === undefined) bySource.set(from, [{ reason, description }]);
-      else found.push({ reason, description });
+      const { entryId, rejected, original } = readDeadLetter(letter);
+      const entry = entryFingerprint(original);
+      for (const { recordIndex, reason } of rejected) {
+        const description = `${letter.id} for entry ${entryId}, record ${recordIndex ?? 'none'}, reason ${reason}`;
+        const place = `${entryId}/${recordIndex ?? ''}`;
+        if (seen.has(place)) note(check, 'doubled', `dead letter ${description}`);
+        seen.add(place);
+        const from = sourceOf(entry, recordIndex);
+        const found = bySource.get(from);
+        if (found === undefined) bySource.set(from, [{ reason, description }]);
+        else found.push({ reason, description });
+      }
     }
   }
   return {
@@ -142,35 +139,6 @@ async function collectLetters(source: LedgerSource, check: LedgerCheck): Promise
         for (const { description } of found) yield description;
       }
     },
-  };
-}
-
-interface ReadLetter {
-  readonly entryId: string;
-  readonly recordIndex: number | null;
-  readonly reason: string;
-  /** The original entry's fields. */
-  readonly original: readonly Buffer[];
-}
-
-function readLetter({ fields }: StoredLetter): ReadLetter {
-  const own = new Map<string, string>();
-  const original: Buffer[] = [];
-  for (let at = 0; at + 1 < fields.length; at += 2) {
-    const [name, value] = [fields[at], fields[at + 1]];
-    if (name === undefined || value === undefined) continue;
-    if (name.toString('latin1', 0, ORIGINAL_PREFIX.length) === ORIGINAL_PREFIX) {
-      original.push(name.subarray(ORIGINAL_PREFIX.length), value);
-    } else {
-      own.set(name.toString('latin1'), value.toString('utf8'));
-    }
-  }
-  const index = own.get('record_index') ?? '';
-  return {
-    entryId: own.get('entry_id') ?? '',
-    recordIndex: /^\d{1,3}$/.test(index) ? Number(index) : null,
-    reason: own.get('reason') ?? '',
-    original,
   };
 }
 

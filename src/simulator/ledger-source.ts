@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
-import type { LedgerSource, StoredLetter, StoredRow } from './ledger-check.ts';
+import type { StoredLetter } from './dead-letter.ts';
+import type { LedgerSource, StoredRow } from './ledger-check.ts';
 
 /** Runs one statement; the rows as objects. A pg client or pool has it as `query`. */
 export interface Queryable {

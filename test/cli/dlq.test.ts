@@ -41,7 +41,7 @@ describe('processor dlq', () => {
     const all = await stack.processor('dlq', 'list');
     expect(all.stderr).toBe('');
     expect(all.stdout.split('\n')[0]).toMatch(
-      /^LETTER +AGE +STAGE +REASON +DEVICE +RECORD +MESSAGE$/,
+      /^DEAD LETTER +AGE +STAGE +REASON +DEVICE +RECORDS +MESSAGE$/,
     );
     expect(all.stdout).toContain('malformed');
     const list = async (...words: string[]) => {
@@ -50,7 +50,7 @@ describe('processor dlq', () => {
       return JSON.parse(stdout).letters;
     };
     expect(await list('--reason', 'latitude_out_of_range')).toMatchObject([
-      { device: imei(2), stage: 'validate', record_index: null },
+      { device: imei(2), records: 1, rejections: [{ stage: 'validate', records: null }] },
       { device: imei(1) },
     ]);
     expect(await list('--device', imei(1))).toHaveLength(1);
@@ -80,11 +80,13 @@ describe('processor dlq', () => {
 
     expect(JSON.parse(stdout)).toMatchObject({
       letters: 3,
+      records: 3,
       length: 3,
+      dropped_entries: 0,
       by_reason: { latitude_out_of_range: 2 },
       by_stage: { validate: 2, decode: 1 },
     });
-    expect((await stack.processor('dlq', 'stats')).stdout).toContain('by reason');
+    expect((await stack.processor('dlq', 'stats')).stdout).toContain('records by reason');
   });
 
   it('exports every byte, once: never over a file that is there', async () => {
@@ -154,10 +156,52 @@ describe('processor dlq', () => {
   it('tells a field that cannot be mended, and what has no payload to mend', async () => {
     expect((await stack.processor('dlq', 'replay', '--fix', 'speed=1', '--yes')).code).toBe(2);
     const { stdout } = await stack.processor(
-      ...['dlq', 'replay', '--stage', 'decode', '--fix', 'codec=8', '--yes', '--json'],
+      ...['dlq', 'replay', '--stage', 'decode', '--device', imei(3), '--fix', 'codec=8'],
+      ...['--yes', '--json'],
     );
     expect(JSON.parse(stdout)).toMatchObject({ not_replayable: 1 });
     expect(await letterCount()).toBe(3);
+  });
+
+  it('refuses to write one value into the entries of several devices, and says how many', async () => {
+    const fix = ['--fix', 'payload.latitude=54.5'];
+    const all = await stack.processor(
+      ...['dlq', 'replay', '--reason', 'latitude_out_of_range', ...fix, '--yes'],
+    );
+    expect([all.code, all.stderr]).toEqual([2, expect.stringMatching(/--device.*--id/)]);
+    expect(await stack.redis.xlen(stream)).toBe(4);
+
+    const [letter] = JSON.parse(
+      (await stack.processor('dlq', 'list', '--device', imei(2), '--json')).stdout,
+    ).letters;
+    const asked = await stack.processor('dlq', 'replay', '--id', letter.id, ...fix);
+    expect(asked.code).toBe(2);
+    expect(asked.stderr).toMatch(
+      /set payload\.latitude=54\.5 in 1 entry and replay 1 dead letters of 1 device/,
+    );
+    const fixed = await stack.processor('dlq', 'replay', '--id', letter.id, ...fix, '--yes');
+    expect([fixed.code, fixed.stderr]).toEqual([0, '']);
+    expect(await stored()).toEqual([imei(0), imei(2)]);
+    const [[, note] = []] = await stack.redis.xrange(`${stream}:control:audit`, '-', '+');
+    expect(note?.join(' ')).toContain('fix=payload.latitude:');
+    expect(note?.join(' ')).not.toContain('54.5');
+  });
+
+  it('refuses to replay a dead letter whose kept fields are not those of the entry', async () => {
+    const [[id, fields] = ['', []]] = await stack.redis.xrevrangeBuffer(deadLetters, '+', '-');
+    const changed = fields.map((part) =>
+      part.equals(Buffer.from([0, 255, 1])) ? Buffer.from([0, 255, 2]) : part,
+    );
+    await stack.redis.xdel(deadLetters, String(id));
+    await stack.redis.xadd(deadLetters, '*', ...changed);
+
+    const { code, stdout } = await stack.processor(
+      ...['dlq', 'replay', '--device', imei(3), '--yes', '--json'],
+    );
+    expect(code).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({ not_replayable: 1 });
+    expect(stdout).toContain('SHA-256');
+    expect(await stack.redis.xlen(stream)).toBe(4);
   });
 
   it('looks only, on a dry run', async () => {
@@ -189,7 +233,7 @@ describe('processor dlq replay while the service stands', () => {
 });
 
 describe('a packet with several bad records', () => {
-  it('is replayed once for all its letters', async () => {
+  it('is replayed once for all its dead letters of shape 1', async () => {
     await stack.service('one').untilReady();
     const id = await stack.redis.xadd(stream, '*', ...entryFields(5));
     const letter = ['entry_id', '7-7', 'stage', 'write', 'reason', 'row_refused', 'message', 'm'];

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { readDeadLetter, type StoredLetter } from '../../src/simulator/dead-letter.ts';
 import type { LedgerRecord, SimulatedEntry } from '../../src/simulator/entry.ts';
 import { contentFingerprint } from '../../src/simulator/fingerprint.ts';
 import { createFleet } from '../../src/simulator/fleet.ts';
@@ -11,7 +12,6 @@ import {
   formatCheck,
   isClean,
   type LedgerSource,
-  type StoredLetter,
   type StoredRow,
 } from '../../src/simulator/ledger-check.ts';
 import { readLedger, writeLedger } from '../../src/simulator/ledger-file.ts';
@@ -119,6 +119,46 @@ test.each(['first', 'last'] as const)(
     );
   },
 );
+
+/** The same dead letters in the shape with one an entry and a list of rejections. */
+function oneAnEntry(letters: readonly StoredLetter[]): StoredLetter[] {
+  const byEntry = new Map<string, StoredLetter[]>();
+  for (const letter of letters) {
+    const id = String(letter.fields[1]);
+    byEntry.set(id, [...(byEntry.get(id) ?? []), letter]);
+  }
+  return [...byEntry].map(([id, found]) => {
+    const rejections = found.map(({ fields }) => {
+      return { reason: String(fields[5]), records: String(fields[7]) || null };
+    });
+    const own = ['version', '2', 'entry_id', id, 'rejections', JSON.stringify(rejections)];
+    const original = found[0]?.fields.slice(8) ?? [];
+    return { id: `9-${id}`, fields: [...own.map((part) => Buffer.from(part)), ...original] };
+  });
+}
+
+test('dead letters that list the rejections of an entry count as one a record', async () => {
+  const { rows, letters } = settledBy('first');
+  const expected = await checkOf({ rows, letters });
+  const listed = oneAnEntry(letters);
+
+  expect(listed.length).toBeLessThan(letters.length);
+  expect(await checkOf({ rows, letters: listed })).toEqual(expected);
+  const { unexpected, doubled } = await checkOf({
+    rows,
+    letters: [...listed, ...listed.slice(0, 1)],
+  });
+  expect([unexpected > 0, doubled > 0]).toEqual([true, true]);
+});
+
+test('a range of record indexes stands for each of its records', () => {
+  const fields = ['entry_id', '1-1', 'rejections', '[{"reason":"r","records":"0-2,5"}]'];
+  const { rejected } = readDeadLetter({
+    id: '2-2',
+    fields: fields.map((part) => Buffer.from(part)),
+  });
+  expect(rejected.map(({ recordIndex }) => recordIndex)).toEqual([0, 1, 2, 5]);
+});
 
 test('a row that is gone is missing, by its name', async () => {
   const { rows, letters } = settledBy('first');

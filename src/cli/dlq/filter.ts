@@ -6,6 +6,8 @@ import {
 
 /** Which dead letters a command is about. */
 export interface LetterFilter {
+  /** The dead letter's own id. */
+  readonly id?: string;
   readonly reason?: string;
   readonly stage?: string;
   readonly device?: string;
@@ -15,12 +17,14 @@ export interface LetterFilter {
 }
 
 /** Whether it names anything at all. */
-export function isEmptyFilter({ reason, stage, device, since, until }: LetterFilter): boolean {
-  return [reason, stage, device, since, until].every((part) => part === undefined);
+export function isEmptyFilter(filter: LetterFilter): boolean {
+  const { id, reason, stage, device, since, until } = filter;
+  return [id, reason, stage, device, since, until].every((part) => part === undefined);
 }
 
 /** The range of ids to read; the other parts of the filter are matched one by one. */
-export function rangeOf({ since, until }: LetterFilter): { from: string; to: string } {
+export function rangeOf({ id, since, until }: LetterFilter): { from: string; to: string } {
+  if (id !== undefined) return { from: id, to: id };
   return {
     from: since === undefined ? '-' : String(since),
     to: until === undefined ? '+' : String(until),
@@ -52,8 +56,9 @@ export function deviceOf(letter: StoredDeadLetter): string | null {
 
 /** The filter as one text, for the audit. */
 export function tellFilter(filter: LetterFilter): string {
-  const { reason, stage, device, since, until } = filter;
+  const { id, reason, stage, device, since, until } = filter;
   const parts = Object.entries({
+    id,
     reason,
     stage,
     device,

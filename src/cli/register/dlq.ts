@@ -22,16 +22,16 @@ import {
 } from './options.ts';
 
 const stages = ['decode', 'validate', 'write', 'conflict'];
-/** Letters a command works on unless told otherwise. */
+/** Dead letters a command works on by default. */
 const many = 1_000_000;
 
-/** What looks after the dead letters. */
+/** Commands for the dead-letter stream. */
 export function addDlq(program: Command, setExitCode: SetExitCode): void {
   const dlq = program.command('dlq').description('the dead-letter stream');
   const exits = '\nExit codes: 0 done, 1 failed.';
 
   filtered(dlq.command('list'), 50)
-    .description('one line a letter, newest first')
+    .description('one line a dead letter, newest first')
     .option('--json', 'print the result as one JSON line', false)
     .addHelpText('after', exits)
     .action(async (flags: OutputFlags & FilterFlags) =>
@@ -39,22 +39,22 @@ export function addDlq(program: Command, setExitCode: SetExitCode): void {
     );
   dlq
     .command('show')
-    .description('everything one letter keeps')
-    .argument('<letter>', "the letter's id, as dlq list prints it", letterId)
+    .description('everything one dead letter keeps')
+    .argument('<id>', "the dead letter's id, as dlq list prints it", letterId)
     .option('--json', 'print the result as one JSON line', false)
     .addHelpText('after', exits)
     .action(async (id: string, flags: OutputFlags) =>
       setExitCode(await runDlqShow(cliIo(), id, flags)),
     );
   filtered(dlq.command('stats'), many)
-    .description('letters by reason, stage and device')
+    .description('dead letters by reason, stage and device')
     .option('--json', 'print the result as one JSON line', false)
     .addHelpText('after', exits)
     .action(async (flags: OutputFlags & FilterFlags) =>
       setExitCode(await runDlqStats(cliIo(), flags)),
     );
   filtered(dlq.command('export'), many)
-    .description('letters as NDJSON, byte for byte, oldest first')
+    .description('dead letters as NDJSON, byte for byte, oldest first')
     .requiredOption('--to <file>', 'a file that is not there yet, or - for stdout')
     .option('--json', 'print the result as one JSON line', false)
     .addHelpText('after', exits)
@@ -62,32 +62,40 @@ export function addDlq(program: Command, setExitCode: SetExitCode): void {
       setExitCode(await runDlqExport(cliIo(), flags)),
     );
   changing(filtered(dlq.command('purge'), many))
-    .description('delete letters for good')
+    .description('delete dead letters for good')
     .option('--all', 'all of them, whatever they are', false)
     .addHelpText('after', changeExits)
     .action(async (flags: ChangeFlags & FilterFlags & { all: boolean }) =>
       setExitCode(await runDlqPurge(cliIo(), flags)),
     );
   changing(filtered(dlq.command('replay'), many))
-    .description('send entries through the service again; a letter goes once all of it is stored')
-    .option('--fix <field=value>', 'change a field of form A first; may be repeated', collect, [])
+    .description(
+      'send entries through the service again; a dead letter is deleted once all of its entry is stored',
+    )
+    .option(
+      '--fix <field=value>',
+      'change a field of a payload entry first (may be repeated); needs --device or --id',
+      collect,
+      [],
+    )
     .option('--rate <entries>', 'entries a second, at most', positive, 100)
     .option('--timeout <seconds>', 'longest wait for the service to settle some', positive, 60)
     .addHelpText(
       'after',
-      '\nExit codes: 0 all is stored, 1 failed or letters are left, 2 not carried out.',
+      '\nExit codes: 0 all is stored, 1 failed or dead letters are left, 2 not carried out.',
     )
     .action(async (flags: ReplayFlags) => setExitCode(await runDlqReplay(cliIo(), flags)));
 }
 
 function filtered(command: Command, limit: number): Command {
   return command
-    .addOption(new Option('--reason <reason>', 'only letters of this reason').choices(reasons))
-    .addOption(new Option('--stage <stage>', 'only letters of this stage').choices(stages))
-    .option('--device <imei>', 'only letters of this device')
+    .addOption(new Option('--reason <reason>', 'only dead letters of this reason').choices(reasons))
+    .addOption(new Option('--stage <stage>', 'only dead letters of this stage').choices(stages))
+    .option('--device <imei>', 'only dead letters of this device')
+    .option('--id <id>', 'only the dead letter with this id', letterId)
     .option('--since <time>', 'ISO 8601, or how long ago: 30m, 2h, 7d', instant)
     .option('--until <time>', 'likewise', instant)
-    .option('--limit <letters>', 'at most so many', positive, limit);
+    .option('--limit <number>', 'maximum number of dead letters', positive, limit);
 }
 
 function letterId(text: string): string {
