@@ -139,7 +139,7 @@ describe('the commands of OPERATIONS.md', () => {
     return async (text: string) => {
       const words = text
         .replaceAll('127.0.0.1:9464', `127.0.0.1:${port}`)
-        .replaceAll('<letter>', letter)
+        .replaceAll('<dead-letter-id>', letter)
         .replaceAll('<device_id>', `'${imei(6)}'`);
       const child = spawn('/bin/sh', ['-c', words], {
         cwd: folder,

@@ -81,13 +81,17 @@ describe('the users of deploy/redis/users.acl', () => {
   }
 
   /** Dead-letters an entry that is neither in the stream nor pending. */
-  async function moveAway(client: Redis): Promise<void> {
+  async function moveAway(
+    client: Redis,
+    number = 1000,
+    deadLetterMaxEntries = 1000,
+  ): Promise<void> {
     const fields = packFields([Buffer.from('nonsense'), Buffer.from('x')]);
     // Redis printed ids like it; this one is long gone.
-    const id = '1000-0' as EntryId;
+    const id = `${number}-0` as EntryId;
     const held: Entry = { id, source: 'new', deliveries: 1, fields, bytes: fields.bytes };
     const options = {
-      ...{ key: stream, group, deadLetterKey: `${stream}:dlq`, deadLetterMaxEntries: 1000 },
+      ...{ key: stream, group, deadLetterKey: `${stream}:dlq`, deadLetterMaxEntries },
       ...{ instance: 'test', maxFieldBytes: 1024, deadLetterStreamMaxBytes: 1_000_000 },
     };
     const where = { message: 'test', recordIndex: null, offset: null };
@@ -176,6 +180,9 @@ describe('the users of deploy/redis/users.acl', () => {
     onTestFinished(() => own.disconnect());
     await moveAway(own);
     await moveAway(own);
+    expect(await acl.admin.xlen(`${stream}:dlq`)).toBe(2);
+    // Beyond the limit the oldest is dropped.
+    await moveAway(own, 1001, 2);
     expect(await acl.admin.xlen(`${stream}:dlq`)).toBe(2);
 
     expect(await acl.denials()).toEqual([]);
