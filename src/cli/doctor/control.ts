@@ -18,6 +18,7 @@ const typed: { readonly [Key in keyof ControlKeys]: readonly (readonly [string, 
       ['ZSCORE', ''],
     ],
     lost: [['HGETALL']],
+    deadLetters: [['HGETALL'], ['HMGET', '']],
   };
 
 /** Whether each key beside the stream holds its type; a missing key does. */

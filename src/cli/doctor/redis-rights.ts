@@ -85,10 +85,11 @@ function ofService({ key, deadLetterKey }: RightsOptions): readonly NeededComman
     ['XGROUP', 'CREATE', key, group, id],
     ['XGROUP', 'SETID', key, group, id],
     ['XGROUP', 'DELCONSUMER', key, group, 'c'],
-    ['EVAL', '', '3', key, deadLetterKey, control.moved],
+    ['EVAL', '', '4', key, deadLetterKey, control.moved, control.deadLetters],
     ['XADD', deadLetterKey, id, 'f', 'v'],
     ['XLEN', deadLetterKey],
     ['XRANGE', deadLetterKey, id, id],
+    ['XDEL', deadLetterKey, id],
     ['GET', control.paused],
     ['XRANGE', control.requests, id, id],
     ['XREVRANGE', control.requests, id, id],
@@ -104,6 +105,8 @@ function ofService({ key, deadLetterKey }: RightsOptions): readonly NeededComman
     ['HINCRBY', control.lost, 'f', '1'],
     ['HSET', control.lost, 'f', 'v'],
     ['PEXPIRE', control.lost, '1'],
+    ['HMGET', control.deadLetters, 'f'],
+    ['HSET', control.deadLetters, 'f', 'v'],
   ];
 }
 
@@ -127,6 +130,7 @@ function ofOperator({ key, deadLetterKey }: RightsOptions): readonly NeededComma
     ['HGETALL', control.holders],
     ['ZRANGE', control.moved, '0', '0'],
     ['HGETALL', control.lost],
+    ['HGETALL', control.deadLetters],
     ['XLEN', key],
     ['XINFO', 'STREAM', key],
     ['XINFO', 'GROUPS', key],

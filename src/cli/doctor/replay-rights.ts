@@ -39,9 +39,12 @@ function lossMessage([command = '']: readonly string[]): string {
 /** What the scripts and XREADGROUP leave in the append-only file, within MULTI and EXEC. */
 function replayed({ key, group, deadLetterKey }: Place): readonly (readonly string[])[] {
   const { moved, holders, lost } = controlKeys(key);
+  const { moved, holders, deadLetters } = controlKeys(key);
   return [
     ['MULTI'],
     ['XADD', deadLetterKey, '*', 'field', 'value'],
+    ['XDEL', deadLetterKey, '0-1'],
+    ['HSET', deadLetters, 'field', 'value'],
     ['ZADD', moved, '0', '0-1'],
     ['ZREMRANGEBYRANK', moved, '0', '0'],
     ['HSET', holders, 'field', 'value'],
