@@ -38,8 +38,7 @@ function lossMessage([command = '']: readonly string[]): string {
 
 /** What the scripts and XREADGROUP leave in the append-only file, within MULTI and EXEC. */
 function replayed({ key, group, deadLetterKey }: Place): readonly (readonly string[])[] {
-  const { moved, holders, lost } = controlKeys(key);
-  const { moved, holders, deadLetters } = controlKeys(key);
+  const { moved, holders, lost, deadLetters } = controlKeys(key);
   return [
     ['MULTI'],
     ['XADD', deadLetterKey, '*', 'field', 'value'],
