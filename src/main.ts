@@ -18,6 +18,7 @@ import { keepTrying } from './lifecycle/start-up.ts';
 import { createWatchdog } from './lifecycle/watchdog.ts';
 import { createLogger, describeError } from './observability/logger.ts';
 import { createMetrics } from './observability/metrics.ts';
+import { scrub } from './observability/scrub.ts';
 import { startTracing } from './observability/tracing.ts';
 import { sampleBacklog } from './stream/backlog.ts';
 import { startUpkeep } from './upkeep.ts';
@@ -44,6 +45,9 @@ export async function run(env: NodeJS.ProcessEnv, build: Build): Promise<number>
     return await serve(config, build, log, stopping.signal, signal);
   } catch (error) {
     if (stopping.signal.aborted) return exitCodes.ok;
+    // For a person, before the log line with its stacks.
+    const reason = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`processor: ${scrub(reason)}\n`);
     const code = error instanceof MigrationError ? error.code : 'unexpected';
     log.error({ code, err: error }, 'the service cannot go on');
     return exitCodes.failed;

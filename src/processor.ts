@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 import './lifecycle/node-version.ts';
 import { readFileSync } from 'node:fs';
-import { Command } from 'commander';
+import { Command, CommanderError } from 'commander';
 import { type DecodeArgs, runDecode } from './cli/decode.ts';
+import { cliExits } from './cli/io.ts';
 import { addConfig } from './cli/register/config.ts';
 import { addDatabase } from './cli/register/database.ts';
 import { addDlq } from './cli/register/dlq.ts';
@@ -11,6 +12,7 @@ import { addCheckLedger, addSimulate } from './cli/register/simulate.ts';
 import { addStream } from './cli/register/stream.ts';
 import { addSwitches } from './cli/register/switches.ts';
 import { addVerify } from './cli/register/verify.ts';
+import { exitCodes } from './lifecycle/signals.ts';
 import { run } from './main.ts';
 import { scrub } from './observability/scrub.ts';
 
@@ -20,7 +22,9 @@ function createProgram(setExitCode: (code: number) => void): Command {
   const program = new Command('processor')
     .description('Teltonika records from a Redis Stream to TimescaleDB')
     .version(build.version)
-    .showHelpAfterError();
+    .showHelpAfterError()
+    // Also of every command: they take it over when they are added.
+    .exitOverride();
 
   program
     .command('run')
@@ -77,8 +81,14 @@ try {
     process.exitCode = code;
   }).parseAsync();
 } catch (error) {
+  process.exitCode = exitCodeOf(error);
+}
+
+/** Help that was asked for ends with 0, wrong usage with 2; anything else is a bug. */
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? cliExits.ok : cliExits.refused;
   // A bug in a command: its message may quote what it was given, a login included.
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(`processor: an error nobody expected; please report it\n${scrub(text)}\n`);
-  process.exitCode = 70;
+  return exitCodes.panic;
 }

@@ -10,10 +10,12 @@ import { table } from './table.ts';
 export function runConsumersList(io: CliIo, flags: OutputFlags): Promise<CliExit> {
   return withStores(io, async ({ config, redis }) => {
     const consumers = await viewConsumers(await redis(), config.stream);
-    const heading = ['CONSUMER', 'PENDING', 'ASKED', 'GOT SOMETHING'];
+    // Redis reports it from 7.2 on: without it the column would say nothing.
+    const hasActivity = consumers.some(({ inactiveMs }) => inactiveMs !== null);
+    const heading = ['CONSUMER', 'PENDING', 'ASKED', ...(hasActivity ? ['RECEIVED'] : [])];
     const lines = consumers.map(({ name, pending, idleMs, inactiveMs }) => [
       ...[name, countText(pending), `${durationText(idleMs)} ago`],
-      inactiveMs === null ? '-' : `${durationText(inactiveMs)} ago`,
+      ...(hasActivity ? [inactiveMs === null ? 'never' : `${durationText(inactiveMs)} ago`] : []),
     ]);
     const text = consumers.length === 0 ? 'no consumers' : table([heading, ...lines]);
     const json = consumers.map(({ name, pending, idleMs, inactiveMs }) => {

@@ -5,7 +5,7 @@ import { readDeadLetters } from '../stream/stored-dead-letters.ts';
 import { isDeviceId } from '../teltonika/imei.ts';
 import { namesOf } from './decode-names.ts';
 import { deviceOf } from './dlq/filter.ts';
-import { countText, durationText } from './format.ts';
+import { durationText, plural } from './format.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { type Stores, withStores } from './stores.ts';
 import { table } from './table.ts';
@@ -93,8 +93,8 @@ function factsOf(view: DeviceView, nowMs: number): string[][] {
         ? 'none in 30 days'
         : `${lastFix.latitude}, ${lastFix.longitude} at ${ago(lastFix.ts)}`,
     ],
-    ['last hour', `${countText(rowsLastHour)} records`],
-    ['last day', `${countText(rowsLastDay)} records`],
+    ['last hour', `${plural(rowsLastHour, 'record', 'records')}, by their own time`],
+    ['last day', `${plural(rowsLastDay, 'record', 'records')}, by their own time`],
     ['median lag', medianLagMs === null ? '-' : durationText(medianLagMs)],
   ];
 }

@@ -11,7 +11,7 @@ import {
 import { asRedisError } from '../stream/redis.ts';
 import { audit } from './audit.ts';
 import { askConsent, type ChangeFlags } from './change.ts';
-import { durationText } from './format.ts';
+import { durationText, plural } from './format.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { type Stores, withStores } from './stores.ts';
 import { table } from './table.ts';
@@ -80,6 +80,8 @@ export interface ClaimFlags extends ChangeFlags {
 /** Entries aged in one script. */
 const perStep = 1000;
 const pollMs = 200;
+/** An operator who waits hears something this often. */
+const noticeEveryMs = 3000;
 
 /** `processor pending claim`: has the living instances take over a dead one's entries now. */
 export function runPendingClaim(io: CliIo, flags: ClaimFlags): Promise<CliExit> {
@@ -144,11 +146,20 @@ async function untilTaken(
 ): Promise<number> {
   if (claimed === 0) return 0;
   const { stream } = stores.config;
-  const giveUpMs = performance.now() + flags.timeout * 1000;
+  const startedMs = performance.now();
+  const giveUpMs = startedMs + flags.timeout * 1000;
+  let noticeMs = startedMs + noticeEveryMs;
   for (;;) {
     const consumers = await viewConsumers(await stores.redis(), stream);
     const left = consumers.find(({ name }) => name === flags.consumer)?.pending ?? 0;
-    if (left === 0 || io.signal.aborted || performance.now() > giveUpMs) return left;
+    const nowMs = performance.now();
+    if (left === 0 || io.signal.aborted || nowMs > giveUpMs) return left;
+    if (nowMs >= noticeMs) {
+      const waited = durationText(nowMs - startedMs);
+      const entries = plural(left, 'entry', 'entries');
+      io.stderr.write(`processor: waiting for an instance to claim ${entries} (${waited})\n`);
+      noticeMs = nowMs + noticeEveryMs;
+    }
     await setTimeout(pollMs, undefined, { signal: io.signal }).catch(() => undefined);
   }
 }

@@ -9,6 +9,7 @@ import { writeLedger } from '../simulator/ledger-file.ts';
 import { createSender } from '../simulator/sender.ts';
 import { checkGround } from '../stream/ground.ts';
 import { endOnRefusedSelect, watchReason } from '../stream/redis.ts';
+import { type CliExit, cliExits } from './io.ts';
 
 export interface SimulateOptions {
   readonly redisUrl: string;
@@ -52,14 +53,15 @@ const COMMAND_TIMEOUT_MS = 5_000;
 
 /**
  * `processor simulate`: a fleet's entries into the stream, then one line of totals.
- * @returns the exit code: 0, or 1 when the options are wrong, Redis refused or the file failed
+ * @returns the exit code: 0, 1 when Redis refused or the file failed, or 2 when the options are wrong
  */
 export async function runSimulate(options: SimulateOptions, io: SimulateIo): Promise<number> {
   const problem = optionProblem(options);
-  if (problem !== null) return fail(io, problem);
+  if (problem !== null) return fail(io, problem, cliExits.refused);
   const baseTime = options.baseTime ?? Date.now();
   const ledger = options.ledgerFile === null ? null : createLedger();
   const failures: string[] = [];
+  let code: CliExit = cliExits.failed;
   const started = performance.now();
   try {
     const totals = await send(options, baseTime, ledger, io.signal);
@@ -67,6 +69,8 @@ export async function runSimulate(options: SimulateOptions, io: SimulateIo): Pro
     io.stdout.write(`${summary(options, baseTime, totals, seconds)}\n`);
   } catch (error) {
     failures.push(messageOf(error));
+    // What the fleet refuses is an option.
+    if (error instanceof RangeError) code = cliExits.refused;
   }
   // Also after a failure: the ledger holds exactly what Redis confirmed.
   if (ledger !== null && options.ledgerFile !== null) {
@@ -76,7 +80,7 @@ export async function runSimulate(options: SimulateOptions, io: SimulateIo): Pro
       failures.push(`the ledger could not be written: ${messageOf(error)}`);
     }
   }
-  return failures.length === 0 ? 0 : fail(io, failures.join('; '));
+  return failures.length === 0 ? cliExits.ok : fail(io, failures.join('; '), code);
 }
 
 async function send(
@@ -189,9 +193,9 @@ function summary(
     .join(' ');
 }
 
-function fail(io: SimulateIo, message: string): 1 {
+function fail(io: SimulateIo, message: string, code: CliExit): CliExit {
   io.stderr.write(`processor simulate: ${message}\n`);
-  return 1;
+  return code;
 }
 
 function messageOf(error: unknown): string {

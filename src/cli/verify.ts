@@ -1,8 +1,8 @@
 import type { Entry, EntryId, Interpretation, Position } from '../core/types.ts';
 import { compareStored } from '../db/stored-rows.ts';
 import { createInterpret } from '../interpret.ts';
-import { type Page, readRange, trimmedBefore } from '../stream/range.ts';
-import { countText } from './format.ts';
+import { type Page, readRange, type TrimmedPart, trimmedPart } from '../stream/range.ts';
+import { countText, plural } from './format.ts';
 import { type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { readResidual } from './status/instance.ts';
 import { type Stores, withStores } from './stores.ts';
@@ -20,7 +20,7 @@ export interface VerifyFlags extends OutputFlags {
   readonly metricsUrl: readonly string[];
 }
 
-/** As other commands' codes; 3: letters are gone, 4: records are missing, or do not add up. */
+/** As other commands' codes; 3: dead letters are gone, or a part could not be examined; 4: records are missing. */
 export const verifyExits = { ...cliExits, attention: 3, missing: 4 } as const;
 
 /** `processor verify`: whether every record of a time range of the stream is where it should be. */
@@ -29,8 +29,9 @@ export function runVerify(io: CliIo, flags: VerifyFlags): Promise<number> {
     const redis = await stores.redis();
     const { stream } = stores.config;
     const from = String(flags.from);
-    const oldest = await trimmedBefore(redis, stream.key);
-    const isTrimmed = oldest !== null && Number.parseInt(oldest, 10) > flags.from;
+    const trimmed = await trimmedPart(redis, stream.key);
+    const isTrimmed = trimmed !== null && Number.parseInt(trimmed.before, 10) > flags.from;
+    const unexamined = isTrimmed ? trimmed : null;
     const letters = createLetterIndex(redis, stream.deadLetterKey, from);
     const account = createVerifyAccount(flags.limit);
     const look = createPageVerifier(stores, account, letters, flags.device);
@@ -47,14 +48,15 @@ export function runVerify(io: CliIo, flags: VerifyFlags): Promise<number> {
     print(
       io,
       flags,
-      { ...jsonOf(result), residuals, trimmed_before: isTrimmed ? oldest : null, interrupted },
-      textOf(result, { residuals, oldest: isTrimmed ? oldest : null, interrupted }),
+      { ...jsonOf(result), residuals, ...unexaminedJson(unexamined), interrupted },
+      textOf(result, { residuals, unexamined, interrupted }),
     );
     const isUnasked = residuals.some(({ residual }) => residual === null);
     if (interrupted || isUnasked) return verifyExits.failed;
     const addsUp = residuals.every(({ residual }) => residual === 0);
     if (result.fates.missing > 0 || !addsUp) return verifyExits.missing;
-    return result.fates.letter_gone > 0 ? verifyExits.attention : verifyExits.ok;
+    const isWhole = unexamined === null && result.fates.letter_gone === 0;
+    return isWhole ? verifyExits.ok : verifyExits.attention;
   });
 }
 
@@ -157,9 +159,13 @@ function residualsOf(urls: readonly string[]): Promise<Residual[]> {
   );
 }
 
-function jsonOf({ entries, records, fates: counts, findings }: VerifyResult): object {
+function unexaminedJson(trimmed: TrimmedPart | null): object {
+  return { trimmed_before: trimmed?.before ?? null, not_examined_at_most: trimmed?.entries ?? 0 };
+}
+
+function jsonOf({ entries, records, fates: counts, findings, unlisted }: VerifyResult): object {
   return {
-    ...{ entries, records, ...counts },
+    ...{ entries, records, ...counts, findings_not_listed: unlisted },
     findings: findings.map(({ fate, entryId, recordIndex, device, ts }) => {
       const time = ts === null ? null : new Date(ts).toISOString();
       return { fate, entry_id: entryId, record_index: recordIndex, device, ts: time };
@@ -168,8 +174,8 @@ function jsonOf({ entries, records, fates: counts, findings }: VerifyResult): ob
 }
 
 function textOf(
-  { entries, records, fates: counts, findings }: VerifyResult,
-  more: { residuals: readonly Residual[]; oldest: string | null; interrupted: boolean },
+  { entries, records, fates: counts, findings, unlisted }: VerifyResult,
+  more: { residuals: readonly Residual[]; unexamined: TrimmedPart | null; interrupted: boolean },
 ): string {
   const rows = fates.map((fate) => [fate, countText(counts[fate])]);
   const lines = [
@@ -179,11 +185,18 @@ function textOf(
     const says = residual === null ? 'cannot be asked' : `${residual} records unaccounted for`;
     lines.push(`account of ${url}: ${residual === 0 ? 'adds up' : says}`);
   }
-  if (more.oldest !== null) {
-    lines.push(`entries before ${more.oldest} were trimmed: nothing can be said of them`);
+  if (more.unexamined !== null) {
+    const { before, entries: removed } = more.unexamined;
+    const count = plural(removed, 'entry', 'entries');
+    lines.push(`up to ${count} could not be examined: trimmed from the stream before ${before}`);
+  }
+  if (counts.missing > 0) {
+    lines.push(
+      'missing: rows were deleted, an older backup was restored, or it is a bug (OPERATIONS.md)',
+    );
   }
   if (counts.letter_gone > 0) {
-    lines.push('letter_gone: replayed, purged or trimmed; the audit tells who (OPERATIONS.md)');
+    lines.push('letter_gone: replayed, purged or trimmed; the audit says by whom (OPERATIONS.md)');
   }
   if (findings.length > 0) {
     const found = findings.map(({ fate, entryId, recordIndex, device, ts }) => [
@@ -192,6 +205,7 @@ function textOf(
     ]);
     lines.push(table([['FATE', 'ENTRY', 'RECORD', 'DEVICE', 'TIME'], ...found]));
   }
+  if (unlisted > 0) lines.push(`and ${countText(unlisted)} more; list them with --limit`);
   if (more.interrupted) lines.push('interrupted: this is what was verified by then');
   return lines.join('\n');
 }

@@ -62,7 +62,7 @@ function adviceFor({ code, refuser }: DatabaseFailure, kind: DependencyError['ki
   if (certificateRefused.test(code)) {
     return 'its certificate is not trusted: check POSTGRES_CA_FILE, the host in POSTGRES_URL and the certificate';
   }
-  if (kind === 'unavailable') return advice[code] ?? 'retrying';
+  if (kind === 'unavailable') return advice[code] ?? 'not available at the moment';
   return adviceForAll(code, refuser) ?? advice[code] ?? 'see the database log';
 }
 

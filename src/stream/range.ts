@@ -51,18 +51,25 @@ async function readPage(
   }
 }
 
-/**
- * The id of the oldest entry when others before it were removed; null while the stream holds all
- * that was ever added to it. @throws DependencyError
- */
-export async function trimmedBefore(redis: Redis, key: string): Promise<string | null> {
+/** Entries that are no longer in the stream. */
+export interface TrimmedPart {
+  /** They had ids below this one. */
+  readonly before: string;
+  /** Removed since the stream exists, whatever their ids. */
+  readonly entries: number;
+}
+
+/** What was removed; null while the stream holds all that was ever added. @throws DependencyError */
+export async function trimmedPart(redis: Redis, key: string): Promise<TrimmedPart | null> {
   try {
     const reply: unknown = await redis.xinfo('STREAM', key);
     if (!Array.isArray(reply)) throw unexpectedReply('XINFO');
     const stream = infoOf(reply);
-    if (stream.get('entries-added') === stream.get('length')) return null;
+    const entries = Number(stream.get('entries-added')) - Number(stream.get('length'));
+    if (entries === 0) return null;
     const first = stream.get('first-entry');
-    return Array.isArray(first) ? String(first[0]) : String(stream.get('last-generated-id'));
+    const before = Array.isArray(first) ? first[0] : stream.get('last-generated-id');
+    return { before: String(before), entries };
   } catch (error) {
     throw asRedisError(error);
   }

@@ -37,9 +37,15 @@ export function asRedisError(error: unknown, keys: readonly string[] = []): Depe
     const message = `redis ${code}: its certificate is not trusted: check REDIS_CA_FILE, the host in REDIS_URL and the certificate`;
     return new DependencyError('redis', 'configuration', code, message, { cause: error });
   }
-  return new DependencyError('redis', 'unavailable', code, `redis ${code}: retrying`, {
-    cause: error,
-  });
+  return new DependencyError(
+    'redis',
+    'unavailable',
+    code,
+    `redis ${code}: not available at the moment`,
+    {
+      cause: error,
+    },
+  );
 }
 
 function answered(error: Error, keys: readonly string[]): DependencyError {

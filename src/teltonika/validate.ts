@@ -28,7 +28,7 @@ export function rangeProblem(fields: RecordFields, window: TimeWindow): RangePro
   if (!(fields.ts >= nowMs - tsMaxPastMs && fields.ts <= nowMs + tsMaxFutureMs)) {
     return {
       reason: 'ts_out_of_range',
-      message: `expected a time from ${tsMaxPastMs} ms ago to ${tsMaxFutureMs} ms ahead`,
+      message: `expected no older than ${spanText(tsMaxPastMs)}, no more than ${spanText(tsMaxFutureMs)} ahead`,
     };
   }
   if (latitude !== null && !(latitude >= -90 && latitude <= 90)) {
@@ -58,6 +58,22 @@ export function rangeProblem(fields: RecordFields, window: TimeWindow): RangePro
 }
 
 /** Null is a part that the record does not carry. */
+/** In years, days, hours or minutes, whichever it is a whole number of; of the configuration only. */
+function spanText(ms: number): string {
+  const units = [
+    ['year', 366 * 86_400_000],
+    ['day', 86_400_000],
+    ['hour', 3_600_000],
+    ['minute', 60_000],
+    ['second', 1000],
+  ] as const;
+  for (const [name, unitMs] of units) {
+    const count = ms / unitMs;
+    if (Number.isInteger(count) && count > 0) return `${count} ${name}${count === 1 ? '' : 's'}`;
+  }
+  return `${ms} ms`;
+}
+
 function isInteger(value: number | null, min: number, max: number): boolean {
   return value === null || (value >= min && value <= max && Number.isInteger(value));
 }

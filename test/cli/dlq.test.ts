@@ -61,7 +61,7 @@ describe('processor dlq', () => {
   });
 
   it('refuses a reason that there is not, and a time that is none', async () => {
-    expect((await stack.processor('dlq', 'list', '--reason', 'bad')).code).toBe(1);
+    expect((await stack.processor('dlq', 'list', '--reason', 'bad')).code).toBe(2);
     expect((await stack.processor('dlq', 'list', '--since', 'yesterday')).stderr).toMatch(/30m/);
   });
 

@@ -81,7 +81,7 @@ describe('processor verify', () => {
     expect(await verify()).toMatchObject({ code: 3, result: { letter_gone: 1, missing: 0 } });
   });
 
-  it('calls what nobody has settled yet pending or undelivered, and what was trimmed unknown', async () => {
+  it('calls what is not settled yet pending or undelivered', async () => {
     for (let index = 0; index < 6; index += 1) {
       await stack.redis.xadd(stream, '*', ...entryFields(index));
     }
@@ -92,11 +92,52 @@ describe('processor verify', () => {
     const { code, result } = await verify();
     expect(code).toBe(0);
     expect(result).toMatchObject({ records: 6, pending: 2, undelivered: 4, missing: 0 });
+  });
+
+  it('ends with 3 when a part of the range was trimmed and could not be examined', async () => {
+    await stack.processor('migrate', 'up', '--yes');
+    for (let index = 0; index < 6; index += 1) {
+      await stack.redis.xadd(stream, '*', ...entryFields(index));
+    }
+    await stack.redis.xgroup('CREATE', stream, 'processor', '0');
     await stack.redis.xtrim(stream, 'MAXLEN', 3);
-    expect((await verify()).result).toMatchObject({
-      records: 3,
+
+    const { code, result } = await verify();
+    expect(code).toBe(3);
+    expect(result).toMatchObject({
+      ...{ records: 3, missing: 0, not_examined_at_most: 3 },
       trimmed_before: expect.any(String),
     });
+    const { stdout } = await stack.processor('verify');
+    expect(stdout).toMatch(/^up to 3 entries could not be examined: trimmed .* before \d+-\d+$/m);
+    const [oldest] = await stack.redis.xrange(stream, '-', '+', 'COUNT', 1);
+    const from = new Date(Number.parseInt(oldest?.[0] ?? '', 10)).toISOString();
+    expect((await verify('--from', from)).code).toBe(0);
+  });
+
+  it('lists what is missing before dead letters that are gone, and counts the rest', async () => {
+    await stack.service('one').untilReady();
+    for (let index = 0; index < 8; index += 1) {
+      await stack.redis.xadd(stream, '*', ...entryFields(index, index < 5 ? { latitude: 95 } : {}));
+    }
+    await eventually('3 rows and the dead letters', async () =>
+      (await stack.query('SELECT 1 FROM positions')).length === 3 &&
+      (await stack.redis.xlen(deadLetters)) === 5
+        ? true
+        : undefined,
+    );
+    await stack.redis.del(deadLetters);
+    await stack.query('DELETE FROM positions');
+
+    const { code, result } = await verify('--limit', '4');
+    expect(code).toBe(4);
+    expect(result.findings.map(({ fate }: { fate: string }) => fate)).toEqual([
+      ...['missing', 'missing', 'missing', 'letter_gone'],
+    ]);
+    expect(result.findings_not_listed).toBe(4);
+    const { stdout } = await stack.processor('verify', '--limit', '4');
+    expect(stdout).toMatch(/^and 4 more; list them with --limit$/m);
+    expect(stdout).toMatch(/^missing: rows were deleted, an older backup was restored, or /m);
   });
 
   it('says when an instance cannot be asked', async () => {
@@ -121,7 +162,7 @@ describe('processor device show', () => {
     const { code, stdout } = await stack.processor('device', 'show', imei(1));
     expect(code).toBe(0);
     expect(stdout).toMatch(/^last fix +54\.7, 25\.3 at /m);
-    expect(stdout).toMatch(/^last day +1 records$/m);
+    expect(stdout).toMatch(/^last day +1 record, by their own time$/m);
     expect(stdout).toMatch(/^dead letters +latitude_out_of_range 1$/m);
     expect(stdout).toMatch(/^ {2}66 +\S.*12[.,]?345/m);
     const json = JSON.parse((await stack.processor('device', 'show', imei(1), '--json')).stdout);

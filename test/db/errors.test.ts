@@ -144,7 +144,7 @@ describe('what pg throws', () => {
     ['42P01', 'configuration', 'migrations'],
     ['53100', 'unavailable', 'disk'],
     ['42804', 'configuration', 'database log'],
-    ['57P01', 'unavailable', 'retrying'],
+    ['57P01', 'unavailable', 'not available at the moment'],
   ])('%s becomes an error of the kind %s with advice', (code, kind, advice) => {
     const cause = databaseError(code);
     const error = asDependencyError(cause);

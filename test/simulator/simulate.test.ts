@@ -78,17 +78,17 @@ test('the same seed and base time fill two streams with the same entries', async
   expect(await streamOf(first.stream)).toEqual(await streamOf(second.stream));
 });
 
-test('what cannot work ends with 1 and says what to change', async () => {
+test('wrong options end with 2, what fails with 1, and both say what to change', async () => {
   const cases = [
-    [{ records: null }, '--records or --duration'],
-    [{ rate: 0 }, '--rate must be above 0'],
-    [{ devices: 0 }, 'devices: 1 to 1000000'],
-    [{ redisUrl: 'redis://127.0.0.1:1' }, 'ECONNREFUSED'],
-    [{ ledgerFile: '/nowhere/ledger.ndjson' }, 'the ledger could not be written: ENOENT'],
+    [{ records: null }, '--records or --duration', 2],
+    [{ rate: 0 }, '--rate must be above 0', 2],
+    [{ devices: 0 }, 'devices: 1 to 1000000', 2],
+    [{ redisUrl: 'redis://127.0.0.1:1' }, 'ECONNREFUSED', 1],
+    [{ ledgerFile: '/nowhere/ledger.ndjson' }, 'the ledger could not be written: ENOENT', 1],
   ] as const;
-  for (const [changes, words] of cases) {
+  for (const [changes, words, expected] of cases) {
     const { code, stderr } = await simulate(simulateOptions(changes));
-    expect(code).toBe(1);
+    expect(code).toBe(expected);
     expect(stderr).toContain(words);
   }
 });

@@ -68,6 +68,15 @@ test('a time of 64 bits is answered', () => {
   expect(reasonOf({ ts: 2 ** 64 })).toBe('ts_out_of_range');
 });
 
+test.each([
+  [5 * 366 * 86_400_000, 86_400_000, 'expected no older than 5 years, no more than 1 day ahead'],
+  [30 * 86_400_000, 90_000, 'expected no older than 30 days, no more than 90 seconds ahead'],
+  [36 * 3_600_000, 3_600_000, 'expected no older than 36 hours, no more than 1 hour ahead'],
+])('the time window is given in units that people use', (tsMaxPastMs, tsMaxFutureMs, message) => {
+  const configured = { nowMs, tsMaxPastMs, tsMaxFutureMs };
+  expect(rangeProblem({ ...good, ts: 0 }, configured)).toMatchObject({ message });
+});
+
 test('satellites make a fix, unless it stands at 0/0 or nowhere', () => {
   expect(hasFix(54.6, 25.2, 1)).toBe(true);
   expect(hasFix(0, 25.2, 1)).toBe(true);

@@ -6,6 +6,7 @@ import type { Migration } from '../../db/migrator.ts';
 import { describePolicies, policyDifferences } from '../../db/policies.ts';
 import { type Extension, preloadAdvice, readExtension } from '../../db/storage.ts';
 import { oldestTimescaledb, readTimescale } from '../../db/timescale.ts';
+import { durationText, plural } from '../format.ts';
 import { type Check, failure, ok, unknown, warning } from './check.ts';
 
 const oldestPostgres = 15;
@@ -137,13 +138,24 @@ function names(states: readonly MigrationState[]): string {
 
 async function policies(client: pg.ClientBase, { database }: Config): Promise<Check> {
   const inForce = await describePolicies(client);
-  const { segmentBy, orderBy, edition, ...shown } = inForce;
-  const text = Object.entries(shown).map(([name, value]) => `${name} ${value ?? 'off'}`);
-  const found = [`edition ${edition ?? 'none'}`, ...text].join(', ');
+  const found = policiesText(inForce);
   const different = policyDifferences(inForce, database);
   if (different.length === 0) return ok('policies', found);
   return warning(
     'policies',
     `${found}; not as configured: ${different.join(', ')}; processor migrate up`,
   );
+}
+
+/** By the names of the variables that set them. */
+function policiesText(inForce: Awaited<ReturnType<typeof describePolicies>>): string {
+  const { edition, columnstoreAfterMs, retentionMs, aggregates, compressedChunks } = inForce;
+  const after = (ms: number | null) => (ms === null ? 'off' : durationText(ms));
+  return [
+    `edition ${edition ?? 'none'}`,
+    `COLUMNSTORE_AFTER ${after(columnstoreAfterMs)}`,
+    `RETENTION ${after(retentionMs)}`,
+    `AGGREGATES ${aggregates ? 'on' : 'off'}`,
+    plural(compressedChunks, 'compressed chunk', 'compressed chunks'),
+  ].join(', ');
 }

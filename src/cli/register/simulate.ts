@@ -53,7 +53,7 @@ export function addSimulate(program: Command, setExitCode: SetExitCode): void {
     .addHelpText(
       'after',
       '\nREDIS_URL, REDIS_PASSWORD, REDIS_PASSWORD_FILE and REDIS_CA_FILE are read as the service reads them.' +
-        '\nExit codes: 0 all was sent, 1 wrong options, or Redis or the file failed.',
+        '\nExit codes: 0 all was sent, 1 Redis or the file failed, 2 wrong options.',
     )
     .action(async (flags: SimulateFlags) => {
       const { redisUrl, records, duration, rate, ledger, baseTime, maxBacklog, ...others } = flags;

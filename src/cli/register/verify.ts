@@ -24,7 +24,7 @@ export function addVerify(program: Command, setExitCode: SetExitCode): void {
     .option('--json', 'print the result as one JSON line', false)
     .addHelpText(
       'after',
-      '\nExit codes: 0 nothing is missing, 1 failed or interrupted, 3 letters are gone, 4 records are missing.',
+      '\nExit codes: 0 nothing is missing, 1 failed or interrupted, 2 wrong usage, 3 dead letters are gone or a part of the range could not be examined, 4 records are missing.',
     )
     .action(async (flags: VerifyOptions) =>
       setExitCode(await runVerify(cliIo(), { ...flags, from: flags.from ?? instant('1h') })),

@@ -34,11 +34,14 @@ export interface VerifyResult {
   readonly entries: number;
   readonly records: number;
   readonly fates: Readonly<Record<Fate, number>>;
+  /** At most as many as asked for; records that are missing first. */
   readonly findings: readonly Finding[];
+  /** Findings that are counted and not listed. */
+  readonly unlisted: number;
 }
 
 /** Counts records by what became of them; each ends in exactly one. */
-export function createVerifyAccount(mostFindings: number): {
+export function createVerifyAccount(maxFindings: number): {
   entry(): void;
   settle(fate: Fate, finding?: Omit<Finding, 'fate'>): void;
   result(): VerifyResult;
@@ -47,7 +50,7 @@ export function createVerifyAccount(mostFindings: number): {
     ...{ stored: 0, conflict: 0, dead_letter: 0, message: 0, pending: 0, undelivered: 0 },
     ...{ expired: 0, letter_gone: 0, missing: 0 },
   };
-  const findings: Finding[] = [];
+  const findings: Record<Finding['fate'], Finding[]> = { missing: [], letter_gone: [] };
   let entries = 0;
   return {
     entry() {
@@ -55,14 +58,15 @@ export function createVerifyAccount(mostFindings: number): {
     },
     settle(fate, finding) {
       counts[fate] += 1;
-      const isFinding = fate === 'missing' || fate === 'letter_gone';
-      if (isFinding && finding !== undefined && findings.length < mostFindings) {
-        findings.push({ fate, ...finding });
-      }
+      if (fate !== 'missing' && fate !== 'letter_gone') return;
+      const listed = findings[fate];
+      if (finding !== undefined && listed.length < maxFindings) listed.push({ fate, ...finding });
     },
     result() {
       const records = fates.reduce((sum, fate) => sum + counts[fate], 0);
-      return { entries, records, fates: counts, findings };
+      const listed = [...findings.missing, ...findings.letter_gone].slice(0, maxFindings);
+      const unlisted = counts.missing + counts.letter_gone - listed.length;
+      return { entries, records, fates: counts, findings: listed, unlisted };
     },
   };
 }
