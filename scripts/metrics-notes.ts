@@ -122,6 +122,10 @@ export const metricNotes: Readonly<Record<string, Note>> = {
     unit: 'connections',
     look: 'a client that opens many connections to the metrics port and does not close them',
   },
+  processor_hypertable_chunks: {
+    unit: 'chunks',
+    look: 'grows by one for each CHUNK_INTERVAL; above 1,000 is ProcessorManyChunks',
+  },
   processor_inflight_records: {
     unit: 'records',
     look: 'near `processor_buffer_limit_records` reading stops',

@@ -1,5 +1,6 @@
 import type { Config } from './config/load.ts';
 import type { EntryId, Logger } from './core/types.ts';
+import { countChunks } from './db/chunk-budget.ts';
 import type { Health } from './lifecycle/health.ts';
 import { createProgressWatch } from './lifecycle/progress-watch.ts';
 import { repeat } from './lifecycle/repeat.ts';
@@ -17,6 +18,7 @@ import { isDeviceId } from './teltonika/imei.ts';
 import type { Rooms } from './wiring.ts';
 
 const everyMs = 1000;
+const chunksEveryMs = 60_000;
 /** Claims on entries held for long are renewed this many times before they would run out. */
 const renewals = 4;
 
@@ -42,6 +44,7 @@ export async function startUpkeep(around: Surroundings): Promise<() => Promise<v
     repeat(sampling(around), everyMs),
     repeat(control, everyMs),
     repeat(watching(around), everyMs),
+    repeat(countingChunks(around), chunksEveryMs),
     repeat(keeping(around), around.config.stream.claimThresholdMs / renewals),
   ];
   return async () => {
@@ -141,6 +144,18 @@ function watching({ config, rooms, metrics, log }: Surroundings) {
       metrics.scrapeErrors.inc();
       metrics.deadLetterBytes.remove({ stream: stream.deadLetterKey });
       log.debug({ err: error }, 'the dead-letter stream could not be watched');
+    }
+  };
+}
+
+/** Samples the number of chunks: one index scan of the catalog a minute. */
+function countingChunks({ rooms, metrics, log }: Surroundings) {
+  return async () => {
+    try {
+      metrics.chunks.set(await rooms.database.use(countChunks));
+    } catch (error) {
+      metrics.chunks.remove();
+      log.debug({ err: error }, 'the chunks could not be counted');
     }
   };
 }

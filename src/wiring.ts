@@ -7,6 +7,7 @@ import { InFlight } from './core/in-flight.ts';
 import { Pipeline } from './core/pipeline.ts';
 import { createSeclusion } from './core/seclusion.ts';
 import type { Dependency, Logger } from './core/types.ts';
+import { createChunkBudget } from './db/chunk-budget.ts';
 import { openDatabase } from './db/pool.ts';
 import { createPositionWriter } from './db/position-writer.ts';
 import { createRehydrate } from './db/rehydration.ts';
@@ -76,6 +77,7 @@ export function wireRooms(
   const writer = createPositionWriter(database, {
     chunkIntervalMs: db.chunkIntervalMs,
     maxChunksPerStatement,
+    chunkBudget: createChunkBudget({ ...db, perDay: db.oldChunksPerDay, now }),
     mayBeCompressed: (ts) => db.columnstoreAfterMs !== null && ts < now() - db.columnstoreAfterMs,
   });
 

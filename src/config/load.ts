@@ -130,6 +130,7 @@ function arrange(values: Values, host: ConfigHost, transport: Transport) {
       timescaledb: need(values.timescaledb),
       chunkIntervalMs: need(values.chunkIntervalMs),
       lateHorizonMs: need(values.lateHorizonMs),
+      oldChunksPerDay: need(values.oldChunksPerDay),
       columnstoreAfterMs: unlessOff(need(values.columnstoreAfterMs)),
       retentionMs: unlessOff(need(values.retentionMs)),
       aggregates: need(values.aggregates) === 'on',

@@ -244,7 +244,8 @@ export const variables = {
   ),
   timescaledb: choice('TIMESCALEDB', ['required', 'optional'], {
     default: 'required',
-    meaning: 'optional stores positions in a plain table where the extension is not offered.',
+    meaning:
+      'optional stores positions in a plain table where the extension is not offered, or offered and not loaded.',
   }),
   chunkIntervalMs: duration(
     'CHUNK_INTERVAL',
@@ -261,6 +262,15 @@ export const variables = {
       default: '7d',
       meaning:
         'Records this late are usual; chunks stay uncompressed for longer. Later ones are stored too, at a higher price.',
+    },
+  ),
+  oldChunksPerDay: integer(
+    'OLD_CHUNKS_PER_DAY',
+    { min: 0, max: 100_000 },
+    {
+      default: '100',
+      meaning:
+        'New chunks that records older than LATE_HORIZON may make in 24 hours, of all instances together; further such records are dead-lettered. Raise it to import old records.',
     },
   ),
   columnstoreAfterMs: durationOrOff(

@@ -1,10 +1,14 @@
 import type { Outcomes, Position } from '../core/types.ts';
 import { BatchWriting, type WritingOptions } from './batch-writing.ts';
 import { createCanary } from './canary.ts';
+import type { ChunkBudget } from './chunk-budget.ts';
 import type { Database } from './pool.ts';
 import { groupByKey, splitByChunks } from './write-plan.ts';
 
-export type PositionWriterOptions = WritingOptions;
+export interface PositionWriterOptions extends WritingOptions {
+  /** Without it old records may make any number of chunks. */
+  readonly chunkBudget?: ChunkBudget;
+}
 
 export interface PositionWriter {
   /**
@@ -33,10 +37,11 @@ export function createPositionWriter(
     write: (rows, outcomes) =>
       database.use(async (client) => {
         const writing = new BatchWriting({ client, canary, options }, rows, outcomes);
+        const asked = (await options.chunkBudget?.admit(client, rows, outcomes)) ?? 0;
         if (isReplay) await writing.settleReplay();
         await writeAll(writing, rows, outcomes, options);
         isReplay = isAllStored(outcomes);
-        return writing.statements;
+        return asked + writing.statements;
       }),
   };
 }

@@ -319,6 +319,10 @@ export function createMetrics(build: { version: string; revision: string }) {
       poolStates,
     ),
     poolWaiting: gauge('processor_db_pool_waiting', 'Statements waiting for a connection.'),
+    chunks: gauge(
+      'processor_hypertable_chunks',
+      'Chunks of positions, sampled every minute; 0 for a plain table, absent while unknown.',
+    ),
     redisConnected: labelled('processor_redis_connected', '1 while the connection is up.', [
       'role',
     ]),

@@ -1,0 +1,162 @@
+import type pg from 'pg';
+import type { Outcomes, Position } from '../core/types.ts';
+import { asDependencyError } from './errors.ts';
+import { oneRow } from './one-row.ts';
+import { isHypertable } from './timescale.ts';
+
+export interface ChunkBudgetOptions {
+  readonly chunkIntervalMs: number;
+  /** Chunks that end longer ago than this count as old. */
+  readonly lateHorizonMs: number;
+  /** New chunks that old records may make in 24 hours, of all instances together. */
+  readonly perDay: number;
+  readonly now: () => number;
+}
+
+/** A bound on the chunks that old records make: each takes locks in every query over all of them. */
+export interface ChunkBudget {
+  /**
+   * Rejects the rows that need another new chunk for an old time when the budget is spent. Reads
+   * the catalog only when a row is old and its chunk is not known.
+   * @returns the number of statements sent
+   * @throws DependencyError
+   */
+  admit(client: pg.ClientBase, rows: readonly Position[], outcomes: Outcomes): Promise<number>;
+}
+
+/** The chunks of `positions`, as the catalog had them. */
+interface Catalog {
+  /** False for a plain table: nothing is rejected. */
+  readonly isHypertable: boolean;
+  readonly chunks: readonly { readonly start: number; readonly end: number }[];
+  /** Old chunks made in the last 24 hours. */
+  readonly spent: number;
+  readonly readAt: number;
+}
+
+/** Statements of one reading of the catalog, at most. */
+const statementsOfCatalog = 3;
+
+/** A chunk that is not known may have been made by another instance since the catalog was read. */
+const maxAgeOfMissMs = 5000;
+
+/** A chunk that is known may have been dropped since. */
+const maxAgeMs = 600_000;
+
+export function createChunkBudget(options: ChunkBudgetOptions): ChunkBudget {
+  const { chunkIntervalMs, lateHorizonMs, perDay, now } = options;
+  let catalog: Catalog | null = null;
+  /** Chunks that were admitted since the catalog was read, by number. */
+  let admitted = new Set<number>();
+  const numberOf = (ts: number) => Math.floor(ts / chunkIntervalMs);
+
+  async function refresh(client: pg.ClientBase, maxAge: number): Promise<number> {
+    if (catalog !== null && now() - catalog.readAt < maxAge) return 0;
+    catalog = await readCatalog(client, lateHorizonMs, now());
+    admitted = new Set();
+    return statementsOfCatalog;
+  }
+
+  const isKnown = (ts: number) =>
+    catalog === null || !catalog.isHypertable || admitted.has(numberOf(ts)) || covers(catalog, ts);
+
+  function spend(ts: number): boolean {
+    if (isKnown(ts)) return true;
+    if ((catalog?.spent ?? 0) + admitted.size >= perDay) return false;
+    admitted.add(numberOf(ts));
+    return true;
+  }
+
+  return {
+    async admit(client, rows, outcomes) {
+      const oldBefore = now() - lateHorizonMs - chunkIntervalMs;
+      const old = [...rows.keys()].filter((place) => isOld(rows, outcomes, place, oldBefore));
+      if (old.length === 0) return 0;
+      const ts = (place: number) => rows[place]?.ts ?? Number.NaN;
+      let statements = await refresh(client, maxAgeMs);
+      if (!old.every((place) => isKnown(ts(place)))) {
+        statements += await refresh(client, maxAgeOfMissMs);
+      }
+      for (const place of old) if (!spend(ts(place))) outcomes[place] = rejected(perDay);
+      return statements;
+    },
+  };
+}
+
+function isOld(
+  rows: readonly Position[],
+  outcomes: Outcomes,
+  place: number,
+  oldBefore: number,
+): boolean {
+  return (rows[place]?.ts ?? oldBefore) < oldBefore && outcomes[place] === null;
+}
+
+function rejected(perDay: number) {
+  const message = `needs a new chunk for an old time, and ${perDay} were made in 24 hours (OLD_CHUNKS_PER_DAY)`;
+  return { reason: 'chunk_budget_exhausted', message } as const;
+}
+
+/** Binary search: chunks do not overlap and are sorted. */
+function covers({ chunks }: Catalog, ts: number): boolean {
+  let [low, high] = [0, chunks.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const chunk = chunks[middle];
+    if (chunk === undefined) return false;
+    if (ts < chunk.start) high = middle;
+    else if (ts >= chunk.end) low = middle + 1;
+    else return true;
+  }
+  return false;
+}
+
+const chunksStatement = `
+  SELECT (extract(epoch FROM range_start) * 1000)::float8 AS start,
+         (extract(epoch FROM range_end) * 1000)::float8 AS end,
+         chunk_creation_time > now() - INTERVAL '1 day'
+           AND range_end <= chunk_creation_time - $1 * INTERVAL '1 millisecond' AS was_old
+    FROM timescaledb_information.chunks
+   WHERE hypertable_schema = current_schema() AND hypertable_name = 'positions'
+   ORDER BY range_start`;
+
+interface ChunkRow {
+  readonly start: number;
+  readonly end: number;
+  readonly was_old: boolean;
+}
+
+async function readCatalog(
+  client: pg.ClientBase,
+  lateHorizonMs: number,
+  readAt: number,
+): Promise<Catalog> {
+  try {
+    if (!(await hasChunks(client))) return { isHypertable: false, chunks: [], spent: 0, readAt };
+    const { rows } = await client.query<ChunkRow>(chunksStatement, [lateHorizonMs]);
+    const spent = rows.filter(({ was_old: wasOld }) => wasOld).length;
+    return { isHypertable: true, chunks: rows, spent, readAt };
+  } catch (error) {
+    throw asDependencyError(error);
+  }
+}
+
+async function hasChunks(client: pg.ClientBase): Promise<boolean> {
+  const { rows } = await client.query<{ there: boolean }>(
+    "SELECT to_regclass('timescaledb_information.hypertables') IS NOT NULL AS there",
+  );
+  return oneRow(rows).there && (await isHypertable(client));
+}
+
+/** Chunks of `positions`, which has none as a plain table. @throws DependencyError */
+export async function countChunks(client: pg.ClientBase): Promise<number> {
+  try {
+    if (!(await hasChunks(client))) return 0;
+    const { rows } = await client.query<{ chunks: number }>(
+      "SELECT count(*)::int AS chunks FROM pg_catalog.pg_inherits WHERE inhparent = 'positions'::regclass",
+    );
+    return oneRow(rows).chunks;
+  } catch (error) {
+    throw asDependencyError(error);
+  }
+}
