@@ -6,8 +6,9 @@ export default defineConfig({
     pool: 'forks',
     // Two cores, shared with the Redis and PostgreSQL that the suite starts.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // No test takes a third of this on a quiet machine: a busy one must not turn the suite red.
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     globalSetup: ['test/servers/global-setup.ts'],
     reporters: ['./test/servers/progress-reporter.ts', './test/servers/summary-reporter.ts'],
   },

@@ -55,7 +55,7 @@ it('finds every record of two fleets, and misses each that is gone', async () =>
   expect(less.code).toBe(4);
   expect(less.found.missing).toBeGreaterThanOrEqual(2);
   expect(less.found.problems.join('\n')).toContain('no row for');
-}, 60_000);
+});
 
 it('names a file that is no ledger', async () => {
   await stack.query('SELECT 1');

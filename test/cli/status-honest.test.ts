@@ -77,7 +77,7 @@ describe('status ends with 3 and says why', () => {
     expect(findings).toContainEqual(
       expect.stringMatching(/^! no instance reads: .* asked \d+s ago, and 30 entries wait$/),
     );
-  }, 60_000);
+  });
 
   it('when the table is locked and nothing that is held gets written', async () => {
     await started('one');
@@ -97,7 +97,7 @@ describe('status ends with 3 and says why', () => {
     );
     await untilSettled();
     expect(await status()).toMatchObject({ code: 0, findings: [] });
-  }, 90_000);
+  });
 
   it('when one of two instances is dead and holds entries, and the other is well', async () => {
     const [one] = await started('one', 'two');
@@ -118,7 +118,7 @@ describe('status ends with 3 and says why', () => {
     expect(findings).toEqual([
       expect.stringMatching(/^! one has been silent for \d+s and holds \d+ /),
     ]);
-  }, 90_000);
+  });
 
   it('when entries were lost by trimming, also after the service has counted them', async () => {
     await started('one');
@@ -143,7 +143,7 @@ describe('status ends with 3 and says why', () => {
     expect(lost.findings).toEqual([
       expect.stringMatching(/^! 15 entries were lost, the last \d+m?s ago \(trimmed unread: 15\)/),
     ]);
-  }, 60_000);
+  });
 
   it('while the stream is being trimmed under a group that nobody reads', async () => {
     const [one] = await started('one');
@@ -161,7 +161,7 @@ describe('status ends with 3 and says why', () => {
     expect(findings).toContainEqual(
       expect.stringMatching(/^! unread entries are being trimmed now: \d+ in \d+s$/),
     );
-  }, 60_000);
+  });
 
   it('when an instance that was named is not ready, with the reason', async () => {
     const [one] = await started('one');
@@ -177,7 +177,7 @@ describe('status ends with 3 and says why', () => {
       expect.stringMatching(/^! 127\.0\.0\.1:\d+ is not ready: consumption paused by an operator$/),
     );
     expect(stdout).toMatch(/^127\.0\.0\.1:\d+ +not ready, breakers closed, /m);
-  }, 60_000);
+  });
 
   it('before the stream exists, and before the group does', async () => {
     await stack.processor('migrate', 'up', '--yes');
@@ -190,7 +190,7 @@ describe('status ends with 3 and says why', () => {
     expect(noGroup.findings).toEqual([
       expect.stringContaining(`the stream ${stream} has no group processor`),
     ]);
-  }, 60_000);
+  });
 });
 
 describe('status ends with 0', () => {
@@ -214,7 +214,7 @@ describe('status ends with 0', () => {
     for (let look = 0; look < 4; look += 1) {
       expect(await status(...(look % 2 === 0 ? words : []))).toMatchObject(well);
     }
-  }, 90_000);
+  });
 });
 
 it('status says in words that an instance is gone, and ends with 1', async () => {
@@ -226,4 +226,4 @@ it('status says in words that an instance is gone, and ends with 1', async () =>
   expect(code).toBe(1);
   expect(findings).toContain(`x ${url}: connection refused`);
   expect(stdout).toMatch(/^not well: 1 part out of reach \(x\)$/m);
-}, 60_000);
+});

@@ -189,7 +189,7 @@ test('SQL reads every element as the decoder does, at the edges of each width', 
     return same ? [] : [{ family, id, value, sql, decoder }];
   });
   expect(differing).toEqual([]);
-}, 60_000);
+});
 
 describe('what is not known', () => {
   test('is the raw value with the reason, and no value at all where a note has no room', async () => {

@@ -114,7 +114,7 @@ test('a configuration that cannot work is told and fails', async () => {
 
 test.each(['SIGINT', 'SIGKILL'] as const)(
   'after %s no process and no file is left',
-  { timeout: 60_000 },
+  { timeout: 240_000 },
   async (signal) => {
     const place = await freshPlace();
     const { REDIS_URL: _given, ...env } = place.env;

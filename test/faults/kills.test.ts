@@ -28,7 +28,7 @@ const claimIntervalMs = Number(shortTimes.CLAIM_INTERVAL_MS);
 /** The last entry was delivered just before the kill, and the cadence has a jitter of 25 %. */
 const takeoverMs = claimThresholdMs + 1.25 * claimIntervalMs;
 /** For a blocked read, and for two busy cores. */
-const graceMs = 5_000;
+const graceMs = times(60_000, 5_000);
 
 describe('instances that die, under load', () => {
   it(

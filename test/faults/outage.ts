@@ -14,13 +14,13 @@ export interface Outage {
 }
 
 /** For two busy cores and the pause between two looks. */
-export const graceMs = 2_000;
+export const graceMs = times(60_000, 2_000);
 
 /** Above the longest pause between two attempts, also when the retry budget is spent. */
 const patienceAfterOutageMs = 60_000;
 
 /** For some ten thousand records on busy cores. */
-const settledWithinMs = times(25_000, 300_000);
+const settledWithinMs = times(120_000, 300_000);
 
 /** For every instance of such a case: a server that is back is asked again soon. */
 export const quickRetries = {

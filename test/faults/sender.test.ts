@@ -37,7 +37,7 @@ it('each entry is in the stream exactly once, however often Redis goes away whil
   expect(new Set(found)).toEqual(new Set(made));
   expect(noted).toHaveLength(made.length);
   expect(new Set(noted)).toEqual(new Set(made));
-}, 60_000);
+});
 
 /** Killed, standing still for longer than an answer is waited for, and with all clients cut off. */
 async function harm(redis: LocalServer): Promise<void> {

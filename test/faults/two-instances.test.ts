@@ -25,7 +25,7 @@ const claims = isFull
     };
 const takeoverMs = claims.thresholdMs + 1.25 * claims.intervalMs;
 /** For a blocked read, and for two busy cores. */
-const graceMs = 6_000;
+const graceMs = times(60_000, 6_000);
 const sampleEveryMs = 100;
 /** More than the case needs, which ends the feeding itself. */
 const mostRecords = 600_000;

@@ -93,7 +93,7 @@ export function startService(env: Readonly<Record<string, string>>): RunningServ
 export async function eventually<Answer>(
   what: string,
   ask: () => Promise<Answer | undefined> | Answer | undefined,
-  deadlineMs = 25_000,
+  deadlineMs = 120_000,
 ): Promise<Answer> {
   const giveUpAt = Date.now() + deadlineMs;
   for (;;) {

@@ -273,7 +273,7 @@ describe('the image, from the files of this working tree', () => {
       } finally {
         await place.close();
       }
-    }, 90_000);
+    });
 
     async function simulate(env: Readonly<Record<string, string>>, records: number) {
       const words = ['simulate', '--plain', '--json', '--records', String(records)];

@@ -99,7 +99,7 @@ describe.skipIf(program === null)('a real Prometheus', { meta: { needs } }, () =
       return found?.result?.length === 1;
     };
     let missing = [...selectors];
-    const deadline = Date.now() + 20_000;
+    const deadline = Date.now() + 120_000;
     while (missing.length > 0 && Date.now() < deadline) {
       const found = await Promise.all(missing.map(isFound));
       missing = missing.filter((_, place) => found[place] !== true);

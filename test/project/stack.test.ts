@@ -57,7 +57,7 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
       ...{ username: 'processor-operator', password: passwordOf('redis_operator') },
       disableClientInfo: true,
     });
-  }, 120_000);
+  });
   afterAll(async () => {
     await service?.end('SIGKILL');
     looking?.disconnect();

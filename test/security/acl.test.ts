@@ -26,7 +26,7 @@ const run = promisify(execFile);
 const stream = 'fleet:teltonika.1';
 const group = 'processor';
 /** The service's whole life and some twenty commands, each a process. */
-const wholeLife = { timeout: 90_000 };
+const wholeLife = { timeout: 240_000 };
 /** By a command itself, and by one inside a script, as 7.0 and later versions say it. */
 const denied = /NOPERM|permission|can't (access|run)/;
 
