@@ -138,8 +138,9 @@ function describeState(
   { account, inFlight, states, errors }: Rooms,
   health: Health,
 ): PanicState {
-  const entries = inFlight.list().map(({ entry, records, open }) => ({
+  const entries = inFlight.list().map(({ entry, records, open, rejections }) => ({
     ...{ id: entry.id, deliveries: entry.deliveries, records, open },
+    rejected: rejections.length,
     fields: () => entry.fields.parts(),
   }));
   const summary = {

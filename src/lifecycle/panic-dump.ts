@@ -14,6 +14,8 @@ export interface DumpedEntry {
   readonly id: string;
   readonly records: number;
   readonly open: number;
+  /** Records whose dead letter is due with the acknowledgement. */
+  readonly rejected: number;
   readonly deliveries: number;
   /** name, value, name, value … */
   readonly fields: () => readonly Buffer[];
@@ -76,8 +78,8 @@ export function writeDump(
 /** Payloads are left out from the end until the dump fits. */
 function compose(head: object, state: PanicState): string {
   const { entries, summary } = state;
-  const inFlight = entries.slice(0, maxIds).map(({ id, records, open, deliveries }) => ({
-    ...{ id, records, open, deliveries },
+  const inFlight = entries.slice(0, maxIds).map(({ id, records, open, rejected, deliveries }) => ({
+    ...{ id, records, open, rejected, deliveries },
   }));
   for (let payloads = maxPayloads; ; payloads >>= 1) {
     const shown = entries.slice(0, payloads).map(({ id, fields }) => ({

@@ -66,7 +66,7 @@ describe('a panic', () => {
     const dump = JSON.parse(text);
     expect(dump).toMatchObject({
       ...{ kind, instance: 'one', version: '1.2.3', entries_in_flight: 3, residual: 0 },
-      in_flight: [{ id: '0-0', records: 2, open: 1, deliveries: 1 }, {}, {}],
+      in_flight: [{ id: '0-0', records: 2, open: 1, rejected: 1, deliveries: 1 }, {}, {}],
     });
     expect(dump.payloads[0].fields[1]).toEqual({ base64: 'AP8=' });
     for (const said of [stdout, text]) {

@@ -26,9 +26,13 @@ const outOfRange: Rejection = {
 };
 
 /** A stream with these entries, all delivered to consumer `one` and not acknowledged. */
-async function delivered(entries: readonly (string | Buffer)[][], url = redisUrl()) {
+async function delivered(
+  entries: readonly (string | Buffer)[][],
+  url = redisUrl(),
+  change: { readonly commandTimeout?: number } = {},
+) {
   const stream = freshStream();
-  const redis = connect(url);
+  const redis = connect(url, change);
   const { consumer } = openConsumer(stream, { url });
   await consumer.prepare();
   for (const fields of entries) await redis.xadd(stream.key, '*', ...fields);
@@ -274,6 +278,38 @@ describe('a rejected entry', () => {
     expect(ids).toEqual(entries.map(({ id }) => id));
     expect(await pending(redis, stream)).toBe(0);
   });
+});
+
+test('a round that gets no answer is halved, down to one entry; answers let it grow again', async () => {
+  const server = await startRedis();
+  onTestFinished(server.stop);
+  const { acknowledger, entries, stream } = await delivered(
+    Array.from({ length: 100 }, (_, index) => ['n', String(index)]),
+    server.url,
+    { commandTimeout: 100 },
+  );
+  const admin = connect(server.url);
+  let left = entries.map((entry) => rejectedFor(entry, badCrc));
+  const round = async () => {
+    const { moved, failed } = await acknowledger.moveRound(left);
+    left = [...left.slice(moved.length + failed.length), ...failed];
+    return [moved.length, failed.length];
+  };
+
+  // EVAL waits, as on a server that is too slow.
+  await admin.call('CLIENT', 'PAUSE', '600000', 'WRITE');
+  const sizes: number[][] = [];
+  for (let attempt = 0; attempt < 9; attempt += 1) sizes.push(await round());
+  expect(sizes.map(([, failed]) => failed)).toEqual([100, 50, 25, 12, 6, 3, 1, 1, 1]);
+
+  await admin.call('CLIENT', 'UNPAUSE');
+  for (const wanted of [1, 2, 4, 8]) {
+    // A slow machine may need another attempt, which begins at one entry again.
+    expect([wanted, 1]).toContain((await round())[0]);
+  }
+  while (left.length > 0) await round();
+  expect(await pending(admin, stream)).toBe(0);
+  expect(await admin.xlen(`${stream.key}:dlq`)).toBe(100);
 });
 
 test('a Redis out of memory keeps the entry pending; with memory again it is moved once', async () => {

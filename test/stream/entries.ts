@@ -20,8 +20,11 @@ export function entryOf(fields: readonly (string | Buffer)[], id = '1-1'): Entry
 }
 
 /** A client for looking at Redis from outside; disconnected with the test. */
-export function connect(url = redisUrl()): Redis {
-  const redis = new Redis(url, { protocol: 2 });
+export function connect(
+  url = redisUrl(),
+  change: { readonly commandTimeout?: number } = {},
+): Redis {
+  const redis = new Redis(url, { protocol: 2, ...change });
   redis.on('error', () => {});
   onTestFinished(() => redis.disconnect());
   return redis;
