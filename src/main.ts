@@ -16,6 +16,7 @@ import type { PanicState } from './lifecycle/panic-dump.ts';
 import { exitCodes, stopSignal } from './lifecycle/signals.ts';
 import { keepTrying } from './lifecycle/start-up.ts';
 import { createWatchdog } from './lifecycle/watchdog.ts';
+import { captureLibraryOutput } from './observability/library-output.ts';
 import { createLogger, describeError } from './observability/logger.ts';
 import { createMetrics } from './observability/metrics.ts';
 import { scrub } from './observability/scrub.ts';
@@ -36,6 +37,7 @@ export async function run(env: NodeJS.ProcessEnv, build: Build): Promise<number>
   }
   const { config } = loaded;
   const log = createLogger({ ...config.service, level: config.log.level });
+  captureLibraryOutput(log);
   const stopping = new AbortController();
   const signal = stopSignal(log).then((name) => {
     log.info({ signal: name }, 'stopping');

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import './lifecycle/node-version.ts';
+import './lifecycle/debug-output.ts';
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { type DecodeArgs, runDecode } from './cli/decode.ts';
