@@ -61,13 +61,12 @@ describe('faults of PostgreSQL, under load: readiness tells, nothing is lost, no
       const harmedUntil = performance.now() + times(1_000, 10_000);
       let terminated = 0;
       const noticed = untilUnready(service, 'database');
-      while (performance.now() < harmedUntil) {
+      while (performance.now() < harmedUntil || terminated < 2) {
         terminated += await terminate(database);
         await sleep(20);
       }
       const noticedMs = await noticed;
       const healedMs = await untilReadyAgain(service);
-      expect(terminated).toBeGreaterThan(1);
       await settle('connections terminated', scenario, { terminated, noticedMs, healedMs });
     },
     patience,

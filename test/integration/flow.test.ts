@@ -218,7 +218,11 @@ describe('the service, as real processes against real servers', () => {
       ({ level, stream: named }) => level === 'warn' && named === stream,
     );
     expect(warning?.msg).toMatch(/nothing was ever written/);
-    expect(await one.metric(`processor_stream_never_written{stream="${stream}"}`)).toBe(1);
+    await eventually('the metric says so', async () =>
+      (await one.metric(`processor_stream_never_written{stream="${stream}"}`)) === 1
+        ? true
+        : undefined,
+    );
   });
 });
 
