@@ -59,6 +59,7 @@ export async function stageCosts(
       lostPending() {},
       lostUndelivered() {},
       streamWentBack() {},
+      lossUncertain() {},
       claimed() {},
       claimRun() {},
       consumersRemoved() {},

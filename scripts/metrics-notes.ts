@@ -172,7 +172,10 @@ export const metricNotes: Readonly<Record<string, Note>> = {
     look: 'many for each batch: bad rows are being searched',
   },
   processor_stream_entries_lost_total: { unit: 'entries', look: 'anything is ProcessorDataLoss' },
-  processor_stream_events_total: { unit: 'events', look: 'anything is ProcessorStreamReset' },
+  processor_stream_events_total: {
+    unit: 'events',
+    look: 'loss_uncertain is ProcessorLossUncertain, anything else ProcessorStreamReset',
+  },
   processor_stream_group_lag_entries: {
     unit: 'entries',
     look: 'with the length: how far the trim is; use `max`',

@@ -29,6 +29,13 @@ export function createConsumerEvents(
       noteLoss('trimmed_undelivered', entries);
       log.error({ entries }, 'entries were trimmed before anybody read them');
     },
+    lossUncertain(atMost: number) {
+      metrics.streamEvents.inc({ event: 'loss_uncertain' });
+      log.warn(
+        { at_most: atMost },
+        'entries may have been trimmed undelivered around a restart of Redis; run processor verify',
+      );
+    },
     lostPending(ids: readonly EntryId[]) {
       metrics.entriesLost.inc({ cause: 'trimmed_pending' }, ids.length);
       noteLoss('trimmed_pending', ids.length);

@@ -21,7 +21,7 @@ const misnamedDefaults = [
 
 const stageNames = ['interpret', 'insert', 'acknowledge'] as const;
 const latencyOrigins = ['entry', 'device'] as const;
-const streamEvents = ['group_recreated', 'went_back'] as const;
+const streamEvents = ['group_recreated', 'went_back', 'loss_uncertain'] as const;
 const rehydrationResults = ['found', 'absent', 'failed'] as const;
 const poolStates = ['busy', 'idle'] as const;
 const redisRoles = ['reader', 'writer'] as const;
@@ -266,7 +266,7 @@ export function createMetrics(build: { version: string; revision: string }) {
     ),
     streamEvents: counter(
       'processor_stream_events_total',
-      'What happened to the stream or its group elsewhere: it is read from the start again.',
+      'What happened to the stream or its group elsewhere. loss_uncertain: entries may have been lost around a restart of Redis; otherwise it is read from the start again.',
       'event',
       streamEvents,
     ),

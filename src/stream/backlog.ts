@@ -1,5 +1,7 @@
 import type { Redis } from 'ioredis';
-import { groupInfoOf, type Info, infoOf, numberOf } from './info.ts';
+import { compareIds } from './entry-id.ts';
+import { type Info, numberOf } from './info.ts';
+import { type Progress, viewReadProgress } from './read-count.ts';
 import { asRedisError } from './redis.ts';
 
 /** What can be told of the stream and the group; null where it cannot. */
@@ -29,8 +31,8 @@ const alwaysCounted = 1000;
 
 /**
  * Samples lag and pending entries. Redis' own `lag` is wrong after trimming (7.0.15: 4 where
- * 2 were left), so a short one is counted and a long one is trusted only where it can be right:
- * too high then by no more than what was trimmed undelivered.
+ * 2 were left) and after a restart, so a short one is counted, and a long one comes from what the
+ * looks before reads noted; it is null until the first look after a restart.
  * @throws DependencyError
  */
 export async function sampleBacklog(
@@ -39,10 +41,9 @@ export async function sampleBacklog(
   nowMs: number,
 ): Promise<Backlog> {
   try {
-    const stream = infoOf(await redis.call('XINFO', 'STREAM', options.key));
-    const groups = await redis.call('XINFO', 'GROUPS', options.key);
-    const group = groupInfoOf(groups, options.group);
-    const undelivered = await countUndelivered(redis, options.key, stream, group);
+    const progress = await viewReadProgress(redis, options);
+    const { stream } = progress;
+    const undelivered = await countUndelivered(redis, options.key, progress);
     const pending = await redis.call('XPENDING', options.key, options.group);
     const letters = await redis.xlen(options.deadLetterKey);
     const oldestLetter =
@@ -67,8 +68,7 @@ export async function sampleBacklog(
 async function countUndelivered(
   redis: Redis,
   key: string,
-  stream: Info,
-  group: Info,
+  { stream, group, read }: Progress,
 ): Promise<{ count: number | null; oldest: unknown }> {
   const length = numberOf(stream.get('length')) ?? 0;
   const delivered = String(group.get('last-delivered-id') ?? '0-0');
@@ -76,12 +76,20 @@ async function countUndelivered(
   if (next === null) return { count: 0, oldest: null };
   const first = firstId(await redis.xrange(key, '-', '+', 'COUNT', 1));
   if (first === next) return { count: length, oldest: next };
-  const lag = numberOf(group.get('lag'));
+  const lag = lagOf(stream, delivered, read);
   // At least one entry of the stream was delivered, so not all of them can lie ahead.
   const canBeRight = lag !== null && lag < length;
   if (canBeRight && lag > alwaysCounted) return { count: lag, oldest: next };
   const ahead = await redis.xrange(key, `(${delivered}`, '+', 'COUNT', maxCounted);
   return { count: ahead.length < maxCounted ? ahead.length : null, oldest: next };
+}
+
+/** Null where it cannot be told: entries ahead were deleted, or the count of read ones is unsure. */
+function lagOf(stream: Info, delivered: string, read: number | null): number | null {
+  const added = numberOf(stream.get('entries-added'));
+  const deleted = String(stream.get('max-deleted-entry-id') ?? '0-0');
+  if (added === null || read === null || compareIds(deleted, delivered) > 0) return null;
+  return Math.max(0, added - read);
 }
 
 function firstId(entries: [string, string[]][]): string | null {

@@ -1,17 +1,11 @@
 import type { Redis } from 'ioredis';
 import type { Entry, EntryId, EntrySource } from '../core/types.ts';
 import { DependencyError, packFields } from '../core/types.ts';
-import {
-  claimStuck,
-  countDeliveries,
-  createGroup,
-  type Inspection,
-  inspectCommand,
-  parseInspection,
-  removeIdleConsumers,
-} from './group.ts';
+import { claimStuck, countDeliveries, createGroup, removeIdleConsumers } from './group.ts';
+import { type Inspection, inspectCommand, parseInspection } from './inspection.ts';
 import { type RawConnection, takeOver } from './raw-connection.ts';
 import { ReplyReader } from './raw-replies.ts';
+import { serverRunId, unknownServer } from './read-count.ts';
 import { asRedisError, connectRedis, isGroupGone } from './redis.ts';
 import { parseRead, type RawEntry } from './replies.ts';
 
@@ -38,6 +32,8 @@ export interface ConsumerEvents {
   lostPending(ids: readonly EntryId[]): void;
   /** Entries that were trimmed before anybody got them. */
   lostUndelivered(entries: number): void;
+  /** At most so many entries were trimmed before any consumer got them, around a restart of Redis. */
+  lossUncertain(atMost: number): void;
   /** The stream's newest id lay before the last delivered one: it is read from the start again. */
   streamWentBack(entries: number): void;
   claimed(entries: number): void;
@@ -77,6 +73,8 @@ export function createConsumer(
   /** Where a claim run goes on; it scans in steps. */
   let claimFrom = '-';
   let claimDueMs = 0;
+  /** Of the server that the reader is connected to. */
+  let runId = unknownServer;
 
   async function connected(): Promise<RawConnection> {
     if (reader?.isOpen === true) return reader;
@@ -84,6 +82,7 @@ export function createConsumer(
     pendingCursor = '0';
     try {
       await connectRedis(opened, key);
+      runId = await serverRunId(opened);
     } catch (error) {
       opened.disconnect();
       throw error;
@@ -155,7 +154,7 @@ export function createConsumer(
   async function readNew(connection: RawConnection, limit: number): Promise<Entry[]> {
     const words = ['GROUP', group, consumer, 'COUNT', String(limit)];
     const asked = connection.ask([
-      inspectCommand(key, group),
+      inspectCommand(key, group, runId),
       ['XREADGROUP', ...words, 'BLOCK', String(blockMs), 'STREAMS', key, '>'],
     ]);
     const replies = new ReplyReader(await withDeadline(asked, blockMs + options.slackMs));
@@ -167,6 +166,7 @@ export function createConsumer(
 
   function report(found: Inspection): void {
     if (found.kind === 'trimmed') events.lostUndelivered(found.entries);
+    if (found.kind === 'uncertain') events.lossUncertain(found.entries);
     if (found.kind === 'went_back') events.streamWentBack(found.entries);
   }
 

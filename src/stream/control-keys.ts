@@ -10,6 +10,8 @@ export interface ControlKeys {
   readonly suspects: string;
   /** A hash: consumer name to the token of the process that used it last. */
   readonly holders: string;
+  /** A hash: group to what the last look before a read noted of its progress. */
+  readonly counter: string;
   /** A sorted set: the entries that were dead-lettered last. */
   readonly moved: string;
   /** A hash: what instances counted as lost in the last day. */
@@ -27,6 +29,7 @@ export function controlKeys(streamKey: string): ControlKeys {
     audit: `${prefix}:audit`,
     suspects: `${prefix}:suspects`,
     holders: `${prefix}:holders`,
+    counter: `${prefix}:counter`,
     moved: `${prefix}:moved`,
     lost: `${prefix}:lost`,
     deadLetters: `${prefix}:dead_letters`,

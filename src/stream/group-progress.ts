@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { type ConsumerView, consumersOf, type GroupPlace } from './group-view.ts';
 import { groupInfoOf, infoOf, numberOf } from './info.ts';
+import { certainRead } from './read-count.ts';
 import { asRedisError } from './redis.ts';
 import { unexpectedReply } from './replies.ts';
 
@@ -54,10 +55,8 @@ export async function viewProgress(
     const found = groupInfoOf(replyOf(groups), group);
     if (found.size === 0) return { kind: 'no_group' };
     const [consumers, summary, unclaimed] = ofGroup.map(replyOf);
-    return {
-      kind: 'there',
-      value: progressOf(infoOf(replyOf(stream)), found, consumers, summary, unclaimed),
-    };
+    const progress = progressOf(infoOf(replyOf(stream)), found, consumers, summary, unclaimed);
+    return { kind: 'there', value: { ...progress, read: await certainRead(redis, key, found) } };
   } catch (error) {
     throw asRedisError(error);
   }
@@ -76,14 +75,13 @@ function progressOf(
   consumerReply: unknown,
   summary: unknown,
   unclaimed: unknown,
-): GroupProgress {
+): Omit<GroupProgress, 'read'> {
   const consumers = consumersOf(consumerReply);
   const first: unknown = stream.get('first-entry');
   const oldest: unknown = Array.isArray(summary) ? summary[1] : null;
   const [stuck]: unknown[] = Array.isArray(unclaimed) ? unclaimed : [];
   return {
     added: numberOf(stream.get('entries-added')),
-    read: numberOf(group.get('entries-read')),
     length: numberOf(stream.get('length')) ?? 0,
     firstId: Array.isArray(first) ? String(first[0]) : null,
     lastId: String(stream.get('last-generated-id') ?? '0-0'),

@@ -1,27 +1,13 @@
 import type { Redis } from 'ioredis';
 import type { EntryId } from '../core/types.ts';
+import { controlKeys } from './control-keys.ts';
+import { luaHelpers } from './lua.ts';
+import { unknownServer } from './read-count.ts';
 import { parseClaim, type RawEntry, unexpectedReply } from './replies.ts';
-
-/** Reads a field of a flat XINFO reply, and one id's place before another's. */
-const luaHelpers = `
-local function field(info, name)
-  for i = 1, #info, 2 do if info[i] == name then return info[i + 1] end end
-end
-local function group_named(name)
-  for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
-    if field(group, 'name') == name then return group end
-  end
-end
-local function is_before(a, b)
-  local a_ms, a_seq = string.match(a, '(%d+)-(%d+)')
-  local b_ms, b_seq = string.match(b, '(%d+)-(%d+)')
-  if tonumber(a_ms) ~= tonumber(b_ms) then return tonumber(a_ms) < tonumber(b_ms) end
-  return tonumber(a_seq) < tonumber(b_seq)
-end`;
 
 /**
  * From 0: entries written before the group existed are data too. Entries that were trimmed before
- * count as read: they were no loss of this group's.
+ * count as read: they were no loss of this group's. What its looks noted before is of another group.
  */
 const createScript = `${luaHelpers}
 local removed = 0
@@ -31,62 +17,13 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
   removed = field(stream, 'entries-added') - field(stream, 'length')
 end
 redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM', 'ENTRIESREAD', removed)
+note_down(KEYS[2], ARGV[1], ARGV[2], '0-0', removed)
 return 1`;
 
 /** Creates stream and group where they are missing. @returns true when the group was made */
 export async function createGroup(redis: Redis, key: string, group: string): Promise<boolean> {
-  return (await redis.eval(createScript, 1, key, group)) === 1;
-}
-
-/**
- * Finds entries that were trimmed before any consumer got them, and counts them once: the group's
- * own ENTRIESREAD is moved past them in the same step, so no instance finds them again (and the
- * lag that Redis tells is right again). They are there when the oldest entry of the stream lies
- * beyond the last delivered id: then entries ever added, less those still there, less those read,
- * were lost. Redis 7.0 shows the same difference also later, when everything left was read.
- * A stream whose newest id lies before the last delivered one went back in time (a failover to a
- * replica that lagged): its entries up to that id would never be delivered, so the group starts
- * anew at 0; what was stored already ends as a duplicate.
- */
-const inspectScript = `${luaHelpers}
-local group = redis.call('EXISTS', KEYS[1]) == 1 and group_named(ARGV[1])
-if not group then return {'no_group', 0} end
-local stream = redis.call('XINFO', 'STREAM', KEYS[1])
-local added, length = field(stream, 'entries-added'), field(stream, 'length')
-local newest, delivered = field(stream, 'last-generated-id'), field(group, 'last-delivered-id')
-local read, first = field(group, 'entries-read'), field(stream, 'first-entry')
-if is_before(newest, delivered) then
-  local moved = redis.pcall('XGROUP', 'SETID', KEYS[1], ARGV[1], '0', 'ENTRIESREAD', added - length)
-  if moved.err then return {'whole', 0} end
-  return {'went_back', length}
-end
-local passed
-if newest == delivered or not first then passed = added
-elseif is_before(delivered, first[1]) then passed = added - length
-else return {'whole', 0} end
-if read == passed then return {'whole', 0} end
--- Refused while Redis is out of memory: then it is found again later.
-local moved = redis.pcall('XGROUP', 'SETID', KEYS[1], ARGV[1], delivered, 'ENTRIESREAD', passed)
-if read and read < passed and not moved.err then return {'trimmed', passed - read} end
-return {'whole', 0}`;
-
-/** What a look at the stream told; `entries` were trimmed undelivered, or are read again. */
-export type Inspection =
-  | { readonly kind: 'whole' | 'no_group' }
-  | { readonly kind: 'trimmed' | 'went_back'; readonly entries: number };
-
-/** The command of the look, to be sent right before a read. */
-export function inspectCommand(key: string, group: string): [string, ...string[]] {
-  return ['EVAL', inspectScript, '1', key, group];
-}
-
-export function parseInspection(reply: unknown): Inspection {
-  if (!Array.isArray(reply)) throw unexpectedReply('EVAL');
-  const kind = String(reply[0]);
-  const entries = Number(reply[1]);
-  if (kind === 'trimmed' || kind === 'went_back') return { kind, entries };
-  if (kind === 'whole' || kind === 'no_group') return { kind };
-  throw unexpectedReply('EVAL');
+  const { counter } = controlKeys(key);
+  return (await redis.eval(createScript, 2, key, counter, group, unknownServer)) === 1;
 }
 
 const deliveriesScript = `

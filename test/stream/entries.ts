@@ -32,6 +32,7 @@ export function connect(
 
 export interface Heard {
   lostUndelivered: number[];
+  uncertain: number[];
   wentBack: number;
   claimRuns: number;
   removed: string[];
@@ -69,7 +70,7 @@ export function openConsumer(
     lost: [],
     claimed: 0,
     connections: [],
-    ...{ lostUndelivered: [], wentBack: 0, claimRuns: 0, removed: [] },
+    ...{ lostUndelivered: [], uncertain: [], wentBack: 0, claimRuns: 0, removed: [] },
   };
   const events: ConsumerEvents = {
     groupRecreated() {
@@ -83,6 +84,9 @@ export function openConsumer(
     },
     lostUndelivered(entries) {
       heard.lostUndelivered.push(entries);
+    },
+    lossUncertain(atMost) {
+      heard.uncertain.push(atMost);
     },
     streamWentBack() {
       heard.wentBack += 1;

@@ -13,6 +13,7 @@ const typed: { readonly [Key in keyof ControlKeys]: readonly (readonly [string, 
     audit: [['XRANGE', '-', '+', 'COUNT', '1']],
     suspects: [['HGETALL'], ['HDEL', '']],
     holders: [['HGETALL'], ['HGET', '']],
+    counter: [['HGETALL']],
     moved: [
       ['ZRANGE', '0', '0'],
       ['ZSCORE', ''],
