@@ -176,6 +176,10 @@ export const metricNotes: Readonly<Record<string, Note>> = {
     unit: 'events',
     look: 'loss_uncertain is ProcessorLossUncertain, anything else ProcessorStreamReset',
   },
+  processor_stream_ids_no_clock: {
+    unit: '0 or 1',
+    look: '1 is ProcessorEntryIdsNoClock; `exhausted` is ProcessorEntryIdsExhausted; use `max`',
+  },
   processor_stream_group_lag_entries: {
     unit: 'entries',
     look: 'with the length: how far the trim is; use `max`',

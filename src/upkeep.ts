@@ -1,5 +1,5 @@
 import type { Config } from './config/load.ts';
-import type { EntryId, Logger } from './core/types.ts';
+import type { EntryId, IdFault, Logger } from './core/types.ts';
 import { countChunks } from './db/chunk-budget.ts';
 import type { Health } from './lifecycle/health.ts';
 import { createProgressWatch } from './lifecycle/progress-watch.ts';
@@ -60,11 +60,21 @@ function sampling({ config, rooms, metrics, health, log, onStalled }: Surroundin
   const labels = { stream: stream.key, group: stream.group };
   const watch = createProgressWatch({ stallLimitMs: lifecycle.stallLimitMs, now: Date.now });
   let isStalled = false;
+  let knownFault: IdFault | null = null;
+
+  function reportIds(fault: IdFault | null): void {
+    if (fault !== knownFault && fault !== null) {
+      const fields = { stream: stream.key, reason: fault };
+      log.warn(fields, 'entry ids are no clock; ages and latencies from them are not known');
+    }
+    knownFault = fault;
+  }
 
   async function lookAtStream(): Promise<Backlog | null> {
     try {
       const backlog = await sampleBacklog(await connection.ready(), stream, Date.now());
       showBacklog(metrics, labels, backlog);
+      reportIds(backlog.idFault);
       metrics.redisConnected.set({ role: 'writer' }, 1);
       return backlog;
     } catch (error) {

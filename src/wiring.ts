@@ -26,6 +26,7 @@ import { createAcknowledger } from './stream/acknowledger.ts';
 import { createConsumer } from './stream/consumer.ts';
 import { createControl } from './stream/control.ts';
 import { controlKeys } from './stream/control-keys.ts';
+import { entryTimeMs } from './stream/entry-id.ts';
 import { createKeeper } from './stream/keeper.ts';
 import { createLossRecord } from './stream/losses.ts';
 import { createConnection, openRedis } from './stream/redis.ts';
@@ -142,7 +143,7 @@ export function wireRooms(
     }),
   );
   health.set('dead_letters', 'ok');
-  const told = createPipelineEvents(metrics, log, { now });
+  const told = createPipelineEvents(metrics, log, { now, entryTimeMs });
   const events = tracing === null ? told : bothEvents(told, tracing.events);
   const { enter, leave } = createSuspects(connection.ready, keys);
   const pipeline = new Pipeline({

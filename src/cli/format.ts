@@ -1,3 +1,5 @@
+import { entryTimeMs } from '../stream/entry-id.ts';
+
 /** A duration for people: two units at most, as 45s, 12m, 3h 20m, 5d 2h. */
 export function durationText(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)}ms`;
@@ -16,8 +18,8 @@ function two(large: number, unit: string, small: number, smallUnit: string): str
 
 /** How long ago an entry id was made. */
 export function ageText(id: string, nowMs: number): string {
-  const ms = Number.parseInt(id, 10);
-  return Number.isSafeInteger(ms) ? durationText(Math.max(0, nowMs - ms)) : '-';
+  const ms = entryTimeMs(id, nowMs);
+  return ms === null ? '-' : durationText(Math.max(0, nowMs - ms));
 }
 
 /** Large numbers with a comma at each thousand, whatever the machine's language. */

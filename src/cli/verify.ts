@@ -1,8 +1,15 @@
 import type { Entry, EntryId, Interpretation, Position } from '../core/types.ts';
 import { compareStored } from '../db/stored-rows.ts';
 import { createInterpret } from '../interpret.ts';
-import { type Page, readRange, type TrimmedPart, trimmedPart } from '../stream/range.ts';
+import {
+  idFaultsOf,
+  type Page,
+  readRange,
+  type TrimmedPart,
+  trimmedPart,
+} from '../stream/range.ts';
 import { countText, plural } from './format.ts';
+import { idFaultText } from './id-fault.ts';
 import { type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { readResidual } from './status/instance.ts';
 import { type Stores, withStores } from './stores.ts';
@@ -29,6 +36,12 @@ export function runVerify(io: CliIo, flags: VerifyFlags): Promise<number> {
     const redis = await stores.redis();
     const { stream } = stores.config;
     const from = String(flags.from);
+    const faults = await idFaultsOf(redis, stream.key, Date.now());
+    if (faults.length > 0) {
+      for (const fault of faults) io.stderr.write(`processor: ${idFaultText(fault)}\n`);
+      io.stderr.write('processor: nothing was verified; the range of --from is a range of ids\n');
+      return verifyExits.failed;
+    }
     const trimmed = await trimmedPart(redis, stream.key);
     const isTrimmed = trimmed !== null && Number.parseInt(trimmed.before, 10) > flags.from;
     const unexamined = isTrimmed ? trimmed : null;

@@ -12,6 +12,14 @@ type Branded<Name extends string> = string & { readonly [brand]: Name };
 /** A stream entry's id, `<milliseconds>-<sequence>`, as Redis prints it. */
 export type EntryId = Branded<'EntryId'>;
 
+/**
+ * Why the ids of entries are no clock. `future`: more than an hour ahead, which no clock of a server
+ * explains; `past`: more than ten years behind, for example ids in seconds; `exhausted`: the last id
+ * there is, behind which Redis adds nothing.
+ */
+export const idFaults = ['future', 'past', 'exhausted'] as const;
+export type IdFault = (typeof idFaults)[number];
+
 /** An IMEI: 15 decimal digits. Personal data: never at log level info, never a label. */
 export type DeviceId = Branded<'DeviceId'>;
 

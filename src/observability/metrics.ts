@@ -210,6 +210,11 @@ export function createMetrics(build: { version: string; revision: string }) {
       'Records read less settled less in flight; anything but 0 is a bug.',
     ),
     streamLength: labelled('processor_stream_length_entries', 'Entries in the stream.', ['stream']),
+    streamIdFault: labelled(
+      'processor_stream_ids_no_clock',
+      '1 while entry ids do not say when entries were added; ages and latencies from them are absent then.',
+      ['stream', 'reason'],
+    ),
     streamNeverWritten: labelled(
       'processor_stream_never_written',
       '1 while nothing was ever written to the stream: is its name right?',

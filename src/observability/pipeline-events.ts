@@ -4,11 +4,17 @@ import type { Metrics } from './metrics.ts';
 /** Rejections logged one by one in a minute; all are counted. */
 const rejectionsPerMinute = 60;
 
+export interface EventOptions {
+  readonly now: () => number;
+  /** When an entry was added; null where its id is no clock. */
+  readonly entryTimeMs: (id: string, nowMs: number) => number | null;
+}
+
 /** Every event of the pipeline as metrics, and where a person should know, as a log line. */
 export function createPipelineEvents(
   metrics: Metrics,
   log: Logger,
-  options: { readonly now: () => number },
+  options: EventOptions,
 ): PipelineEvents {
   const mayLog = limitPerMinute(rejectionsPerMinute, options.now);
   return {
@@ -72,7 +78,7 @@ export function createPipelineEvents(
     acknowledged(entries, durationMs) {
       metrics.stageDuration.observe({ stage: 'acknowledge' }, durationMs / 1000);
       metrics.dependencyUp.set({ dependency: 'redis' }, 1);
-      observeEntryLatency(metrics, entries, options.now());
+      observeEntryLatency(metrics, entries, options);
     },
     paused(cause, durationMs) {
       metrics.backpressure.inc({ cause }, durationMs / 1000);
@@ -80,12 +86,17 @@ export function createPipelineEvents(
   };
 }
 
-/** Every entry: an observation takes 0.2 µs, reading and acknowledging one takes 7. */
-function observeEntryLatency(metrics: Metrics, entries: readonly HeldEntry[], nowMs: number): void {
+/** Every entry whose id is a clock: an observation takes 0.2 µs, reading and acknowledging one takes 7. */
+function observeEntryLatency(
+  metrics: Metrics,
+  entries: readonly HeldEntry[],
+  { now, entryTimeMs }: EventOptions,
+): void {
+  const nowMs = now();
   const latency = metrics.endToEnd.labels({ from: 'entry' });
   for (const { entry } of entries) {
-    // Up to the dash.
-    const enteredMs = Number.parseInt(entry.id, 10);
+    const enteredMs = entryTimeMs(entry.id, nowMs);
+    if (enteredMs === null) continue;
     latency.observe(Math.max(0, nowMs - enteredMs) / 1000);
   }
 }

@@ -1,4 +1,4 @@
-import { type Dependency, dependencies } from '../core/types.ts';
+import { type Dependency, dependencies, type IdFault, idFaults } from '../core/types.ts';
 import type { Metrics } from './metrics.ts';
 
 interface BacklogSample {
@@ -7,7 +7,8 @@ interface BacklogSample {
   readonly lag: number | null;
   readonly lagAgeMs: number | null;
   readonly pending: number;
-  readonly pendingOldestMs: number;
+  readonly pendingOldestMs: number | null;
+  readonly idFault: IdFault | null;
   readonly deadLetters: number;
   readonly deadLetterOldestMs: number;
 }
@@ -27,7 +28,11 @@ export function showBacklog(
   if (backlog.lagAgeMs === null) metrics.groupLagSeconds.remove(labels);
   else metrics.groupLagSeconds.set(labels, backlog.lagAgeMs / 1000);
   metrics.groupPending.set(labels, backlog.pending);
-  metrics.groupPendingOldest.set(labels, backlog.pendingOldestMs / 1000);
+  if (backlog.pendingOldestMs === null) metrics.groupPendingOldest.remove(labels);
+  else metrics.groupPendingOldest.set(labels, backlog.pendingOldestMs / 1000);
+  for (const reason of idFaults) {
+    metrics.streamIdFault.set({ stream, reason }, backlog.idFault === reason ? 1 : 0);
+  }
   metrics.deadLetterEntries.set(backlog.deadLetters);
   metrics.deadLetterOldest.set(backlog.deadLetterOldestMs / 1000);
 }
@@ -40,6 +45,7 @@ export function forgetBacklog(
   const { stream } = labels;
   metrics.streamLength.remove({ stream });
   metrics.streamNeverWritten.remove({ stream });
+  for (const reason of idFaults) metrics.streamIdFault.remove({ stream, reason });
   metrics.deadLetterEntries.remove();
   metrics.deadLetterOldest.remove();
   metrics.groupLagKnown.set(labels, 0);

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
-import { compareIds } from './entry-id.ts';
+import type { IdFault } from '../core/types.ts';
+import { compareIds, entryTimeMs, idFault, rangeAfter } from './entry-id.ts';
 import { type Info, numberOf } from './info.ts';
 import { type Progress, viewReadProgress } from './read-count.ts';
 import { asRedisError } from './redis.ts';
@@ -10,10 +11,13 @@ export interface Backlog {
   readonly neverWritten: boolean;
   /** Entries not yet delivered; null when Redis cannot tell and counting would be unbounded. */
   readonly lag: number | null;
-  /** Age of the oldest undelivered entry in milliseconds; 0 without lag. */
+  /** Age of the oldest undelivered entry in milliseconds; 0 without lag, null where ids are no clock. */
   readonly lagAgeMs: number | null;
   readonly pending: number;
-  readonly pendingOldestMs: number;
+  /** Null where ids are no clock. */
+  readonly pendingOldestMs: number | null;
+  /** Why entry ids are no clock: the newest one, or the oldest undelivered or pending one. */
+  readonly idFault: IdFault | null;
   readonly deadLetters: number;
   readonly deadLetterOldestMs: number;
 }
@@ -45,6 +49,7 @@ export async function sampleBacklog(
     const { stream } = progress;
     const undelivered = await countUndelivered(redis, options.key, progress);
     const pending = await redis.call('XPENDING', options.key, options.group);
+    const oldestPending = Array.isArray(pending) ? pending[1] : null;
     const letters = await redis.xlen(options.deadLetterKey);
     const oldestLetter =
       letters === 0
@@ -56,7 +61,8 @@ export async function sampleBacklog(
       lag: undelivered.count,
       lagAgeMs: ageOf(undelivered.oldest, nowMs),
       pending: Array.isArray(pending) ? (numberOf(pending[0]) ?? 0) : 0,
-      pendingOldestMs: Array.isArray(pending) ? (ageOf(pending[1], nowMs) ?? 0) : 0,
+      pendingOldestMs: ageOf(oldestPending, nowMs),
+      idFault: faultOf([stream.get('last-generated-id'), undelivered.oldest, oldestPending], nowMs),
       deadLetters: letters,
       deadLetterOldestMs: ageOf(oldestLetter, nowMs) ?? 0,
     };
@@ -72,7 +78,9 @@ async function countUndelivered(
 ): Promise<{ count: number | null; oldest: unknown }> {
   const length = numberOf(stream.get('length')) ?? 0;
   const delivered = String(group.get('last-delivered-id') ?? '0-0');
-  const next = firstId(await redis.xrange(key, `(${delivered}`, '+', 'COUNT', 1));
+  const from = rangeAfter(delivered);
+  if (from === null) return { count: 0, oldest: null };
+  const next = firstId(await redis.xrange(key, from, '+', 'COUNT', 1));
   if (next === null) return { count: 0, oldest: null };
   const first = firstId(await redis.xrange(key, '-', '+', 'COUNT', 1));
   if (first === next) return { count: length, oldest: next };
@@ -80,7 +88,7 @@ async function countUndelivered(
   // At least one entry of the stream was delivered, so not all of them can lie ahead.
   const canBeRight = lag !== null && lag < length;
   if (canBeRight && lag > alwaysCounted) return { count: lag, oldest: next };
-  const ahead = await redis.xrange(key, `(${delivered}`, '+', 'COUNT', maxCounted);
+  const ahead = await redis.xrange(key, from, '+', 'COUNT', maxCounted);
   return { count: ahead.length < maxCounted ? ahead.length : null, oldest: next };
 }
 
@@ -98,6 +106,14 @@ function firstId(entries: [string, string[]][]): string | null {
 
 function ageOf(id: unknown, nowMs: number): number | null {
   if (typeof id !== 'string') return id === null ? 0 : null;
-  const ms = Number(id.split('-', 1)[0]);
-  return Number.isSafeInteger(ms) ? Math.max(0, nowMs - ms) : null;
+  const ms = entryTimeMs(id, nowMs);
+  return ms === null ? null : Math.max(0, nowMs - ms);
+}
+
+function faultOf(ids: readonly unknown[], nowMs: number): IdFault | null {
+  for (const id of ids) {
+    const fault = typeof id === 'string' ? idFault(id, nowMs) : null;
+    if (fault !== null) return fault;
+  }
+  return null;
 }

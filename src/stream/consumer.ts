@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Entry, EntryId, EntrySource } from '../core/types.ts';
 import { DependencyError, packFields } from '../core/types.ts';
+import { maxEntryId } from './entry-id.ts';
 import { claimStuck, countDeliveries, createGroup, removeIdleConsumers } from './group.ts';
 import { type Inspection, inspectCommand, parseInspection } from './inspection.ts';
 import { type RawConnection, takeOver } from './raw-connection.ts';
@@ -118,7 +119,9 @@ export function createConsumer(
   async function readPending(redis: Redis, cursor: string, limit: number): Promise<Entry[]> {
     const words = ['GROUP', group, consumer, 'COUNT', String(limit), 'STREAMS', key, cursor];
     const found = parseRead(await redis.callBuffer('XREADGROUP', ...words));
-    pendingCursor = found.at(-1)?.id ?? null;
+    const last = found.at(-1)?.id ?? maxEntryId;
+    // Behind the last id there is, Redis would begin again at the first entry.
+    pendingCursor = last === maxEntryId ? null : last;
     await settleLost(redis, found);
     const there = found.filter((entry) => entry.fields !== null);
     const ids = there.map((entry) => entry.id);
@@ -174,7 +177,7 @@ export function createConsumer(
     const connection = await connected();
     if (pendingCursor !== null) {
       const pending = await readPending(await shared(), pendingCursor, limit);
-      if (pendingCursor !== null) return pending;
+      if (pendingCursor !== null || pending.length > 0) return pending;
     }
     if (now() >= claimDueMs) {
       const claimed = await claim(await shared(), limit);

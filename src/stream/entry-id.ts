@@ -1,3 +1,5 @@
+import type { IdFault } from '../core/types.ts';
+
 /**
  * Compares two entry ids (`<milliseconds>-<sequence>`, each of 64 bits) exactly: as digits, because
  * a number of JavaScript is exact up to 2^53 only. @returns below 0, 0 or above 0
@@ -13,4 +15,29 @@ function compareDigits(a: string, b: string): number {
   if (a.length !== b.length) return a.length - b.length;
   if (a === b) return 0;
   return a < b ? -1 : 1;
+}
+
+/** The last id there is: no entry can follow it, and Redis refuses a range that begins behind it. */
+export const maxEntryId = '18446744073709551615-18446744073709551615';
+
+/** Where a range behind an entry begins; null behind the last id there is. */
+export function rangeAfter(id: string): string | null {
+  return id === maxEntryId ? null : `(${id}`;
+}
+
+const maxAheadMs = 3_600_000;
+const maxBehindMs = 3653 * 86_400_000;
+
+/** Why this id does not say when its entry was added; null where it may. `0-0` is no entry's. */
+export function idFault(id: string, nowMs: number): IdFault | null {
+  if (id === '0-0') return null;
+  if (id === maxEntryId) return 'exhausted';
+  const ms = Number.parseInt(id, 10);
+  if (ms > nowMs + maxAheadMs) return 'future';
+  return ms < nowMs - maxBehindMs ? 'past' : null;
+}
+
+/** When the entry was added, in epoch milliseconds; null where its id is no clock. */
+export function entryTimeMs(id: string, nowMs: number): number | null {
+  return idFault(id, nowMs) === null ? Number.parseInt(id, 10) : null;
 }

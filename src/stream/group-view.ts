@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { EntryId } from '../core/types.ts';
+import { rangeAfter } from './entry-id.ts';
 import { infoOf } from './info.ts';
 import { asRedisError } from './redis.ts';
 import { unexpectedReply } from './replies.ts';
@@ -72,8 +73,9 @@ export async function* viewPending(
     });
     yield* page;
     const last = page.at(-1);
-    if (last === undefined || page.length < pageEntries) return;
-    from = `(${last.id}`;
+    const next = last === undefined ? null : rangeAfter(last.id);
+    if (next === null || page.length < pageEntries) return;
+    from = next;
   }
 }
 

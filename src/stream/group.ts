@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { EntryId } from '../core/types.ts';
 import { controlKeys } from './control-keys.ts';
+import { maxEntryId } from './entry-id.ts';
 import { luaHelpers } from './lua.ts';
 import { unknownServer } from './read-count.ts';
 import { parseClaim, type RawEntry, unexpectedReply } from './replies.ts';
@@ -78,7 +79,7 @@ for _, id in ipairs(ids) do
   if not claimed[id] then lost[#lost + 1] = id end
 end
 local next_place = ''
-if #stuck == tonumber(ARGV[5]) then next_place = '(' .. ids[#ids] end
+if #stuck == tonumber(ARGV[5]) and ids[#ids] ~= '${maxEntryId}' then next_place = '(' .. ids[#ids] end
 return {next_place, entries, counts, lost}`;
 
 /** What one step of a claim run found. */

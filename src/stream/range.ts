@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
-import { type Entry, type EntryId, packFields } from '../core/types.ts';
+import { type Entry, type EntryId, type IdFault, packFields } from '../core/types.ts';
+import { idFault, rangeAfter } from './entry-id.ts';
 import type { GroupPlace } from './group-view.ts';
 import { infoOf } from './info.ts';
 import { asRedisError } from './redis.ts';
@@ -28,8 +29,9 @@ export async function* readRange(
     const last = page.entries.at(-1);
     if (last === undefined) return;
     yield page;
-    if (page.entries.length < pageEntries) return;
-    from = `(${last.id}`;
+    const next = rangeAfter(last.id);
+    if (page.entries.length < pageEntries || next === null) return;
+    from = next;
   }
 }
 
@@ -70,6 +72,20 @@ export async function trimmedPart(redis: Redis, key: string): Promise<TrimmedPar
     const first = stream.get('first-entry');
     const before = Array.isArray(first) ? first[0] : stream.get('last-generated-id');
     return { before: String(before), entries };
+  } catch (error) {
+    throw asRedisError(error);
+  }
+}
+
+/** Why ids of the stream are no clock: of the oldest entry and of the newest. @throws DependencyError */
+export async function idFaultsOf(redis: Redis, key: string, nowMs: number): Promise<IdFault[]> {
+  try {
+    const reply: unknown = await redis.xinfo('STREAM', key);
+    const stream = infoOf(reply);
+    const first = stream.get('first-entry');
+    const ids = [Array.isArray(first) ? first[0] : null, stream.get('last-generated-id')];
+    const faults = ids.map((id) => (typeof id === 'string' ? idFault(id, nowMs) : null));
+    return [...new Set(faults.filter((fault) => fault !== null))];
   } catch (error) {
     throw asRedisError(error);
   }

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { EntryId } from '../core/types.ts';
+import { compareIds } from './entry-id.ts';
 import { groupInfoOf } from './info.ts';
 import { asRedisError } from './redis.ts';
 import { unexpectedReply } from './replies.ts';
@@ -60,7 +61,5 @@ async function lastDelivered(redis: Redis, key: string, group: string): Promise<
 
 /** Whether one id of a stream lies before another. */
 export function isBefore(a: string, b: string): boolean {
-  const [aMs = 0, aSequence = 0] = a.split('-').map(Number);
-  const [bMs = 0, bSequence = 0] = b.split('-').map(Number);
-  return aMs === bMs ? aSequence < bSequence : aMs < bMs;
+  return compareIds(a, b) < 0;
 }

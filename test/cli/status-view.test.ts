@@ -32,7 +32,15 @@ function streamSample(change: Change): StreamSample {
   });
   return {
     backlog: {
-      ...{ length, lag, lagAgeMs: 0, neverWritten: false, pending, pendingOldestMs: 5 },
+      ...{
+        length,
+        lag,
+        lagAgeMs: 0,
+        neverWritten: false,
+        pending,
+        pendingOldestMs: 5,
+        idFault: null,
+      },
       ...{ deadLetters: 2, deadLetterOldestMs: 1000 },
     },
     progress: {

@@ -184,7 +184,15 @@ describe('/metrics', () => {
     const { metrics } = await serve();
     const labels = { stream: 's', group: 'g' };
     const known = {
-      ...{ length: 9, neverWritten: false, lag: 7, lagAgeMs: 1500, pending: 2, pendingOldestMs: 3 },
+      ...{
+        length: 9,
+        neverWritten: false,
+        lag: 7,
+        lagAgeMs: 1500,
+        pending: 2,
+        pendingOldestMs: 3,
+        idFault: null,
+      },
       ...{ deadLetters: 0, deadLetterOldestMs: 0 },
     };
     const shown = async () =>

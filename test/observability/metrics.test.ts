@@ -13,6 +13,7 @@ const backlog = {
   lagAgeMs: 1500,
   pending: 2,
   pendingOldestMs: 500,
+  idFault: null,
   deadLetters: 1,
   deadLetterOldestMs: 10,
 };

@@ -10,6 +10,7 @@ import {
 } from '../../src/core/types.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
 import { createPipelineEvents } from '../../src/observability/pipeline-events.ts';
+import { entryTimeMs } from '../../src/stream/entry-id.ts';
 import { isDeviceId } from '../../src/teltonika/imei.ts';
 
 const nowMs = 1_763_683_200_000;
@@ -24,7 +25,7 @@ function open() {
     warn: at('warn'),
     error: at('error'),
   };
-  const events = createPipelineEvents(metrics, log, { now: () => nowMs });
+  const events = createPipelineEvents(metrics, log, { now: () => nowMs, entryTimeMs });
   const value = async (series: string): Promise<number | undefined> => {
     const text = await metrics.registry.metrics();
     const line = text.split('\n').find((candidate) => candidate.startsWith(`${series} `));

@@ -2,6 +2,7 @@ import { type Redis, ReplyError } from 'ioredis';
 import { readGround } from '../../stream/ground.ts';
 import { type Check, failure, ok, unknown, warning } from './check.ts';
 import { checkControlKeys } from './control.ts';
+import { checkEntryIds } from './entry-ids.ts';
 import { checkRedisRights } from './redis-rights.ts';
 import { checkReplayRights } from './replay-rights.ts';
 
@@ -25,6 +26,7 @@ export async function checkRedis(
     eviction(memory.get('maxmemory_policy')),
     room(memory),
     await streamCheck(redis, stream),
+    await checkEntryIds(redis, stream.key),
     await checkControlKeys(redis, stream),
     await checkRedisRights(redis, { ...stream, username }),
     await clock(redis),

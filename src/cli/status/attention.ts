@@ -1,6 +1,7 @@
 import { isTrimReached, uncountedLoss } from '../../stream/group-progress.ts';
 import type { Losses } from '../../stream/losses.ts';
 import { countText, durationText, plural } from '../format.ts';
+import { idFaultText } from '../id-fault.ts';
 import type { InstanceView } from './instance.ts';
 import { stallMs, stallsBetween, trimmedUnread } from './movement.ts';
 import type { Rates } from './rates.ts';
@@ -45,6 +46,7 @@ export interface Samples {
 export function attentionOf({ before, older, now, rates }: Samples, limits: Limits): string[] {
   return [
     ...lossFindings(before, now),
+    ...idFindings(now),
     ...flowFindings(before, now, limits),
     ...(older !== null && now.atMs - older.atMs >= stallMs ? stallsBetween(older, now) : []),
     ...trimmingFindings(now, rates),
@@ -53,6 +55,11 @@ export function attentionOf({ before, older, now, rates }: Samples, limits: Limi
     ),
     ...databaseFindings(now),
   ];
+}
+
+function idFindings({ stream }: Sample): string[] {
+  const fault = stream.kind === 'seen' ? stream.value.backlog.idFault : null;
+  return fault === null ? [] : [idFaultText(fault)];
 }
 
 function lossFindings(before: Sample | null, now: Sample): string[] {

@@ -31,7 +31,9 @@ function streamJson({ backlog, progress, pause, suspects, losses }: StreamSample
     lag: backlog.lag,
     lag_seconds: backlog.lagAgeMs === null ? null : backlog.lagAgeMs / 1000,
     pending: progress.pending,
-    pending_oldest_seconds: backlog.pendingOldestMs / 1000,
+    pending_oldest_seconds:
+      backlog.pendingOldestMs === null ? null : backlog.pendingOldestMs / 1000,
+    ids_no_clock: backlog.idFault,
     dead_letters: backlog.deadLetters,
     consumers: progress.consumers.map(({ name, pending, idleMs }) => {
       return { name, pending, idle_ms: idleMs };

@@ -30,7 +30,7 @@ export function renderLine({ sample, rates, attention, unreachable }: Status): s
   if (sample.stream.kind !== 'seen') return `${at} ${words}`;
   const { backlog, progress } = sample.stream.value;
   const numbers = [
-    `lag=${backlog.lag ?? 'unknown'} lag_s=${Math.round((backlog.lagAgeMs ?? 0) / 1000)}`,
+    `lag=${backlog.lag ?? 'unknown'} lag_s=${backlog.lagAgeMs === null ? 'unknown' : Math.round(backlog.lagAgeMs / 1000)}`,
     `pending=${progress.pending} in=${number(rates.added)}/s out=${number(rates.delivered)}/s`,
     `dead_letters=${backlog.deadLetters}`,
   ];
@@ -104,11 +104,12 @@ function streamText({ backlog }: StreamSample): string {
 
 function lagText({ backlog: { lag, lagAgeMs } }: StreamSample): string {
   const entries = lag === null ? 'more than can be counted' : plural(lag, 'entry', 'entries');
-  return withAge(entries, lag ?? 1, lagAgeMs ?? 0);
+  return withAge(entries, lag ?? 1, lagAgeMs);
 }
 
-function withAge(text: string, count: number, oldestMs: number): string {
-  return count === 0 ? text : `${text}, oldest ${durationText(oldestMs)}`;
+function withAge(text: string, count: number, oldestMs: number | null): string {
+  const age = oldestMs === null ? 'of unknown age: ids are no clock' : durationText(oldestMs);
+  return count === 0 ? text : `${text}, oldest ${age}`;
 }
 
 function databaseLines({ database }: Sample): string[] {

@@ -1,0 +1,111 @@
+import type { Redis } from 'ioredis';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { sampleBacklog } from '../../src/stream/backlog.ts';
+import { runCommand } from '../cli/command.ts';
+import { entryFields } from '../cli/stack.ts';
+import { eventually, startService } from '../integration/service.ts';
+import { freshDatabase } from '../servers/database.ts';
+import { startShippedRedis } from './shipped-redis.ts';
+
+const stream = 'telemetry:teltonika';
+const group = 'processor';
+const maximum = '18446744073709551615-18446744073709551615';
+const inYear2500 = `${Date.UTC(2500, 0)}-0`;
+const inSeconds = `${Math.floor(Date.now() / 1000)}-0`;
+/** Several processes, on a machine that others use. */
+const timeout = 120_000;
+
+/** The shipped Redis, a database, a running instance, and the operator's commands. */
+async function setUp() {
+  const shipped = await startShippedRedis('compose.yaml');
+  onTestFinished(() => shipped.close());
+  const database = await freshDatabase();
+  onTestFinished(() => database.drop());
+  const common = { POSTGRES_URL: database.url, TIMESCALEDB: 'optional' };
+  const service = startService({
+    ...shipped.environment('processor'),
+    ...{ ...common, CONSUMER_NAME: 'one', READ_BLOCK_MS: '200' },
+  });
+  onTestFinished(async () => {
+    await service.end('SIGKILL');
+  });
+  await service.untilReady();
+  const operator = shipped.connect('processor-operator');
+  const env = { ...shipped.environment('cli'), ...common };
+  const stored = (count: number) =>
+    eventually(`${count} entries are stored and acknowledged`, async () => {
+      const inserted = await service.metric('processor_records_total{outcome="inserted"}');
+      const [pending] = await operator.xpending(stream, group);
+      return inserted === count && pending === 0 ? true : undefined;
+    });
+  return {
+    ...{ service, operator, stored, ingestion: shipped.connect('ingestion') },
+    processor: (...words: string[]) => runCommand(env, words),
+  };
+}
+
+const options = { key: stream, group, deadLetterKey: `${stream}:dlq` };
+const sample = (redis: Redis) => sampleBacklog(redis, options, Date.now());
+
+describe.each([
+  ['of the year 2500', inYear2500, 'future'],
+  ['of the maximum', maximum, 'exhausted'],
+  ['in seconds', inSeconds, 'past'],
+])('an entry id %s', (_, id, reason) => {
+  test('is stored, never used as a clock, and reported by metric, log, status, doctor and verify', {
+    timeout,
+  }, async () => {
+    const { service, operator, ingestion, processor, stored } = await setUp();
+    await ingestion.xadd(stream, id, ...entryFields(0));
+    await stored(1);
+
+    await eventually('the metric says so', async () => {
+      const series = `processor_stream_ids_no_clock{stream="${stream}",reason="${reason}"}`;
+      return (await service.metric(series)) === 1 ? true : undefined;
+    });
+    expect(service.logs.find(({ msg }) => msg.startsWith('entry ids are no clock'))).toMatchObject({
+      level: 'warn',
+      reason,
+    });
+    const latencies = 'processor_end_to_end_seconds_count{from="entry"}';
+    expect(await service.metric(latencies)).toBe(0);
+    expect(await sample(operator)).toMatchObject({ lag: 0, idFault: reason });
+
+    const status = await processor('status');
+    expect([status.code, status.stdout]).toEqual([3, expect.stringContaining('ids are no clock')]);
+    const doctor = await processor('doctor');
+    expect(doctor.stdout).toMatch(/(warning|failure) +entry ids /);
+    const verify = await processor('verify', '--from', '1h');
+    expect([verify.code, verify.stderr]).toEqual([1, expect.stringContaining('ids are no clock')]);
+  });
+});
+
+test.each([
+  ['of the year 2500', inYear2500],
+  ['of the maximum', maximum],
+])('the runbook repairs an id %s with the rights of the operator', { timeout }, async (_, id) => {
+  const { service, operator, ingestion, processor, stored } = await setUp();
+  await ingestion.xadd(stream, '*', ...entryFields(0));
+  await ingestion.xadd(stream, id, ...entryFields(1));
+  await stored(2);
+  expect((await processor('pause', '--reason', 'entry ids', '--yes')).code).toBe(0);
+  await eventually('it is paused', async () =>
+    (await service.metric('processor_consumption_paused')) === 1 ? true : undefined,
+  );
+  // A read that was under way ends after its block time.
+  await new Promise((resolve) => setTimeout(resolve, 500));
+
+  const ahead = await operator.xrange(stream, Date.now() + 3_600_000, '+', 'COUNT', 100);
+  expect(ahead.map(([found]) => found)).toEqual([id]);
+  expect(await operator.xdel(stream, id)).toBe(1);
+  const [[last = ''] = []] = await operator.xrevrange(stream, '+', '-', 'COUNT', 1);
+  expect(await operator.call('XSETID', stream, last, 'MAXDELETEDID', last)).toBe('OK');
+  expect(await operator.call('XGROUP', 'SETID', stream, group, last)).toBe('OK');
+  expect((await processor('resume', '--yes')).code).toBe(0);
+
+  await ingestion.xadd(stream, '*', ...entryFields(2));
+  await stored(3);
+  expect(await sample(operator)).toMatchObject({ lag: 0, idFault: null });
+  expect((await processor('doctor')).stdout).toMatch(/ok +entry ids /);
+  expect(service.logs.filter(({ level }) => level === 'error')).toEqual([]);
+});
