@@ -10,7 +10,11 @@ const stream = { key: 'telemetry:teltonika', group: 'processor' };
 const counter = `${stream.key}:control:counter`;
 
 async function realRedis(args: readonly string[] = []): Promise<LocalServer> {
-  const server = await startRedis({ durability: 'real', args });
+  // Every second, a write may wait for a slow disk for two, and a kill would lose it.
+  const server = await startRedis({
+    durability: 'real',
+    args: ['--appendfsync', 'always', ...args],
+  });
   onTestFinished(() => server.stop());
   return server;
 }
