@@ -84,9 +84,10 @@ async function compressAll(url: string): Promise<void> {
   await client.connect();
   try {
     const { rows } = await client.query<{ name: string }>(
-      "SELECT c::text AS name FROM show_chunks('positions') AS c",
+      "SELECT c::text AS name FROM public.show_chunks('public.positions') AS c",
     );
-    for (const { name } of rows) await client.query(`CALL convert_to_columnstore('${name}')`);
+    for (const { name } of rows)
+      await client.query(`CALL public.convert_to_columnstore('${name}')`);
   } finally {
     await client.end();
   }

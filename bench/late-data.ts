@@ -110,8 +110,8 @@ for (let from = 0; from < total; from += batchRows / devices) {
   await timed(batch(devices, from, 0));
 }
 await asked(url.href, [
-  "SELECT compress_chunk(c) FROM show_chunks('positions') AS c",
-  'VACUUM ANALYZE positions',
+  "SELECT public.compress_chunk(c) FROM public.show_chunks('public.positions') AS c",
+  'VACUUM ANALYZE public.positions',
 ]);
 
 const afterAll = total + perDay;

@@ -71,7 +71,7 @@ async function latenciesAt(stand: Stand, load: Load, rate: number, count: number
   const { rows } = await client.query<{ device_id: string; ts: number; committed: number | null }>(
     `SELECT device_id, (extract(epoch FROM ts) * 1000)::float8 AS ts,
             (extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000)::float8 AS committed
-     FROM positions`,
+     FROM public.positions`,
   );
   await client.end();
   return rows.flatMap(({ device_id, ts, committed }) => {

@@ -21,7 +21,7 @@ export async function copyFloor(url: string, rows: readonly Position[]): Promise
     clients.map(async (client) => {
       for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
         const stream = client.query(
-          copyFrom(`COPY positions (${names}) FROM STDIN (FORMAT binary)`),
+          copyFrom(`COPY public.positions (${names}) FROM STDIN (FORMAT binary)`),
         );
         stream.end(part);
         await once(stream, 'finish');
@@ -80,7 +80,7 @@ function insertOf(rows: number): string {
     const places = Array.from({ length: width }, (_, column) => `$${row * width + column + 1}`);
     return `(${places.join(', ')})`;
   });
-  return `INSERT INTO positions (${names}) VALUES ${tuples.join(', ')} ON CONFLICT (device_id, ts) DO NOTHING`;
+  return `INSERT INTO public.positions (${names}) VALUES ${tuples.join(', ')} ON CONFLICT (device_id, ts) DO NOTHING`;
 }
 
 async function readAndWrite(

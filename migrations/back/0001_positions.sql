@@ -1,8 +1,9 @@
 -- The way back from 0001_positions.sql: docs/migrations.md. The table goes, so it must be empty.
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 DO $$
 BEGIN
-  IF (SELECT max(version) FROM processor_migrations) IS DISTINCT FROM 1 THEN
+  IF (SELECT max(version) FROM public.processor_migrations) IS DISTINCT FROM 1 THEN
     RAISE EXCEPTION 'the newest migration applied is not 1: go back one by one, newest first';
   END IF;
 END $$;
@@ -14,5 +15,5 @@ BEGIN
   END IF;
 END $$;
 DROP TABLE public.positions;
-DELETE FROM processor_migrations WHERE version = 1;
+DELETE FROM public.processor_migrations WHERE version = 1;
 COMMIT;

@@ -2,10 +2,11 @@
 -- of devices goes, and is made anew by the way up. Set AGGREGATES=off before: what is left in the
 -- schema stops this.
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL lock_timeout = '5s';
 DO $$
 BEGIN
-  IF (SELECT max(version) FROM processor_migrations) IS DISTINCT FROM 2 THEN
+  IF (SELECT max(version) FROM public.processor_migrations) IS DISTINCT FROM 2 THEN
     RAISE EXCEPTION 'the newest migration applied is not 2: go back one by one, newest first';
   END IF;
 END $$;
@@ -21,5 +22,5 @@ DROP FUNCTION positions.track(text, timestamptz, timestamptz);
 DROP FUNCTION positions.note_devices();
 DROP TABLE positions.devices;
 DROP SCHEMA positions;
-DELETE FROM processor_migrations WHERE version = 2;
+DELETE FROM public.processor_migrations WHERE version = 2;
 COMMIT;

@@ -2,9 +2,10 @@
 -- part that was not sent, so NULLs become 0 first. This is the one place that changes stored rows;
 -- rows of codec 7 in compressed chunks are decompressed for it, however many they are.
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 DO $$
 BEGIN
-  IF (SELECT max(version) FROM processor_migrations) IS DISTINCT FROM 5 THEN
+  IF (SELECT max(version) FROM public.processor_migrations) IS DISTINCT FROM 5 THEN
     RAISE EXCEPTION 'the newest migration applied is not 5: go back one by one, newest first';
   END IF;
 END $$;
@@ -23,5 +24,5 @@ ALTER TABLE public.positions
   ADD CONSTRAINT positions_fix_has_position
     CHECK (NOT fix OR (latitude IS NOT NULL AND satellites > 0)) NOT VALID;
 COMMENT ON COLUMN public.positions.altitude IS NULL;
-DELETE FROM processor_migrations WHERE version = 5;
+DELETE FROM public.processor_migrations WHERE version = 5;
 COMMIT;

@@ -1,37 +1,37 @@
 import type pg from 'pg';
 import type { PolicyOptions } from './policies.ts';
-import { intervalText } from './timescale.ts';
+import { intervalText, type Timescale } from './timescale.ts';
 
 /** Both are views of the schema `positions`; days are made from hours. */
 const aggregates = [
   {
     name: 'device_hours',
     every: '1 hour',
-    definition: `
-SELECT device_id, time_bucket(INTERVAL '1 hour', ts) AS bucket,
+    definition: (timescaledb: string) => `
+SELECT device_id, ${timescaledb}.time_bucket(INTERVAL '1 hour', ts) AS bucket,
        count(*) AS records,
        count(*) FILTER (WHERE fix) AS fixes,
        count(*) FILTER (WHERE fix AND speed > 0) AS moving_fixes,
        min(ts) AS first_ts, max(ts) AS last_ts,
        max(speed) FILTER (WHERE fix) AS max_speed,
        max(ts) FILTER (WHERE fix) AS last_fix_ts,
-       last(latitude, ts) FILTER (WHERE fix) AS last_latitude,
-       last(longitude, ts) FILTER (WHERE fix) AS last_longitude
-  FROM positions GROUP BY 1, 2`,
+       ${timescaledb}.last(latitude, ts) FILTER (WHERE fix) AS last_latitude,
+       ${timescaledb}.last(longitude, ts) FILTER (WHERE fix) AS last_longitude
+  FROM public.positions GROUP BY 1, 2`,
   },
   {
     name: 'device_days',
     every: '1 day',
-    definition: `
-SELECT device_id, time_bucket(INTERVAL '1 day', bucket) AS bucket,
+    definition: (timescaledb: string) => `
+SELECT device_id, ${timescaledb}.time_bucket(INTERVAL '1 day', bucket) AS bucket,
        sum(records)::bigint AS records,
        sum(fixes)::bigint AS fixes,
        sum(moving_fixes)::bigint AS moving_fixes,
        min(first_ts) AS first_ts, max(last_ts) AS last_ts,
        max(max_speed) AS max_speed,
        max(last_fix_ts) AS last_fix_ts,
-       last(last_latitude, last_fix_ts) FILTER (WHERE last_fix_ts IS NOT NULL) AS last_latitude,
-       last(last_longitude, last_fix_ts) FILTER (WHERE last_fix_ts IS NOT NULL) AS last_longitude
+       ${timescaledb}.last(last_latitude, last_fix_ts) FILTER (WHERE last_fix_ts IS NOT NULL) AS last_latitude,
+       ${timescaledb}.last(last_longitude, last_fix_ts) FILTER (WHERE last_fix_ts IS NOT NULL) AS last_longitude
   FROM positions.device_hours GROUP BY 1, 2`,
   },
 ] as const;
@@ -43,6 +43,7 @@ SELECT device_id, time_bucket(INTERVAL '1 day', bucket) AS bucket,
  */
 export async function applyAggregates(
   client: pg.ClientBase,
+  { schema }: Timescale,
   { aggregates: wanted, retentionMs }: Pick<PolicyOptions, 'aggregates' | 'retentionMs'>,
 ): Promise<string | null> {
   if (!wanted) return await dropAggregates(client);
@@ -53,18 +54,18 @@ export async function applyAggregates(
     const view = `positions.${name}`;
     if (!(await exists(client, name))) {
       await client.query(
-        `CREATE MATERIALIZED VIEW ${view} WITH (timescaledb.continuous, timescaledb.materialized_only = false) AS ${definition} WITH NO DATA`,
+        `CREATE MATERIALIZED VIEW ${view} WITH (timescaledb.continuous, timescaledb.materialized_only = false) AS ${definition(schema)} WITH NO DATA`,
       );
     }
     const start = await readStartOffset(client, name);
     if (start !== undefined && start === startOf[name]) continue;
     if (start !== undefined) {
-      await client.query(`SELECT remove_continuous_aggregate_policy('${view}')`);
+      await client.query(`SELECT ${schema}.remove_continuous_aggregate_policy('${view}')`);
     }
     const startMs = startOf[name];
     const startOffset = startMs === null ? 'NULL' : `INTERVAL '${intervalText(startMs)}'`;
     await client.query(
-      `SELECT add_continuous_aggregate_policy('${view}', start_offset => ${startOffset},
+      `SELECT ${schema}.add_continuous_aggregate_policy('${view}', start_offset => ${startOffset},
          end_offset => INTERVAL '${every}', schedule_interval => INTERVAL '1 hour')`,
     );
   }
@@ -102,7 +103,7 @@ async function holdsMoreThanPositions(client: pg.ClientBase, name: string): Prom
   const { rowCount } = await client.query(
     `SELECT FROM positions.${name} WHERE bucket < coalesce(
        (SELECT min(range_start) FROM timescaledb_information.chunks
-         WHERE hypertable_schema = current_schema() AND hypertable_name = 'positions'),
+         WHERE hypertable_schema = 'public' AND hypertable_name = 'positions'),
        'infinity'::timestamptz) LIMIT 1`,
   );
   return rowCount !== 0;

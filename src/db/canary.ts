@@ -50,7 +50,7 @@ interface Candidate {
   readonly wasStored: boolean;
 }
 
-const insert = `INSERT INTO positions (${columnNames})`;
+const insert = `INSERT INTO public.positions (${columnNames})`;
 const stored = 'ON CONFLICT (device_id, ts) DO NOTHING RETURNING 1';
 // A row of a device never has parts of a millisecond: the canary cannot meet one.
 const thisMoment = "date_trunc('milliseconds', clock_timestamp()) + interval '1 microsecond'";
@@ -58,8 +58,8 @@ const thisMoment = "date_trunc('milliseconds', clock_timestamp()) + interval '1 
 /** A row that was stored, once more, at this moment. */
 function again(row: Position): Candidate {
   const columns = rowsOf(positionColumns).replace(
-    'unnest($2::timestamptz[]) AS ts',
-    "unnest($2::timestamptz[]) + interval '1 microsecond' AS ts",
+    'pg_catalog.unnest($2::timestamptz[]) AS ts',
+    "pg_catalog.unnest($2::timestamptz[]) + interval '1 microsecond' AS ts",
   );
   return {
     text: `WITH tried AS (${insert} SELECT ${columns} ${stored})
@@ -76,7 +76,7 @@ function again(row: Position): Candidate {
 function copies(refused: DeviceId): Candidate[] {
   const values = positionColumns.map(({ name }) => (name === 'ts' ? thisMoment : `model.${name}`));
   const text = `WITH model AS (
-      SELECT * FROM positions
+      SELECT * FROM public.positions
        WHERE device_id < $1 AND device_id <> $2
          AND ts >= now() - interval '${copiedFromDays} days' AND ts < now() + interval '1 day'
        ORDER BY device_id DESC, ts DESC LIMIT 1),

@@ -36,17 +36,17 @@ interface FixRow {
 const epoch = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8`;
 
 const newestStatement = `SELECT ${epoch('ts')} AS ts, ${epoch('ingested_at')} AS ingested_at, attributes
-  FROM positions WHERE device_id = $1 ORDER BY positions.ts DESC LIMIT 1`;
+  FROM public.positions WHERE device_id = $1 ORDER BY public.positions.ts DESC LIMIT 1`;
 
 // From the newest row back at most 30 days: a device without a fix would be searched for ever.
-const fixStatement = `SELECT ${epoch('ts')} AS ts, latitude, longitude FROM positions
-  WHERE device_id = $1 AND fix AND positions.ts <= $2 AND positions.ts >= $2::timestamptz - INTERVAL '30 days'
-  ORDER BY positions.ts DESC LIMIT 1`;
+const fixStatement = `SELECT ${epoch('ts')} AS ts, latitude, longitude FROM public.positions
+  WHERE device_id = $1 AND fix AND public.positions.ts <= $2 AND public.positions.ts >= $2::timestamptz - INTERVAL '30 days'
+  ORDER BY public.positions.ts DESC LIMIT 1`;
 
 const countStatement = `SELECT count(*)::int AS day,
     count(*) FILTER (WHERE ts >= $2::timestamptz - INTERVAL '1 hour')::int AS hour,
     percentile_cont(0.5) WITHIN GROUP (ORDER BY ${epoch('ingested_at')} - ${epoch('ts')}) AS lag
-  FROM positions WHERE device_id = $1 AND ts >= $2::timestamptz - INTERVAL '1 day' AND ts <= $2`;
+  FROM public.positions WHERE device_id = $1 AND ts >= $2::timestamptz - INTERVAL '1 day' AND ts <= $2`;
 
 /** @throws DependencyError */
 export async function viewDevice(

@@ -52,10 +52,11 @@ const advice: Readonly<Record<string, string>> = {
   '25006': 'the server takes no writes: is it a standby, or is a failover under way?',
   '42P01': 'a table is missing: run the migrations',
   '42P10':
-    'positions has no primary key: ALTER TABLE positions ADD PRIMARY KEY (device_id, ts), once no key is there twice',
+    'positions has no primary key: ALTER TABLE public.positions ADD PRIMARY KEY (device_id, ts), once no key is there twice',
   '42501': 'a permission is missing: grant SELECT and INSERT on positions',
   '53100': 'the disk of the database is full',
-  '53300': 'the database has no free connection',
+  '53300':
+    'the database, or the role, has no free connection: see CONNECTION LIMIT and max_connections',
 };
 
 function adviceFor({ code, refuser }: DatabaseFailure, kind: DependencyError['kind']): string {

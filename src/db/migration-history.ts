@@ -22,7 +22,7 @@ export type MigrationState =
       readonly appliedChecksum: string;
     };
 
-export const createHistory = `CREATE TABLE IF NOT EXISTS processor_migrations (
+export const createHistory = `CREATE TABLE IF NOT EXISTS public.processor_migrations (
   version    integer     PRIMARY KEY,
   name       text        NOT NULL,
   checksum   text        NOT NULL,
@@ -61,12 +61,12 @@ export async function readHistory(
 
 async function readApplied(client: pg.ClientBase): Promise<AppliedRow[]> {
   const found = await client.query<{ there: boolean }>(
-    "SELECT to_regclass('processor_migrations') IS NOT NULL AS there",
+    "SELECT to_regclass('public.processor_migrations') IS NOT NULL AS there",
   );
   if (found.rows[0]?.there !== true) return [];
   const { rows } = await client.query<AppliedRow>(
     `SELECT version, name, checksum, (extract(epoch FROM applied_at) * 1000)::float8 AS applied_at_ms
-       FROM processor_migrations ORDER BY version`,
+       FROM public.processor_migrations ORDER BY version`,
   );
   return rows;
 }

@@ -271,12 +271,29 @@ async function applyNext(
   const [next] = pendingOf(await readHistory(client, migrations));
   if (next === undefined) return false;
   const { version, name, sql, checksum } = next;
-  await client.query(sql);
+  await client.query(version === 1 ? inOwnSchema(sql) : sql);
   await client.query(
-    'INSERT INTO processor_migrations (version, name, checksum) VALUES ($1, $2, $3)',
+    'INSERT INTO public.processor_migrations (version, name, checksum) VALUES ($1, $2, $3)',
     [version, name, checksum],
   );
   if (version === 1) await applyStorage(client, options);
   applied.push(name);
   return true;
+}
+
+/** Exists only inside the transaction of the first migration. */
+const ownSchema = 'processor_first_migration';
+
+/**
+ * The first migration names its table without a schema, and an applied file never changes. With
+ * `public` in the search path an operator or a function that another role planted there could
+ * become part of the table's checks, so the table is made in a schema of its own and moved.
+ */
+function inOwnSchema(sql: string): string {
+  return `CREATE SCHEMA ${ownSchema};
+    SET LOCAL search_path = ${ownSchema}, pg_temp;
+    ${sql};
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    ALTER TABLE ${ownSchema}.positions SET SCHEMA public;
+    DROP SCHEMA ${ownSchema}`;
 }

@@ -1,6 +1,12 @@
 import type pg from 'pg';
 import { applyAggregates, describeAggregates } from './aggregates.ts';
-import { intervalText, isHypertable, readTimescale, type Timescale } from './timescale.ts';
+import {
+  intervalText,
+  isHypertable,
+  readTimescale,
+  type Timescale,
+  usableTimescale,
+} from './timescale.ts';
 
 /** What the configuration asks of the table's life; null or false is off. */
 export interface PolicyOptions {
@@ -42,16 +48,16 @@ export async function applyPolicies(
   client: pg.ClientBase,
   options: PolicyOptions,
 ): Promise<readonly PolicyRefusal[]> {
-  const timescale = await readTimescale(client);
+  const timescale = await usableTimescale(client);
   if (timescale === null || !(await isHypertable(client)))
     return refusals(options, 'a plain table');
   if (timescale.edition === 'apache') {
     return refusals(options, "TimescaleDB's Apache edition (timescaledb.license)");
   }
   const inForce = await describePolicies(client);
-  await applyColumnstore(client, timescale.names, inForce, options.columnstoreAfterMs);
-  await applyRetention(client, inForce.retentionMs, options.retentionMs);
-  const kept = await applyAggregates(client, options);
+  await applyColumnstore(client, timescale, inForce, options.columnstoreAfterMs);
+  await applyRetention(client, timescale, inForce.retentionMs, options.retentionMs);
+  const kept = await applyAggregates(client, timescale, options);
   return kept === null ? [] : [{ policy: 'aggregates', advice: kept }];
 }
 
@@ -75,21 +81,23 @@ function refusals(options: PolicyOptions, what: string): PolicyRefusal[] {
 /** Statements under the names since 2.18, and under those that a next major version removes. */
 const statements = {
   columnstore: {
-    enable: `ALTER TABLE positions SET (timescaledb.enable_columnstore = true,
+    enable: `ALTER TABLE public.positions SET (timescaledb.enable_columnstore = true,
       timescaledb.segmentby = '${segmentBy}', timescaledb.orderby = '${orderBy}')`,
-    disable: 'ALTER TABLE positions SET (timescaledb.enable_columnstore = false)',
-    add: (after: string) =>
-      `CALL add_columnstore_policy('positions', after => INTERVAL '${after}')`,
-    remove: "CALL remove_columnstore_policy('positions', if_exists => true)",
+    disable: 'ALTER TABLE public.positions SET (timescaledb.enable_columnstore = false)',
+    add: (schema: string, after: string) =>
+      `CALL ${schema}.add_columnstore_policy('public.positions', after => INTERVAL '${after}')`,
+    remove: (schema: string) =>
+      `CALL ${schema}.remove_columnstore_policy('public.positions', if_exists => true)`,
     settings: 'timescaledb_information.hypertable_columnstore_settings',
   },
   compression: {
-    enable: `ALTER TABLE positions SET (timescaledb.compress = true,
+    enable: `ALTER TABLE public.positions SET (timescaledb.compress = true,
       timescaledb.compress_segmentby = '${segmentBy}', timescaledb.compress_orderby = '${orderBy}')`,
-    disable: 'ALTER TABLE positions SET (timescaledb.compress = false)',
-    add: (after: string) =>
-      `SELECT add_compression_policy('positions', compress_after => INTERVAL '${after}')`,
-    remove: "SELECT remove_compression_policy('positions', if_exists => true)",
+    disable: 'ALTER TABLE public.positions SET (timescaledb.compress = false)',
+    add: (schema: string, after: string) =>
+      `SELECT ${schema}.add_compression_policy('public.positions', compress_after => INTERVAL '${after}')`,
+    remove: (schema: string) =>
+      `SELECT ${schema}.remove_compression_policy('public.positions', if_exists => true)`,
     settings: 'timescaledb_information.hypertable_compression_settings',
   },
 } as const;
@@ -97,14 +105,14 @@ const statements = {
 /** Exported for the test of the older names, which no server at hand has alone. */
 export async function applyColumnstore(
   client: pg.ClientBase,
-  names: Timescale['names'],
+  { names, schema }: Pick<Timescale, 'names' | 'schema'>,
   inForce: Policies,
   wantedMs: number | null,
 ): Promise<void> {
   const { enable, disable, add, remove } = statements[names];
   const isEnabled = inForce.segmentBy !== null;
   if (inForce.columnstoreAfterMs !== wantedMs && inForce.columnstoreAfterMs !== null) {
-    await client.query(remove);
+    await client.query(remove(schema));
   }
   if (wantedMs === null) {
     // Compressed chunks need the setting; they stay readable and writable without the policy.
@@ -112,19 +120,23 @@ export async function applyColumnstore(
     return;
   }
   if (inForce.segmentBy !== segmentBy || inForce.orderBy !== orderBy) await client.query(enable);
-  if (inForce.columnstoreAfterMs !== wantedMs) await client.query(add(intervalText(wantedMs)));
+  if (inForce.columnstoreAfterMs !== wantedMs)
+    await client.query(add(schema, intervalText(wantedMs)));
 }
 
 async function applyRetention(
   client: pg.ClientBase,
+  { schema }: Timescale,
   inForceMs: number | null,
   wantedMs: number | null,
 ): Promise<void> {
   if (inForceMs === wantedMs) return;
-  if (inForceMs !== null) await client.query("SELECT remove_retention_policy('positions')");
+  if (inForceMs !== null) {
+    await client.query(`SELECT ${schema}.remove_retention_policy('public.positions')`);
+  }
   if (wantedMs !== null) {
     await client.query(
-      `SELECT add_retention_policy('positions', drop_after => INTERVAL '${intervalText(wantedMs)}')`,
+      `SELECT ${schema}.add_retention_policy('public.positions', drop_after => INTERVAL '${intervalText(wantedMs)}')`,
     );
   }
 }
@@ -172,7 +184,7 @@ async function readJobs(
            (extract(epoch FROM coalesce(config->>'compress_after', config->>'drop_after')::interval)
              * 1000)::float8 AS after_ms
       FROM timescaledb_information.jobs
-     WHERE hypertable_schema = current_schema() AND hypertable_name = 'positions'
+     WHERE hypertable_schema = 'public' AND hypertable_name = 'positions'
        AND proc_name IN ('policy_compression', 'policy_columnstore', 'policy_retention')`);
   const after = (retention: boolean) =>
     rows.find(({ kind }) => (kind === 'policy_retention') === retention)?.after_ms ?? null;
@@ -186,12 +198,12 @@ async function readSettings(
   const { rows } = await client.query<{ by: string | null; order: string | null; chunks: number }>(`
     SELECT settings.segmentby AS by, settings.orderby AS order,
            (SELECT count(*)::int FROM timescaledb_information.chunks
-             WHERE hypertable_schema = current_schema() AND hypertable_name = 'positions'
+             WHERE hypertable_schema = 'public' AND hypertable_name = 'positions'
                AND is_compressed) AS chunks
       FROM timescaledb_information.hypertables AS ours
       LEFT JOIN ${statements[names].settings} AS settings
-             ON settings.hypertable = 'positions'::regclass AND ours.compression_enabled
-     WHERE ours.hypertable_schema = current_schema() AND ours.hypertable_name = 'positions'`);
+             ON settings.hypertable = 'public.positions'::regclass AND ours.compression_enabled
+     WHERE ours.hypertable_schema = 'public' AND ours.hypertable_name = 'positions'`);
   const [found] = rows;
   return {
     segmentBy: found?.by ?? null,

@@ -60,10 +60,10 @@ export const columnNames = positionColumns.map((column) => column.name).join(', 
  */
 export function rowsOf(columns: readonly Column[]): string {
   return columns
-    .map(({ name, type }, index) => `unnest($${index + 1}::${type}[]) AS ${name}`)
+    .map(({ name, type }, index) => `pg_catalog.unnest($${index + 1}::${type}[]) AS ${name}`)
     .join(', ');
 }
-const ordinal = 'generate_series(1, cardinality($1::text[])) AS ord';
+const ordinal = 'pg_catalog.generate_series(1, pg_catalog.cardinality($1::text[])) AS ord';
 
 /**
  * Inserts a batch and answers the ordinals (from 1) of the rows that were already there.
@@ -71,7 +71,7 @@ const ordinal = 'generate_series(1, cardinality($1::text[])) AS ord';
  */
 export const insertStatement = `
 WITH inserted AS (
-  INSERT INTO positions (${columnNames}) SELECT ${rowsOf(positionColumns)}
+  INSERT INTO public.positions (${columnNames}) SELECT ${rowsOf(positionColumns)}
   ON CONFLICT (device_id, ts) DO NOTHING
   RETURNING device_id, ts
 )
@@ -103,7 +103,7 @@ export const compareStatement = `
 SELECT batch.ord::int4 AS ord, found.same
 FROM ${batch}
 CROSS JOIN LATERAL (
-  SELECT (${sameContent}) AS same FROM positions AS stored
+  SELECT (${sameContent}) AS same FROM public.positions AS stored
   WHERE stored.device_id = batch.device_id AND stored.ts = batch.ts AND ${bounds}
   LIMIT 1
 ) AS found`;
@@ -116,7 +116,7 @@ CROSS JOIN LATERAL (
 export const compareCompressedStatement = `
 SELECT batch.ord::int4 AS ord, (${sameContent}) AS same
 FROM ${batch}
-JOIN positions AS stored ON stored.device_id = batch.device_id AND stored.ts = batch.ts
+JOIN public.positions AS stored ON stored.device_id = batch.device_id AND stored.ts = batch.ts
 WHERE ${bounds}
   AND ($${parameters + 3}::text[] IS NULL OR stored.device_id = ANY ($${parameters + 3}::text[]))`;
 

@@ -9,14 +9,14 @@ SELECT asked.device_id,
        (extract(epoch FROM newest.ts) * 1000)::float8 AS last_ts,
        (extract(epoch FROM fixed.ts) * 1000)::float8 AS fix_ts,
        fixed.latitude, fixed.longitude
-FROM unnest($1::text[]) AS asked (device_id)
+FROM pg_catalog.unnest($1::text[]) AS asked (device_id)
 CROSS JOIN LATERAL (
-  SELECT ts FROM positions
+  SELECT ts FROM public.positions
   WHERE device_id = asked.device_id AND ts >= $2 AND ts <= $3
   ORDER BY ts DESC LIMIT 1
 ) AS newest
 LEFT JOIN LATERAL (
-  SELECT ts, latitude, longitude FROM positions
+  SELECT ts, latitude, longitude FROM public.positions
   WHERE device_id = asked.device_id AND fix AND ts >= $2 AND ts <= $3
   ORDER BY ts DESC LIMIT 1
 ) AS fixed ON true`;

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import pg from 'pg';
 import { oneRow } from './one-row.ts';
-import { isHypertable, readTimescale } from './timescale.ts';
+import { isHypertable, usableTimescale } from './timescale.ts';
 
 /** What retention by our own command drops, and how. */
 export type RetentionPlan =
@@ -10,6 +10,8 @@ export type RetentionPlan =
       readonly cutoff: Date;
       /** Names and ends of the chunks that are wholly older, oldest first. */
       readonly chunks: readonly { readonly name: string; readonly end: Date }[];
+      /** The schema of TimescaleDB's functions. */
+      readonly schema: string;
     }
   | {
       readonly kind: 'rows';
@@ -34,19 +36,20 @@ export async function planRetention(
     'SELECT (extract(epoch FROM now()) * 1000)::float8 AS now_ms',
   );
   const cutoff = new Date(oneRow(now).now_ms - retentionMs);
-  if ((await readTimescale(client)) !== null && (await isHypertable(client))) {
+  const timescale = await usableTimescale(client);
+  if (timescale !== null && (await isHypertable(client))) {
     const { rows } = await client.query<{ name: string; end_ms: number }>(
       `SELECT chunk_name AS name, (extract(epoch FROM range_end) * 1000)::float8 AS end_ms
          FROM timescaledb_information.chunks
-        WHERE hypertable_schema = current_schema() AND hypertable_name = 'positions'
+        WHERE hypertable_schema = 'public' AND hypertable_name = 'positions'
           AND range_end <= $1 ORDER BY range_end`,
       [cutoff],
     );
     const chunks = rows.map(({ name, end_ms: endMs }) => ({ name, end: new Date(endMs) }));
-    return { kind: 'chunks', cutoff, chunks };
+    return { kind: 'chunks', cutoff, chunks, schema: timescale.schema };
   }
   const { rows } = await client.query<{ pages: number }>(
-    "SELECT (pg_relation_size('positions') / current_setting('block_size')::int)::int AS pages",
+    "SELECT (pg_relation_size('public.positions') / current_setting('block_size')::int)::int AS pages",
   );
   return { kind: 'rows', cutoff, pages: oneRow(rows).pages };
 }
@@ -59,7 +62,7 @@ export async function countOldRows(
 ): Promise<number> {
   return await overPages(plan, signal, async (from, to) => {
     const { rows } = await client.query<{ count: number }>(
-      'SELECT count(*)::int AS count FROM positions WHERE ctid >= $1::tid AND ctid < $2::tid AND ts < $3',
+      'SELECT count(*)::int AS count FROM public.positions WHERE ctid >= $1::tid AND ctid < $2::tid AND ts < $3',
       [from, to, plan.cutoff],
     );
     return oneRow(rows).count;
@@ -104,7 +107,7 @@ async function dropChunks(
     // Oldest first, so that this is one chunk: each takes locks of its own.
     gone += await patiently(async () => {
       const dropped = await client.query(
-        "SELECT drop_chunks('positions', older_than => $1::timestamptz)",
+        `SELECT ${plan.schema}.drop_chunks('public.positions', older_than => $1::timestamptz)`,
         [end],
       );
       return dropped.rowCount ?? 0;
@@ -121,7 +124,7 @@ async function deleteRows(
   return await overPages(plan, signal, (from, to) =>
     patiently(async () => {
       const deleted = await client.query(
-        'DELETE FROM positions WHERE ctid >= $1::tid AND ctid < $2::tid AND ts < $3',
+        'DELETE FROM public.positions WHERE ctid >= $1::tid AND ctid < $2::tid AND ts < $3',
         [from, to, plan.cutoff],
       );
       return deleted.rowCount ?? 0;
@@ -150,7 +153,7 @@ async function forgetDevices(client: pg.ClientBase, cutoff: Date): Promise<void>
   await patiently(async () => {
     const deleted = await client.query(
       `DELETE FROM positions.devices AS d WHERE d.newest_day < $1
-          AND (SELECT 1 FROM positions AS p WHERE p.device_id = d.device_id LIMIT 1) IS NULL`,
+          AND (SELECT 1 FROM public.positions AS p WHERE p.device_id = d.device_id LIMIT 1) IS NULL`,
       [cutoff],
     );
     return deleted.rowCount ?? 0;

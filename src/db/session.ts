@@ -42,6 +42,8 @@ export function sessionStatement(
   };
   const isLocal = String(scope === 'LOCAL');
   return [
+    // First: the names in what follows, and in all statements, are PostgreSQL's own or qualified.
+    `SET ${scope} search_path = pg_catalog, pg_temp`,
     ...Object.entries(all).map(([name, value]) => `SET ${scope} ${name} = '${value}'`),
     // Acknowledged only once it is durable; what waits for more than the disk stays as it is.
     `SELECT pg_catalog.set_config('synchronous_commit', 'on', ${isLocal}) WHERE pg_catalog.current_setting('synchronous_commit') = 'off'`,

@@ -5,10 +5,10 @@ import { noRefuser, rowsVanished } from './refuser.ts';
 /** Row triggers before an insert (tgtype bits 1, 2 and 4) and rules: what may skip a row. */
 const skippersStatement = `
   SELECT 'trigger ' || tgname AS name FROM pg_catalog.pg_trigger
-   WHERE tgrelid = 'positions'::regclass AND tgtype & 7 = 7 AND NOT tgisinternal
+   WHERE tgrelid = 'public.positions'::regclass AND tgtype & 7 = 7 AND NOT tgisinternal
      AND tgname <> 'ts_insert_blocker'
   UNION ALL
-  SELECT 'rule ' || rulename FROM pg_catalog.pg_rewrite WHERE ev_class = 'positions'::regclass
+  SELECT 'rule ' || rulename FROM pg_catalog.pg_rewrite WHERE ev_class = 'public.positions'::regclass
   ORDER BY 1 LIMIT 5`;
 
 /**

@@ -1,7 +1,13 @@
 import type pg from 'pg';
 import { MigrationError } from './migration-error.ts';
 import { oneRow } from './one-row.ts';
-import { checkTimescaleVersion, isHypertable, readTimescale } from './timescale.ts';
+import {
+  checkTimescaleVersion,
+  isHypertable,
+  readTimescale,
+  type Timescale,
+  usableTimescale,
+} from './timescale.ts';
 
 export interface StorageOptions {
   /** `optional` accepts a plain table where the server does not offer TimescaleDB. */
@@ -34,8 +40,11 @@ export const preloadAdvice =
  */
 export async function applyStorage(client: pg.Client, options: StorageOptions): Promise<void> {
   if (!(await ensureExtension(client, options))) return;
-  if (await isHypertable(client)) await setChunkInterval(client, options.chunkIntervalMs);
-  else await createHypertable(client, options.chunkIntervalMs);
+  const timescale = await usableTimescale(client);
+  if (timescale === null) return;
+  const { chunkIntervalMs } = options;
+  if (await isHypertable(client)) await setChunkInterval(client, timescale, chunkIntervalMs);
+  else await createHypertable(client, timescale, chunkIntervalMs);
 }
 
 /** @throws MigrationError when a hypertable is required and `positions` is none. */
@@ -89,7 +98,8 @@ async function ensureExtension(client: pg.Client, options: StorageOptions): Prom
   const { offered, installed, loaded } = await readExtension(client);
   if (installed) return true;
   if (offered && loaded) {
-    await client.query('CREATE EXTENSION IF NOT EXISTS timescaledb');
+    // Named, because the session's own schemas are none to create in.
+    await client.query('CREATE EXTENSION IF NOT EXISTS timescaledb WITH SCHEMA public');
     return true;
   }
   if (options.timescaledb === 'optional') return false;
@@ -103,29 +113,40 @@ async function ensureExtension(client: pg.Client, options: StorageOptions): Prom
   );
 }
 
-async function createHypertable(client: pg.Client, chunkIntervalMs: number): Promise<void> {
-  const { rowCount } = await client.query('SELECT FROM positions LIMIT 1');
+async function createHypertable(
+  client: pg.Client,
+  { schema }: Timescale,
+  chunkIntervalMs: number,
+): Promise<void> {
+  const { rowCount } = await client.query('SELECT FROM public.positions LIMIT 1');
   if (rowCount !== 0) {
     throw new MigrationError(
       'plain_table_has_rows',
-      "positions is a plain table with rows; converting it locks it for long. Do it in a maintenance window: SELECT create_hypertable('positions', by_range('ts'), migrate_data => true)",
+      "positions is a plain table with rows; converting it locks it for long. Do it in a maintenance window: SELECT public.create_hypertable('public.positions', public.by_range('ts'), migrate_data => true)",
     );
   }
   // The default index on ts alone would double the index work of every insert.
   await client.query(
-    "SELECT create_hypertable('positions', by_range('ts', $1::interval), create_default_indexes => false)",
+    `SELECT ${schema}.create_hypertable('public.positions', ${schema}.by_range('ts', $1::interval), create_default_indexes => false)`,
     [`${chunkIntervalMs} milliseconds`],
   );
 }
 
-async function setChunkInterval(client: pg.Client, chunkIntervalMs: number): Promise<void> {
+async function setChunkInterval(
+  client: pg.Client,
+  { schema }: Timescale,
+  chunkIntervalMs: number,
+): Promise<void> {
   const interval = `${chunkIntervalMs} milliseconds`;
   const { rowCount } = await client.query(
     `SELECT FROM timescaledb_information.dimensions
-     WHERE hypertable_name = 'positions' AND hypertable_schema = current_schema()
+     WHERE hypertable_name = 'positions' AND hypertable_schema = 'public'
        AND column_name = 'ts' AND time_interval = $1::interval`,
     [interval],
   );
   if (rowCount === 0)
-    await client.query("SELECT set_chunk_time_interval('positions', $1::interval)", [interval]);
+    await client.query(
+      `SELECT ${schema}.set_chunk_time_interval('public.positions', $1::interval)`,
+      [interval],
+    );
 }

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { DependencyError } from '../core/types.ts';
 import { MigrationError } from './migration-error.ts';
 
 /** What the server's TimescaleDB is and may do. */
@@ -8,7 +9,24 @@ export interface Timescale {
   readonly edition: 'community' | 'apache';
   /** The functions' names: columnstore since 2.18, compression before it, and for a while after. */
   readonly names: 'columnstore' | 'compression';
+  /** The schema of its functions, as SQL takes it. */
+  readonly schema: string;
+  /** Functions in that schema that have a name of the extension's and are not the extension's. */
+  readonly foreign: readonly string[];
 }
+
+/**
+ * The functions of TimescaleDB that are called here. Their parameters are polymorphic or have
+ * defaults, so a function of the same name and schema could match a call better.
+ */
+const calledFunctions = [
+  ...['create_hypertable', 'by_range', 'set_chunk_time_interval', 'drop_chunks'],
+  ...['add_columnstore_policy', 'remove_columnstore_policy'],
+  ...['add_compression_policy', 'remove_compression_policy'],
+  ...['add_retention_policy', 'remove_retention_policy', 'add_job', 'delete_job'],
+  ...['add_continuous_aggregate_policy', 'remove_continuous_aggregate_policy'],
+  ...['time_bucket', 'last'],
+];
 
 /**
  * Before 2.18.1 ON CONFLICT DO NOTHING on compressed chunks stopped at the first conflict and
@@ -16,20 +34,58 @@ export interface Timescale {
  */
 export const oldestTimescaledb = '2.19.1';
 
+const ofExtension = `EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+   WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid
+     AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid
+     AND d.deptype = 'e')`;
+
+const timescaleStatement = `
+  SELECT e.extversion AS version, pg_catalog.quote_ident(n.nspname) AS schema,
+         coalesce(pg_catalog.current_setting('timescaledb.license', true), '') AS license,
+         EXISTS (SELECT FROM pg_catalog.pg_proc AS p
+                  WHERE p.pronamespace = e.extnamespace AND p.proname = 'add_columnstore_policy'
+                    AND ${ofExtension}) AS renamed,
+         ARRAY(SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc AS p
+                WHERE p.pronamespace = e.extnamespace AND p.proname = ANY ($1::name[])
+                  AND NOT ${ofExtension} ORDER BY 1 LIMIT 5) AS foreign
+    FROM pg_catalog.pg_extension AS e
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace
+   WHERE e.extname = 'timescaledb'`;
+
 /** Null where the extension is not installed in this database. */
 export async function readTimescale(client: pg.ClientBase): Promise<Timescale | null> {
-  const { rows } = await client.query<{ version: string; license: string; renamed: boolean }>(`
-    SELECT extversion AS version,
-           coalesce(current_setting('timescaledb.license', true), '') AS license,
-           to_regproc('add_columnstore_policy') IS NOT NULL AS renamed
-      FROM pg_extension WHERE extname = 'timescaledb'`);
+  const { rows } = await client.query<{
+    version: string;
+    schema: string;
+    license: string;
+    renamed: boolean;
+    foreign: string[];
+  }>(timescaleStatement, [calledFunctions]);
   const [found] = rows;
   if (found === undefined) return null;
   return {
     version: found.version,
     edition: found.license === 'timescale' ? 'community' : 'apache',
     names: found.renamed ? 'columnstore' : 'compression',
+    schema: found.schema,
+    foreign: found.foreign,
   };
+}
+
+/** What a person does about functions that could be called in place of TimescaleDB's. */
+export function foreignAdvice({ schema, foreign }: Timescale): string {
+  return `the schema ${schema} has functions named like TimescaleDB's that are not the extension's: ${foreign.join(', ')}; drop or rename them, and let no other role create in that schema`;
+}
+
+/**
+ * The same, for who is about to call its functions.
+ * @throws DependencyError where another function could be called in place of one of them
+ */
+export async function usableTimescale(client: pg.ClientBase): Promise<Timescale | null> {
+  const timescale = await readTimescale(client);
+  if (timescale === null || timescale.foreign.length === 0) return timescale;
+  const message = `database: ${foreignAdvice(timescale)}`;
+  throw new DependencyError('database', 'configuration', 'FOREIGN_FUNCTION', message);
 }
 
 /** @throws MigrationError for a version that may lose rows */
@@ -61,7 +117,7 @@ function numbersOf(version: string): number[] {
 export async function isHypertable(client: pg.ClientBase): Promise<boolean> {
   const { rowCount } = await client.query(`
     SELECT FROM timescaledb_information.hypertables
-    WHERE hypertable_name = 'positions' AND hypertable_schema = current_schema()`);
+    WHERE hypertable_name = 'positions' AND hypertable_schema = 'public'`);
   return rowCount === 1;
 }
 

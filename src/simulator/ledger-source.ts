@@ -25,7 +25,7 @@ const statement = {
 SELECT device_id AS "deviceId", (extract(epoch FROM ts) * 1000)::float8 AS ts, ts::text AS place,
        latitude, longitude, altitude, angle, speed, satellites, priority, fix,
        event_io_id AS "eventIoId", generation_type AS "generationType", codec, attributes
-FROM positions WHERE device_id = $1 AND ts > $2::timestamptz ORDER BY ts LIMIT ${PAGE_ROWS}`,
+FROM public.positions WHERE device_id = $1 AND ts > $2::timestamptz ORDER BY ts LIMIT ${PAGE_ROWS}`,
 };
 
 /** The table `positions` and the dead-letter stream, read in pages. */

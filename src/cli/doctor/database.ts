@@ -5,9 +5,10 @@ import { type MigrationState, readHistory } from '../../db/migration-history.ts'
 import type { Migration } from '../../db/migrator.ts';
 import { describePolicies, policyDifferences } from '../../db/policies.ts';
 import { type Extension, preloadAdvice, readExtension } from '../../db/storage.ts';
-import { oldestTimescaledb, readTimescale } from '../../db/timescale.ts';
+import { foreignAdvice, oldestTimescaledb, readTimescale } from '../../db/timescale.ts';
 import { durationText, plural } from '../format.ts';
 import { type Check, failure, ok, unknown, warning } from './check.ts';
+import { schemaCheck } from './schemas.ts';
 
 const oldestPostgres = 15;
 const mostSkewMs = 2000;
@@ -23,8 +24,9 @@ export async function checkDatabase(
   checks.push(await timescaledb(client, config, extension));
   // Without its library every use of a hypertable ends the session.
   if (extension.installed && !extension.loaded) return checks;
+  checks.push(await schemaCheck(client));
   const tables = await client.query<{ there: boolean }>(
-    `SELECT to_regclass('positions') IS NOT NULL AS there`,
+    `SELECT to_regclass('public.positions') IS NOT NULL AS there`,
   );
   if (tables.rows[0]?.there !== true) {
     checks.push(
@@ -83,6 +85,7 @@ async function timescaledb(
       : warning(name, `${preloadAdvice}; until then positions is a plain table`);
   }
   const found = await readTimescale(client);
+  if (found !== null && found.foreign.length > 0) return failure(name, foreignAdvice(found));
   if (found !== null) return ok(name, `${found.version}, ${found.edition} edition`);
   return isRequired
     ? failure(name, `not installed here: ${oldestTimescaledb} or newer, or TIMESCALEDB=optional`)
@@ -96,20 +99,20 @@ async function primaryKey(client: pg.ClientBase): Promise<Check> {
     SELECT array_agg(a.attname::text ORDER BY a.attname) AS columns
       FROM pg_catalog.pg_index AS i
       JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
-     WHERE i.indrelid = to_regclass('positions') AND i.indisunique AND i.indisvalid
+     WHERE i.indrelid = to_regclass('public.positions') AND i.indisunique AND i.indisvalid
        AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
      GROUP BY i.indexrelid`);
   const isThere = rows.some(({ columns }) => columns.join() === 'device_id,ts');
   if (isThere) return ok(name, 'device_id, ts');
   const remedy =
-    'ALTER TABLE positions ADD PRIMARY KEY (device_id, ts), once no key is there twice';
+    'ALTER TABLE public.positions ADD PRIMARY KEY (device_id, ts), once no key is there twice';
   return failure(name, `positions has no primary key on device_id and ts: ${remedy}`);
 }
 
 async function rights(client: pg.ClientBase): Promise<Check> {
   const { rows } = await client.query<{ select: boolean; insert: boolean; super: boolean }>(`
-    SELECT has_table_privilege('positions', 'SELECT') AS select,
-           has_table_privilege('positions', 'INSERT') AS insert,
+    SELECT has_table_privilege('public.positions', 'SELECT') AS select,
+           has_table_privilege('public.positions', 'INSERT') AS insert,
            (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS super`);
   const [found] = rows;
   if (found === undefined) return unknown('rights', 'the server does not tell');
