@@ -15,8 +15,13 @@
 --   PROCESSOR_MIGRATOR_PASSWORD_FILE, PROCESSOR_WRITER_PASSWORD_FILE, PROCESSOR_READER_PASSWORD_FILE
 --
 -- Variables of psql (--set name=value): migrator, writer, reader for other names of the roles;
+-- migrator_connections, writer_connections, reader_connections for other limits than 10, 50 and 50;
+-- adopt=<role> to take over tables and functions that this role made (a superuser's always are);
 -- keep_public=1 to leave what every role may do in this database as it is (see the end).
 \set ON_ERROR_STOP on
+-- Before any other statement: this runs as a superuser, and a function that another role made in a
+-- schema of the search path, as public.format(text, text), would run with a superuser's rights.
+SET search_path = pg_catalog, pg_temp;
 \if :{?migrator}
 \else
   \set migrator processor_migrator
@@ -28,6 +33,22 @@
 \if :{?reader}
 \else
   \set reader processor_reader
+\endif
+\if :{?migrator_connections}
+\else
+  \set migrator_connections 10
+\endif
+\if :{?writer_connections}
+\else
+  \set writer_connections 50
+\endif
+\if :{?reader_connections}
+\else
+  \set reader_connections 50
+\endif
+\if :{?adopt}
+\else
+  \set adopt ''
 \endif
 \if :{?keep_public}
 \else
@@ -49,6 +70,7 @@ SET LOCAL log_min_error_statement = 'panic';
 SELECT set_config('processor.migrator', :'migrator', true),
        set_config('processor.writer', :'writer', true),
        set_config('processor.reader', :'reader', true),
+       set_config('processor.adopt', :'adopt', true),
        set_config('processor.missing', :'named_and_missing', true) \g /dev/null
 
 DO $$ BEGIN
@@ -99,15 +121,22 @@ END $$;
 \endif
 \unset password
 
+-- A role's password then cannot take every connection of the server. For the whole server, also
+-- where one writes to several databases: an instance uses WRITERS + 1.
+ALTER ROLE :"migrator" CONNECTION LIMIT :migrator_connections;
+ALTER ROLE :"writer" CONNECTION LIMIT :writer_connections;
+ALTER ROLE :"reader" CONNECTION LIMIT :reader_connections;
+
 -- Of the role and not of a session: behind a transaction pooler a SET may be anybody's. They bound
--- mistakes; who has the password can set them anew.
-ALTER ROLE :"migrator" IN DATABASE :"DBNAME" SET search_path = public;
+-- mistakes; who has the password can set them again. public is not in the search path, because a
+-- name would then be resolved through whatever other roles made there.
+ALTER ROLE :"migrator" IN DATABASE :"DBNAME" SET search_path = pg_catalog, pg_temp;
 ALTER ROLE :"migrator" IN DATABASE :"DBNAME" SET idle_in_transaction_session_timeout = '5min';
-ALTER ROLE :"writer" IN DATABASE :"DBNAME" SET search_path = public;
+ALTER ROLE :"writer" IN DATABASE :"DBNAME" SET search_path = pg_catalog, pg_temp;
 ALTER ROLE :"writer" IN DATABASE :"DBNAME" SET statement_timeout = '10s';
 ALTER ROLE :"writer" IN DATABASE :"DBNAME" SET lock_timeout = '5s';
 ALTER ROLE :"writer" IN DATABASE :"DBNAME" SET idle_in_transaction_session_timeout = '30s';
-ALTER ROLE :"reader" IN DATABASE :"DBNAME" SET search_path = public;
+ALTER ROLE :"reader" IN DATABASE :"DBNAME" SET search_path = pg_catalog, pg_temp;
 ALTER ROLE :"reader" IN DATABASE :"DBNAME" SET statement_timeout = '60s';
 ALTER ROLE :"reader" IN DATABASE :"DBNAME" SET lock_timeout = '5s';
 ALTER ROLE :"reader" IN DATABASE :"DBNAME" SET idle_in_transaction_session_timeout = '60s';
@@ -119,11 +148,36 @@ GRANT USAGE, CREATE ON SCHEMA public TO :"migrator";
 GRANT USAGE ON SCHEMA public TO :"writer", :"reader";
 
 -- Here and not by the first migration, so that the end of this script can look after its functions.
-SELECT 'CREATE EXTENSION IF NOT EXISTS timescaledb'
+SELECT 'CREATE EXTENSION IF NOT EXISTS timescaledb WITH SCHEMA public'
  WHERE current_setting('shared_preload_libraries') LIKE '%timescaledb%' \gexec
 
--- Everything of the migrations belongs to the migrator. A hypertable takes its chunks along.
+-- What another role made may hold a trigger or a function that would run as the migrator or the
+-- writer. Taken over is what the migrator, a superuser or the role of --set adopt made.
 CREATE SCHEMA IF NOT EXISTS positions;
+DO $$
+DECLARE
+  object record;
+BEGIN
+  FOR object IN
+    SELECT found.name, owner.rolname AS owner
+      FROM (SELECT 'schema positions' AS name, nspowner AS oid FROM pg_namespace WHERE nspname = 'positions'
+            UNION ALL
+            SELECT 'table ' || c.oid::regclass, c.relowner FROM pg_class AS c
+             WHERE c.relnamespace = 'positions'::regnamespace
+                OR c.oid IN (to_regclass('public.positions'), to_regclass('public.processor_migrations'))
+            UNION ALL
+            SELECT 'function ' || oid::regprocedure, proowner FROM pg_proc
+             WHERE pronamespace = 'positions'::regnamespace) AS found
+      JOIN pg_roles AS owner ON owner.oid = found.oid
+     WHERE NOT owner.rolsuper
+       AND owner.rolname NOT IN (current_setting('processor.migrator'), current_setting('processor.adopt'))
+     LIMIT 1
+  LOOP
+    RAISE EXCEPTION '% belongs to the role %: drop it, or run this again with --set adopt=% if you trust all that the role made', object.name, object.owner, object.owner;
+  END LOOP;
+END $$;
+
+-- Everything of the migrations belongs to the migrator. A hypertable takes its chunks along.
 ALTER SCHEMA positions OWNER TO :"migrator";
 DO $$
 DECLARE
@@ -131,7 +185,8 @@ DECLARE
   aggregates regclass[] := '{}';
   object     record;
 BEGIN
-  IF to_regclass('timescaledb_information.continuous_aggregates') IS NOT NULL THEN
+  -- The extension's own view: in its absence anyone could have made one of this name.
+  IF EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') THEN
     SELECT coalesce(array_agg(format('%I.%I', view_schema, view_name)::regclass), '{}') INTO aggregates
       FROM timescaledb_information.continuous_aggregates WHERE view_schema = 'positions';
   END IF;
@@ -203,8 +258,10 @@ ALTER DEFAULT PRIVILEGES FOR ROLE :"migrator" IN SCHEMA positions
 
 -- What PostgreSQL and TimescaleDB let every role do in this database, and no role above should:
 -- tables of its own, temporary ones too, large objects, and background jobs, which would go on after
--- a stolen password was changed. An application beside processor that needs one of these gets it
--- back by name: GRANT CREATE ON SCHEMA public TO ...; GRANT TEMPORARY ON DATABASE ... TO ...
+-- a stolen password was changed. An application beside processor that needs tables gets a schema of
+-- its own (CREATE SCHEMA ... AUTHORIZATION ...), never CREATE on public: the functions of
+-- TimescaleDB are there, and one of the same name could be called in their place. Temporary tables:
+-- GRANT TEMPORARY ON DATABASE ... TO ...
 \if :keep_public
 \else
   REVOKE CREATE ON SCHEMA public FROM PUBLIC;
