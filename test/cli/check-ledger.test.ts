@@ -50,7 +50,9 @@ it('finds every record of two fleets, and misses each that is gone', async () =>
 
   const [letter] = await stack.redis.xrange(deadLetters, '-', '+', 'COUNT', 1);
   await stack.redis.xdel(deadLetters, letter?.[0] ?? '');
-  await stack.query('DELETE FROM positions WHERE ctid = (SELECT ctid FROM positions LIMIT 1)');
+  await stack.query(
+    'DELETE FROM public.positions WHERE ctid = (SELECT ctid FROM public.positions LIMIT 1)',
+  );
   const less = await check(...ledgers);
   expect(less.code).toBe(4);
   expect(less.found.missing).toBeGreaterThanOrEqual(2);

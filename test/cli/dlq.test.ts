@@ -26,9 +26,9 @@ async function sendGoodAndBad(): Promise<RunningService> {
 }
 
 const stored = async () =>
-  (await stack.query<{ device_id: string }>('SELECT device_id FROM positions ORDER BY 1')).map(
-    (row) => row.device_id,
-  );
+  (
+    await stack.query<{ device_id: string }>('SELECT device_id FROM public.positions ORDER BY 1')
+  ).map((row) => row.device_id);
 const audit = async () =>
   (await stack.redis.xrange(`${stream}:control:audit`, '-', '+')).map(([, fields]) => fields[3]);
 

@@ -55,7 +55,7 @@ async function lockTable(): Promise<() => Promise<void>> {
   const client = new pg.Client(stack.env().POSTGRES_URL);
   await client.connect();
   await client.query('BEGIN');
-  await client.query('LOCK TABLE positions IN ACCESS EXCLUSIVE MODE');
+  await client.query('LOCK TABLE public.positions IN ACCESS EXCLUSIVE MODE');
   return async () => client.end();
 }
 

@@ -12,7 +12,9 @@ async function send(from: number, count: number): Promise<void> {
 
 const untilStored = (count: number) =>
   eventually(`${count} rows are stored`, async () => {
-    const [row] = await stack.query<{ n: number }>('SELECT count(*)::int AS n FROM positions');
+    const [row] = await stack.query<{ n: number }>(
+      'SELECT count(*)::int AS n FROM public.positions',
+    );
     return row?.n === count ? true : undefined;
   });
 

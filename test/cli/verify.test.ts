@@ -54,9 +54,9 @@ describe('processor verify', () => {
       await stack.redis.xadd(stream, '*', ...entryFields(index));
     }
     await eventually('5 rows', async () =>
-      (await stack.query('SELECT 1 FROM positions')).length === 5 ? true : undefined,
+      (await stack.query('SELECT 1 FROM public.positions')).length === 5 ? true : undefined,
     );
-    await stack.query(`DELETE FROM positions WHERE device_id = '${imei(3)}'`);
+    await stack.query(`DELETE FROM public.positions WHERE device_id = '${imei(3)}'`);
 
     const { code, result } = await verify();
     expect(code).toBe(4);
@@ -153,7 +153,7 @@ describe('processor device show', () => {
     await stack.redis.xadd(stream, '*', ...entryFields(1, { attributes: { '66': 12_345 } }));
     await stack.redis.xadd(stream, '*', ...entryFields(1, { latitude: 95 }));
     await eventually('a row and a letter', async () =>
-      (await stack.query('SELECT 1 FROM positions')).length === 1 &&
+      (await stack.query('SELECT 1 FROM public.positions')).length === 1 &&
       (await stack.redis.xlen(deadLetters)) === 1
         ? true
         : undefined,

@@ -30,7 +30,7 @@ const absent = {
 const zeros = { ...absent, altitude: 0, angle: 0, speed: 0, satellites: 0 } as const;
 const options = { chunkIntervalMs: dayMs, maxChunksPerStatement: 48 };
 const partsStatement =
-  'SELECT altitude, angle, speed, satellites, fix FROM positions ORDER BY device_id, ts';
+  'SELECT altitude, angle, speed, satellites, fix FROM public.positions ORDER BY device_id, ts';
 
 async function write(url: string, rows: readonly Position[]): Promise<Outcomes> {
   const outcomes: Outcomes = rows.map(() => null);
@@ -60,7 +60,7 @@ describe('parts that a codec 7 record does not carry', () => {
 
   test('never make a fix', async () => {
     const { client } = await migratedDatabase();
-    const insert = `INSERT INTO positions (device_id, ts, latitude, longitude, priority, fix, codec, attributes)
+    const insert = `INSERT INTO public.positions (device_id, ts, latitude, longitude, priority, fix, codec, attributes)
       VALUES ('350000000000001', now(), 54.7, 25.3, 0, $1, '7', '{}')`;
     await expect(client.query(insert, [true])).rejects.toMatchObject({ code: '23514' });
   });
@@ -79,9 +79,9 @@ async function version4(fresh: Fresh): Promise<{ url: string; client: Client }> 
 
 async function compressAll(client: Client): Promise<void> {
   const { rows } = await client.query<{ name: string }>(
-    "SELECT c::text AS name FROM show_chunks('positions') AS c",
+    "SELECT c::text AS name FROM public.show_chunks('public.positions') AS c",
   );
-  for (const { name } of rows) await client.query(`CALL convert_to_columnstore('${name}')`);
+  for (const { name } of rows) await client.query(`CALL public.convert_to_columnstore('${name}')`);
 }
 
 describeHypertable('the migration of absent parts', (fresh) => {

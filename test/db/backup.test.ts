@@ -52,10 +52,10 @@ async function content(client: Client): Promise<unknown> {
   const { rows } = await client.query(
     `SELECT count(*)::int AS rows, md5(string_agg(p::text, E'\\n' ORDER BY device_id, ts)) AS content,
             (SELECT count(*)::int FROM positions.devices) AS devices,
-            (SELECT count(*)::int FROM show_chunks('positions')) AS chunks,
-            (SELECT string_agg(version || checksum, ' ' ORDER BY version) FROM processor_migrations)
+            (SELECT count(*)::int FROM public.show_chunks('public.positions')) AS chunks,
+            (SELECT string_agg(version || checksum, ' ' ORDER BY version) FROM public.processor_migrations)
               AS migrations
-       FROM positions AS p`,
+       FROM public.positions AS p`,
   );
   return rows[0];
 }
@@ -88,7 +88,9 @@ describeTimescaledb('a backup', () => {
     await createPositionWriter(database, writerOptions).write(stored, none);
     const { edition } = await describePolicies(client);
     if (edition === 'community') {
-      await client.query("SELECT compress_chunk(c) FROM show_chunks('positions') AS c LIMIT 2");
+      await client.query(
+        "SELECT public.compress_chunk(c) FROM public.show_chunks('public.positions') AS c LIMIT 2",
+      );
     }
     const before = await content(client);
     const inForce = await describePolicies(client);

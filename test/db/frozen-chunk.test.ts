@@ -18,7 +18,7 @@ async function frozenDatabase() {
   const stored = position({ ts: old });
   await writer.write([stored], [null]);
   const { rows } = await client.query<{ chunk: string }>(
-    `SELECT c::text AS chunk FROM show_chunks('positions', older_than => interval '30 days') AS c`,
+    `SELECT c::text AS chunk FROM public.show_chunks('public.positions', older_than => interval '30 days') AS c`,
   );
   const chunk = rows[0]?.chunk ?? '';
   await client.query('SELECT _timescaledb_functions.freeze_chunk($1::regclass)', [chunk]);

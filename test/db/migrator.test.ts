@@ -51,7 +51,7 @@ describe('an empty database', () => {
     const applied = results.flatMap((result) => result.applied);
     expect(applied.toSorted()).toEqual(migrations.map(({ name }) => name));
     const client = await connect(url);
-    const { rows } = await client.query('SELECT version FROM processor_migrations');
+    const { rows } = await client.query('SELECT version FROM public.processor_migrations');
     expect(rows).toHaveLength(migrations.length);
   });
 

@@ -46,7 +46,7 @@ describeTimescaledb('a server that offers TimescaleDB without loading it', () =>
     expect(storage).toEqual({ kind: 'plain table', isOffered: true });
     expect(warnings.join('\n')).toContain('shared_preload_libraries');
     const client = await connect(url);
-    expect((await client.query('SELECT FROM positions')).rowCount).toBe(0);
+    expect((await client.query('SELECT FROM public.positions')).rowCount).toBe(0);
   });
 
   test('required: a configuration error names the setting', async () => {

@@ -23,7 +23,9 @@ async function setUp() {
 }
 
 async function count(client: Client): Promise<number> {
-  const { rows } = await client.query<{ n: number }>('SELECT count(*)::int AS n FROM positions');
+  const { rows } = await client.query<{ n: number }>(
+    'SELECT count(*)::int AS n FROM public.positions',
+  );
   return rows[0]?.n ?? Number.NaN;
 }
 
@@ -116,7 +118,7 @@ async function limitRows(client: Client, most: number, sqlstate: string): Promis
       END IF;
       RETURN NULL;
     END $$;
-    CREATE TRIGGER refuse_large AFTER INSERT ON positions REFERENCING NEW TABLE AS arrived
+    CREATE TRIGGER refuse_large AFTER INSERT ON public.positions REFERENCING NEW TABLE AS arrived
       FOR EACH STATEMENT EXECUTE FUNCTION refuse_large()`);
 }
 
@@ -155,7 +157,7 @@ describe('a lone row that meets an error of the server', () => {
         IF NEW.speed = ${speed} THEN RAISE EXCEPTION 'internal' USING ERRCODE = '${sqlstate}'; END IF;
         RETURN NEW;
       END $$;
-      CREATE TRIGGER refuse_one BEFORE INSERT ON positions
+      CREATE TRIGGER refuse_one BEFORE INSERT ON public.positions
         FOR EACH ROW EXECUTE FUNCTION refuse_one()`);
   }
   const rows = Array.from({ length: 1000 }, (_, index) =>
@@ -196,7 +198,7 @@ describe('a lone row that meets an error of the server', () => {
         PERFORM nextval('attempts');
         RAISE EXCEPTION 'internal' USING ERRCODE = 'XX000';
       END $$;
-      CREATE TRIGGER refuse_all BEFORE INSERT ON positions
+      CREATE TRIGGER refuse_all BEFORE INSERT ON public.positions
         FOR EACH STATEMENT EXECUTE FUNCTION refuse_all()`);
     const outcomes: Outcomes = rows.map(() => null);
 
@@ -219,7 +221,7 @@ describe('an error that passes by itself', () => {
           PERFORM nextval('attempts');
           RAISE EXCEPTION 'not now' USING ERRCODE = '${sqlstate}';
         END $$;
-        CREATE TRIGGER refuse BEFORE INSERT ON positions
+        CREATE TRIGGER refuse BEFORE INSERT ON public.positions
           FOR EACH STATEMENT EXECUTE FUNCTION refuse()`);
       const rows = batchWithBad(new Set(), 500);
       const outcomes: Outcomes = rows.map(() => null);
@@ -241,7 +243,7 @@ test('rows that vanish between insert and comparison are tried in three passes a
     CREATE SEQUENCE inserts;
     CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN PERFORM nextval('inserts'); RETURN NULL; END $$;
-    CREATE TRIGGER swallow BEFORE INSERT ON positions FOR EACH ROW EXECUTE FUNCTION swallow()`);
+    CREATE TRIGGER swallow BEFORE INSERT ON public.positions FOR EACH ROW EXECUTE FUNCTION swallow()`);
   const rows = batchWithBad(new Set(), 1);
   const outcomes: Outcomes = [null];
 

@@ -16,7 +16,7 @@ describeTimescaledb('policies on a server that has them, with several connection
   onCommunity('a second run waits for nobody who reads or writes', async (here) => {
     await here.configure(all);
     const busy = await connect(here.url);
-    await busy.query('BEGIN; LOCK TABLE positions IN ROW EXCLUSIVE MODE');
+    await busy.query('BEGIN; LOCK TABLE public.positions IN ROW EXCLUSIVE MODE');
 
     const again = await here.configure({ ...all, lockTimeoutMs: 100, migrationLockTimeoutMs: 100 });
 

@@ -91,7 +91,7 @@ describe.skipIf(!hasPooler())(
       // Each device's rows came in two batches.
       expect(all.filter((outcome) => outcome === 'inserted')).toHaveLength(2400);
       expect(all.filter((outcome) => outcome === 'duplicate')).toHaveLength(2400);
-      expect(await ask('SELECT count(*)::int AS n FROM positions')).toEqual([{ n: 2400 }]);
+      expect(await ask('SELECT count(*)::int AS n FROM public.positions')).toEqual([{ n: 2400 }]);
     });
 
     test('a statement that the server holds up ends at our own deadline', async () => {
@@ -132,7 +132,9 @@ describe.skipIf(!hasPooler())(
           await redis.xadd(key, '*', ...Object.entries(fields).flat());
         }
         await eventually('all rows are stored', async () => {
-          const [found] = await ask<{ n: number }>('SELECT count(*)::int AS n FROM positions');
+          const [found] = await ask<{ n: number }>(
+            'SELECT count(*)::int AS n FROM public.positions',
+          );
           return found?.n === 300 ? true : undefined;
         });
       } finally {

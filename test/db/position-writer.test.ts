@@ -23,7 +23,9 @@ async function write(writer: PositionWriter, rows: readonly Position[]): Promise
 }
 
 async function count(client: Client): Promise<number> {
-  const { rows } = await client.query<{ n: number }>('SELECT count(*)::int AS n FROM positions');
+  const { rows } = await client.query<{ n: number }>(
+    'SELECT count(*)::int AS n FROM public.positions',
+  );
   return rows[0]?.n ?? Number.NaN;
 }
 
@@ -45,7 +47,7 @@ describe('rows of new keys', () => {
       `SELECT device_id, (extract(epoch FROM ts) * 1000)::float8 AS ts, latitude, longitude,
               altitude, angle, speed, satellites, priority, fix, event_io_id, generation_type,
               codec, attributes, ingested_at > now() - interval '1 hour' AS recent
-         FROM positions`,
+         FROM public.positions`,
     );
     expect(rows).toEqual([
       {
@@ -74,7 +76,7 @@ describe('rows of new keys', () => {
 
     expect(await write(writer, [row])).toEqual(['inserted']);
     expect(await write(writer, [row])).toEqual(['duplicate']);
-    const { rows } = await client.query('SELECT latitude, longitude FROM positions');
+    const { rows } = await client.query('SELECT latitude, longitude FROM public.positions');
     expect(rows).toEqual([{ latitude: null, longitude: null }]);
   });
 
@@ -162,7 +164,7 @@ describe('a key several times in one batch', () => {
     ]);
 
     expect(outcomes).toEqual(['inserted', 'inserted', 'duplicate', 'conflict', 'duplicate']);
-    const { rows } = await client.query('SELECT speed FROM positions ORDER BY device_id');
+    const { rows } = await client.query('SELECT speed FROM public.positions ORDER BY device_id');
     expect(rows).toEqual([{ speed: 42 }, { speed: 42 }]);
   });
 
@@ -263,8 +265,8 @@ describe('rows the database refuses', () => {
 
 describe('a database that is not set up', () => {
   test.each([
-    ['a missing table', 'ALTER TABLE positions RENAME TO elsewhere', '42P01'],
-    ['a missing column', 'ALTER TABLE positions RENAME COLUMN speed TO velocity', '42703'],
+    ['a missing table', 'ALTER TABLE public.positions RENAME TO elsewhere', '42P01'],
+    ['a missing column', 'ALTER TABLE public.positions RENAME COLUMN speed TO velocity', '42703'],
   ])('%s waits for a person and settles no row', async (_name, statement, code) => {
     const { writer, client } = await freshWriter();
     await client.query(statement);
@@ -284,7 +286,7 @@ describe('a database that is not set up', () => {
     const { writer, client } = await freshWriter();
     const rows = seconds(5);
     const outcomes = unsettled(rows);
-    await client.query('ALTER TABLE positions RENAME TO elsewhere');
+    await client.query('ALTER TABLE public.positions RENAME TO elsewhere');
     await expect(writer.write(rows, outcomes)).rejects.toThrow('42P01');
     await client.query('ALTER TABLE elsewhere RENAME TO positions');
 
@@ -301,7 +303,7 @@ describe('a comparison that the server does not finish in time', () => {
     await write(writer, rows);
     await client.query(`CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
       BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END $$;
-      CREATE TRIGGER hold AFTER INSERT ON positions FOR EACH STATEMENT EXECUTE FUNCTION hold();
+      CREATE TRIGGER hold AFTER INSERT ON public.positions FOR EACH STATEMENT EXECUTE FUNCTION hold();
       SELECT pg_advisory_lock(1)`);
     const locker = await connect(url);
     const waiting = async (type: string, many: number) => {
@@ -313,7 +315,7 @@ describe('a comparison that the server does not finish in time', () => {
     const writing = write(writer, rows).catch((error: Error) => error);
     await waiting('advisory', 1);
     await locker.query('BEGIN');
-    const locking = locker.query('LOCK TABLE positions IN ACCESS EXCLUSIVE MODE');
+    const locking = locker.query('LOCK TABLE public.positions IN ACCESS EXCLUSIVE MODE');
     await waiting('relation', 1);
     await client.query('SELECT pg_advisory_unlock(1)');
     await locking;

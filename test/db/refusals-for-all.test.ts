@@ -17,29 +17,29 @@ interface SetUp {
 
 const always = (name: string, body: string) => `
   CREATE FUNCTION ${name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${body} END $$;
-  CREATE TRIGGER ${name} BEFORE INSERT ON positions FOR EACH ROW EXECUTE FUNCTION ${name}();`;
+  CREATE TRIGGER ${name} BEFORE INSERT ON public.positions FOR EACH ROW EXECUTE FUNCTION ${name}();`;
 
 const setUps: readonly SetUp[] = [
   {
     name: 'a NOT NULL column of another application (F7)',
-    sql: `ALTER TABLE positions ADD COLUMN tenant int DEFAULT 0;
-      ALTER TABLE positions ALTER COLUMN tenant SET NOT NULL, ALTER COLUMN tenant DROP DEFAULT`,
-    repair: 'ALTER TABLE positions DROP COLUMN tenant',
+    sql: `ALTER TABLE public.positions ADD COLUMN tenant int DEFAULT 0;
+      ALTER TABLE public.positions ALTER COLUMN tenant SET NOT NULL, ALTER COLUMN tenant DROP DEFAULT`,
+    repair: 'ALTER TABLE public.positions DROP COLUMN tenant',
     code: '23502',
     names: /column tenant.*default/,
   },
   {
     name: 'a CHECK that nothing fulfils',
-    sql: 'ALTER TABLE positions ADD CONSTRAINT never CHECK (speed < 0) NOT VALID',
-    repair: 'ALTER TABLE positions DROP CONSTRAINT never',
+    sql: 'ALTER TABLE public.positions ADD CONSTRAINT never CHECK (speed < 0) NOT VALID',
+    repair: 'ALTER TABLE public.positions DROP CONSTRAINT never',
     code: '23514',
     names: /constraint .*never/,
   },
   {
     name: 'a foreign key to an empty table',
     sql: `CREATE TABLE known (device_id text PRIMARY KEY);
-      ALTER TABLE positions ADD CONSTRAINT known_device FOREIGN KEY (device_id) REFERENCES known NOT VALID`,
-    repair: 'ALTER TABLE positions DROP CONSTRAINT known_device',
+      ALTER TABLE public.positions ADD CONSTRAINT known_device FOREIGN KEY (device_id) REFERENCES known NOT VALID`,
+    repair: 'ALTER TABLE public.positions DROP CONSTRAINT known_device',
     code: '23503',
     names: /constraint .*known_device/,
   },
@@ -59,17 +59,17 @@ const setUps: readonly SetUp[] = [
   },
   {
     name: 'row-level security without a policy',
-    sql: `ALTER TABLE positions ENABLE ROW LEVEL SECURITY;
-      CREATE POLICY all_rows ON positions FOR SELECT USING (true)`,
-    repair: 'ALTER TABLE positions DISABLE ROW LEVEL SECURITY',
+    sql: `ALTER TABLE public.positions ENABLE ROW LEVEL SECURITY;
+      CREATE POLICY all_rows ON public.positions FOR SELECT USING (true)`,
+    repair: 'ALTER TABLE public.positions DISABLE ROW LEVEL SECURITY',
     code: '42501',
     names: /row-level security.*policy FOR INSERT/,
   },
   {
     name: 'no right to insert',
-    sql: "DO $$ BEGIN EXECUTE format('REVOKE INSERT ON positions FROM %s', (SELECT rolname FROM pg_roles JOIN pg_class ON relname = 'positions' AND relacl::text LIKE '%' || rolname || '=%' WHERE rolname LIKE 'processor_test_w_%' LIMIT 1)); END $$",
+    sql: "DO $$ BEGIN EXECUTE format('REVOKE INSERT ON public.positions FROM %s', (SELECT rolname FROM pg_roles JOIN pg_class ON relname = 'positions' AND relacl::text LIKE '%' || rolname || '=%' WHERE rolname LIKE 'processor_test_w_%' LIMIT 1)); END $$",
     repair:
-      "DO $$ BEGIN EXECUTE format('GRANT INSERT ON positions TO %s', (SELECT rolname FROM pg_roles JOIN pg_class ON relname = 'positions' AND relacl::text LIKE '%' || rolname || '=%' WHERE rolname LIKE 'processor_test_w_%' LIMIT 1)); END $$",
+      "DO $$ BEGIN EXECUTE format('GRANT INSERT ON public.positions TO %s', (SELECT rolname FROM pg_roles JOIN pg_class ON relname = 'positions' AND relacl::text LIKE '%' || rolname || '=%' WHERE rolname LIKE 'processor_test_w_%' LIMIT 1)); END $$",
     code: '42501',
     names: /grant SELECT and INSERT/,
   },
@@ -83,10 +83,10 @@ const setUps: readonly SetUp[] = [
   },
   {
     name: 'a column that is generated always',
-    sql: `ALTER TABLE positions DROP COLUMN generation_type;
-      ALTER TABLE positions ADD COLUMN generation_type smallint GENERATED ALWAYS AS (1) STORED`,
-    repair: `ALTER TABLE positions DROP COLUMN generation_type;
-      ALTER TABLE positions ADD COLUMN generation_type smallint`,
+    sql: `ALTER TABLE public.positions DROP COLUMN generation_type;
+      ALTER TABLE public.positions ADD COLUMN generation_type smallint GENERATED ALWAYS AS (1) STORED`,
+    repair: `ALTER TABLE public.positions DROP COLUMN generation_type;
+      ALTER TABLE public.positions ADD COLUMN generation_type smallint`,
     code: '428C9',
     names: /428C9/,
   },

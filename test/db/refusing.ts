@@ -37,13 +37,13 @@ function rowTrigger(name: string, altitude: number, body: string): string {
       IF NEW.altitude = ${altitude} THEN ${body} END IF;
       RETURN NEW;
     END $$;
-    CREATE TRIGGER ${name} BEFORE INSERT ON positions FOR EACH ROW EXECUTE FUNCTION ${name}();`;
+    CREATE TRIGGER ${name} BEFORE INSERT ON public.positions FOR EACH ROW EXECUTE FUNCTION ${name}();`;
 }
 
 export const policies = `
-  ALTER TABLE positions ENABLE ROW LEVEL SECURITY;
-  CREATE POLICY some_rows ON positions FOR INSERT WITH CHECK (altitude <> 9002);
-  CREATE POLICY all_rows ON positions FOR SELECT USING (true);`;
+  ALTER TABLE public.positions ENABLE ROW LEVEL SECURITY;
+  CREATE POLICY some_rows ON public.positions FOR INSERT WITH CHECK (altitude <> 9002);
+  CREATE POLICY all_rows ON public.positions FOR SELECT USING (true);`;
 
 const long = Array.from({ length: 6000 }, (_, index) => ((index * 7919) % 9973).toString(36)).join(
   '',
@@ -52,7 +52,7 @@ const long = Array.from({ length: 6000 }, (_, index) => ((index * 7919) % 9973).
 export const mechanisms: readonly Mechanism[] = [
   {
     name: 'a CHECK of another application',
-    sql: 'ALTER TABLE positions ADD CONSTRAINT other_check CHECK (altitude <> 9001)',
+    sql: 'ALTER TABLE public.positions ADD CONSTRAINT other_check CHECK (altitude <> 9001)',
     refused: { altitude: 9001 },
     reason: 'row_constraint_violated',
     names: /23514.*other_check/,
@@ -89,7 +89,7 @@ export const mechanisms: readonly Mechanism[] = [
     name: 'a foreign key',
     sql: `CREATE TABLE io_ids (id int PRIMARY KEY);
       INSERT INTO io_ids VALUES (240);
-      ALTER TABLE positions ADD CONSTRAINT known_io FOREIGN KEY (event_io_id) REFERENCES io_ids`,
+      ALTER TABLE public.positions ADD CONSTRAINT known_io FOREIGN KEY (event_io_id) REFERENCES io_ids`,
     refused: { eventIoId: 9006 },
     reason: 'row_constraint_violated',
     names: /23503.*known_io/,
@@ -110,21 +110,21 @@ export const mechanisms: readonly Mechanism[] = [
   },
   {
     name: 'a generated column that divides by zero',
-    sql: 'ALTER TABLE positions ADD COLUMN share int GENERATED ALWAYS AS (100 / (altitude - 9009)) STORED',
+    sql: 'ALTER TABLE public.positions ADD COLUMN share int GENERATED ALWAYS AS (100 / (altitude - 9009)) STORED',
     refused: { altitude: 9009 },
     reason: 'row_value_invalid',
     names: /22012/,
   },
   {
     name: 'an index on an expression that overflows',
-    sql: "CREATE INDEX of_66 ON positions (((attributes->>'66')::smallint))",
+    sql: "CREATE INDEX of_66 ON public.positions (((attributes->>'66')::smallint))",
     refused: { attributes: '{"66":99999}' },
     reason: 'row_value_invalid',
     names: /22003/,
   },
   {
     name: 'an index whose entries are too long',
-    sql: "CREATE INDEX of_texts ON positions ((attributes->>'text'))",
+    sql: "CREATE INDEX of_texts ON public.positions ((attributes->>'text'))",
     refused: { attributes: JSON.stringify({ text: long }) },
     reason: 'row_too_large',
     names: /54000/,
@@ -137,7 +137,7 @@ export const mechanisms: readonly Mechanism[] = [
         IF NEW.altitude = 9012 THEN RAISE EXCEPTION 'late' USING ERRCODE = '23000'; END IF;
         RETURN NULL;
       END $$;
-      CREATE CONSTRAINT TRIGGER later AFTER INSERT ON positions DEFERRABLE INITIALLY DEFERRED
+      CREATE CONSTRAINT TRIGGER later AFTER INSERT ON public.positions DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW EXECUTE FUNCTION later()`,
     refused: { altitude: 9012 },
     reason: 'row_refused_by_trigger',
@@ -154,7 +154,7 @@ export const mechanisms: readonly Mechanism[] = [
   {
     name: 'a domain type with a CHECK',
     sql: `CREATE DOMAIN speeds AS int CONSTRAINT no_901 CHECK (VALUE <> 901);
-      ALTER TABLE positions ADD COLUMN checked speeds GENERATED ALWAYS AS (speed) STORED`,
+      ALTER TABLE public.positions ADD COLUMN checked speeds GENERATED ALWAYS AS (speed) STORED`,
     refused: { speed: 901 },
     reason: 'row_constraint_violated',
     names: /23514.*no_901/,
@@ -190,7 +190,7 @@ export async function refusingDatabase(sql = ''): Promise<RefusingDatabase> {
   await migrate(migrations, migrateOptions(url), silent);
   const client = await connect(url);
   await client.query(`CREATE ROLE ${role} LOGIN PASSWORD '${role}';
-    GRANT SELECT, INSERT ON positions TO ${role}`);
+    GRANT SELECT, INSERT ON public.positions TO ${role}`);
   await client.query(sql);
   const own = new URL(url);
   own.username = role;
@@ -212,7 +212,9 @@ export async function refusingDatabase(sql = ''): Promise<RefusingDatabase> {
 }
 
 export async function countRows(client: Client): Promise<number> {
-  const { rows } = await client.query<{ n: number }>('SELECT count(*)::int AS n FROM positions');
+  const { rows } = await client.query<{ n: number }>(
+    'SELECT count(*)::int AS n FROM public.positions',
+  );
   return rows[0]?.n ?? Number.NaN;
 }
 

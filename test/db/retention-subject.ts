@@ -28,7 +28,7 @@ export async function filled(fresh: Fresh): Promise<{ client: Client; url: strin
 
 export async function ages(client: Client): Promise<{ oldest: number; rows: number }> {
   const { rows } = await client.query<{ oldest: Date; rows: number }>(
-    'SELECT min(ts) AS oldest, count(*)::int AS rows FROM positions',
+    'SELECT min(ts) AS oldest, count(*)::int AS rows FROM public.positions',
   );
   const [found] = rows;
   return {

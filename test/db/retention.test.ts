@@ -23,7 +23,7 @@ describe('retention by our own command, beside other connections', () => {
     const { client, url } = await filled(freshDatabase);
     await client.query("SET lock_timeout = '100ms'");
     const reader = await connect(url);
-    await reader.query('BEGIN; SELECT count(*) FROM positions');
+    await reader.query('BEGIN; SELECT count(*) FROM public.positions');
     const plan = await planRetention(client, retentionMs);
     const applying = applyRetention(client, plan, never);
     const watcher = await connect(url);
@@ -43,7 +43,7 @@ test('old rows of a plain table are found wherever they lie', async ({ skip }) =
   const { client } = await migratedDatabase();
   // Several windows of pages, old and new rows mixed in all of them.
   await client.query(
-    `INSERT INTO positions (device_id, ts, altitude, angle, speed, satellites, priority, fix, codec,
+    `INSERT INTO public.positions (device_id, ts, altitude, angle, speed, satellites, priority, fix, codec,
                             attributes)
      SELECT '350000000000001', now() - (n % 200) * interval '1 day' - n * interval '1 ms', 0, 0, 0, 0,
             0, false, '8', jsonb_build_object('1', repeat('x', 1000))
@@ -51,7 +51,7 @@ test('old rows of a plain table are found wherever they lie', async ({ skip }) =
   );
   const plan = await planRetention(client, retentionMs);
   const { rows } = await client.query<{ old: number }>(
-    'SELECT count(*)::int AS old FROM positions WHERE ts < $1',
+    'SELECT count(*)::int AS old FROM public.positions WHERE ts < $1',
     [plan.cutoff],
   );
 

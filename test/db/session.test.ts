@@ -18,6 +18,7 @@ import { dayMs, deviceId, migrateOptions, migrations, position, silent } from '.
 
 /** What a role or a database may set, and what the service needs; each breaks something. */
 const settings = {
+  search_path: ['public', 'pg_catalog, pg_temp'],
   datestyle: ['German, DMY', 'ISO, MDY'],
   timezone: ['Asia/Kathmandu', 'UTC'],
   intervalstyle: ['sql_standard', 'postgres'],

@@ -45,7 +45,7 @@ async function populated(version: number): Promise<{ url: string; client: Client
 async function fingerprint(client: Client): Promise<unknown> {
   const { rows } = await client.query(
     `SELECT count(*)::int AS rows, md5(string_agg(p::text, E'\\n' ORDER BY device_id, ts)) AS content
-       FROM positions AS p`,
+       FROM public.positions AS p`,
   );
   return rows[0];
 }
@@ -89,7 +89,7 @@ describe('an upgrade on a populated table', () => {
       'SELECT device_id, last_ts FROM positions.last_positions ORDER BY device_id',
     );
     const { rows: expected } = await client.query(
-      'SELECT device_id, max(ts) AS last_ts FROM positions GROUP BY 1 ORDER BY 1',
+      'SELECT device_id, max(ts) AS last_ts FROM public.positions GROUP BY 1 ORDER BY 1',
     );
 
     expect(expected).toHaveLength(7);
@@ -120,7 +120,7 @@ describe('an upgrade on a populated table', () => {
 
     expect([...outcomes]).toEqual(['inserted']);
     const { rows } = await client.query(
-      `SELECT (SELECT count(DISTINCT device_id) FROM positions)::int AS there,
+      `SELECT (SELECT count(DISTINCT device_id) FROM public.positions)::int AS there,
               (SELECT count(*) FROM positions.devices)::int AS known`,
     );
     expect(rows[0]?.known).toBe(rows[0]?.there);
@@ -129,7 +129,7 @@ describe('an upgrade on a populated table', () => {
   test('a table in use is waited for, in short turns, and migrated when it is free', async () => {
     const { url } = await populated(1);
     const busy = await connect(url);
-    await busy.query('BEGIN; LOCK TABLE positions IN ROW EXCLUSIVE MODE');
+    await busy.query('BEGIN; LOCK TABLE public.positions IN ROW EXCLUSIVE MODE');
     const waits: object[] = [];
     const log = {
       ...silent,
@@ -150,7 +150,7 @@ describe('an upgrade on a populated table', () => {
     const { url, client } = await populated(1);
     const before = await objects(client);
     const busy = await connect(url);
-    await busy.query('BEGIN; LOCK TABLE positions IN ROW EXCLUSIVE MODE');
+    await busy.query('BEGIN; LOCK TABLE public.positions IN ROW EXCLUSIVE MODE');
 
     const options = migrateOptions(url, { lockTimeoutMs: 50, migrationLockTimeoutMs: 300 });
     await expect(migrate(migrations, options, silent)).rejects.toMatchObject({
@@ -216,7 +216,7 @@ describe('the way back', () => {
     await expect(goBack(client, first)).rejects.toThrow('positions has rows');
     await client.query('ROLLBACK');
     expect(await fingerprint(client)).toMatchObject({ rows: 500 });
-    await client.query('TRUNCATE positions');
+    await client.query('TRUNCATE public.positions');
     await goBack(client, first);
     expect(await objects(client)).toEqual([{ name: 'public.processor_migrations' }]);
   });

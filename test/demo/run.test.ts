@@ -70,7 +70,7 @@ test('everything that is sent arrives, and the last line says so', async () => {
   expect(sent).toBeGreaterThan(3_000);
   const stored = await askPostgres<{ rows: number }>(
     place.databaseUrl,
-    'SELECT count(*)::int4 AS rows FROM positions',
+    'SELECT count(*)::int4 AS rows FROM public.positions',
   );
   expect(stored?.rows).toBe(counts[1]);
 });
@@ -92,7 +92,7 @@ test('one row removed before the check fails the demo, by the name of the record
   const { code, lastLine, counts, stderr } = await demo(place, 3, async ({ databaseUrl }) => {
     removed = await askPostgres(
       databaseUrl,
-      `DELETE FROM positions WHERE (device_id, ts) IN (SELECT device_id, ts FROM positions LIMIT 1)
+      `DELETE FROM public.positions WHERE (device_id, ts) IN (SELECT device_id, ts FROM public.positions LIMIT 1)
        RETURNING device_id, to_char(ts AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS ts`,
     );
   });

@@ -37,7 +37,7 @@ const insertDeadlineMs = Number(shortTimes.INSERT_DEADLINE_MS);
 /** What a client sends first when it does its work there. */
 const writes: Readonly<Record<Dependency, string>> = {
   redis: 'xack',
-  database: 'INSERT INTO positions',
+  database: 'INSERT INTO public.positions',
 };
 
 describe.each<Dependency>(['redis', 'database'])('the network to %s, under load', (dependency) => {

@@ -103,7 +103,7 @@ describe('faults of PostgreSQL, under load: readiness tells, nothing is lost, no
         outage(
           service,
           'database',
-          () => database.query('BEGIN; LOCK TABLE positions IN ACCESS EXCLUSIVE MODE'),
+          () => database.query('BEGIN; LOCK TABLE public.positions IN ACCESS EXCLUSIVE MODE'),
           () => database.query('COMMIT'),
         ),
       );
@@ -222,5 +222,5 @@ const sleepOnCommand = `
   INSERT INTO faults_sleep VALUES (0);
   CREATE FUNCTION faults_sleep() RETURNS trigger LANGUAGE plpgsql AS
     'BEGIN PERFORM pg_sleep(seconds) FROM faults_sleep WHERE seconds > 0; RETURN NULL; END';
-  CREATE TRIGGER faults_sleep BEFORE INSERT ON positions
+  CREATE TRIGGER faults_sleep BEFORE INSERT ON public.positions
     FOR EACH STATEMENT EXECUTE FUNCTION faults_sleep()`;

@@ -36,7 +36,9 @@ async function write(rows: readonly Position[]): Promise<{ outcomes: Outcomes; m
 }
 
 async function count(): Promise<number> {
-  const { rows } = await client.query<{ n: number }>('SELECT count(*)::int AS n FROM positions');
+  const { rows } = await client.query<{ n: number }>(
+    'SELECT count(*)::int AS n FROM public.positions',
+  );
   return rows[0]?.n ?? Number.NaN;
 }
 
@@ -61,9 +63,10 @@ async function compressedDays(): Promise<Position[]> {
   }
   for (let from = 0; from < rows.length; from += 5000) await write(rows.slice(from, from + 5000));
   const { rows: chunks } = await client.query<{ name: string }>(
-    "SELECT c::text AS name FROM show_chunks('positions') AS c",
+    "SELECT c::text AS name FROM public.show_chunks('public.positions') AS c",
   );
-  for (const { name } of chunks) await client.query(`CALL convert_to_columnstore('${name}')`);
+  for (const { name } of chunks)
+    await client.query(`CALL public.convert_to_columnstore('${name}')`);
   return rows;
 }
 
@@ -195,7 +198,7 @@ describeHypertable('the columnstore', (fresh) => {
     testCompressed('are compressed again with the rest', async (stored) => {
       await write(stored.slice(0, 1000).map((row) => ({ ...row, ts: row.ts + minuteMs })));
       await client.query(
-        "SELECT compress_chunk(c, true, recompress => true) FROM show_chunks('positions') AS c",
+        "SELECT public.compress_chunk(c, true, recompress => true) FROM public.show_chunks('public.positions') AS c",
       );
 
       expect(await count()).toBe(stored.length + 1000);
@@ -233,11 +236,11 @@ describeHypertable('the columnstore', (fresh) => {
     async function decompressingTrigger(): Promise<void> {
       await client.query(`
         CREATE TABLE echo (device_id text NOT NULL, ts timestamptz NOT NULL, n integer);
-        SELECT create_hypertable('echo', by_range('ts'));
+        SELECT public.create_hypertable('echo', public.by_range('ts'));
         INSERT INTO echo SELECT d::text, '2026-03-01'::timestamptz + i * interval '1 minute', 0
           FROM generate_series(350000000000001, 350000000000016) AS d, generate_series(1, 100) AS i;
         ALTER TABLE echo SET (timescaledb.compress, timescaledb.compress_segmentby = 'device_id');
-        SELECT compress_chunk(c) FROM show_chunks('echo') AS c;
+        SELECT public.compress_chunk(c) FROM public.show_chunks('echo') AS c;
         CREATE FUNCTION echo() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
           -- TimescaleDB 2.27.2 ends the server at an UPDATE with = ANY (NULL) on compressed chunks.
@@ -246,7 +249,7 @@ describeHypertable('the columnstore', (fresh) => {
             (SELECT array_agg(device_id) FROM new_rows));
           RETURN NULL;
         END $$;
-        CREATE TRIGGER echo AFTER INSERT ON positions REFERENCING NEW TABLE AS new_rows
+        CREATE TRIGGER echo AFTER INSERT ON public.positions REFERENCING NEW TABLE AS new_rows
           FOR EACH STATEMENT EXECUTE FUNCTION echo();`);
     }
 

@@ -12,7 +12,7 @@ import { startRedis } from '../servers/servers.ts';
 
 async function addRow(client: Client, ts: string): Promise<void> {
   await client.query(
-    `INSERT INTO positions (device_id, ts, altitude, angle, speed, satellites, priority, fix, codec,
+    `INSERT INTO public.positions (device_id, ts, altitude, angle, speed, satellites, priority, fix, codec,
                             attributes)
      VALUES ('350000000000001', $1::timestamptz, 0, 0, 0, 0, 0, false, '8', '{}')`,
     [ts],
@@ -20,7 +20,9 @@ async function addRow(client: Client, ts: string): Promise<void> {
 }
 
 async function compressAll(client: Client): Promise<void> {
-  await client.query("SELECT compress_chunk(c, true) FROM show_chunks('positions') AS c");
+  await client.query(
+    "SELECT public.compress_chunk(c, true) FROM public.show_chunks('public.positions') AS c",
+  );
 }
 
 describeHypertable('policies', (fresh) => {
@@ -90,7 +92,9 @@ describeHypertable('policies', (fresh) => {
   });
 
   onCommunity('also those that somebody added by hand', async (here) => {
-    await here.client.query("SELECT add_retention_policy('positions', INTERVAL '3 hours')");
+    await here.client.query(
+      "SELECT public.add_retention_policy('public.positions', INTERVAL '3 hours')",
+    );
     const { policies } = await here.configure(none);
 
     expect(policies.retentionMs).toBeNull();
@@ -107,13 +111,13 @@ describeHypertable('policies', (fresh) => {
       segmentBy: 'device_id',
       compressedChunks: 1,
     });
-    const { rows } = await here.client.query('SELECT count(*)::int AS n FROM positions');
+    const { rows } = await here.client.query('SELECT count(*)::int AS n FROM public.positions');
     expect(rows).toEqual([{ n: 1 }]);
   });
 
   onCommunity('another segment by hand is set right', async (here) => {
     await here.client.query(
-      "ALTER TABLE positions SET (timescaledb.compress, timescaledb.compress_segmentby = 'codec')",
+      "ALTER TABLE public.positions SET (timescaledb.compress, timescaledb.compress_segmentby = 'codec')",
     );
     const { policies } = await here.configure(all);
 
@@ -122,11 +126,11 @@ describeHypertable('policies', (fresh) => {
 
   onCommunity('the older names do the same as the newer ones', async ({ client }) => {
     const before = await describePolicies(client);
-    await applyColumnstore(client, 'compression', before, 20 * dayMs);
+    await applyColumnstore(client, { names: 'compression', schema: 'public' }, before, 20 * dayMs);
     const on = await describePolicies(client);
-    await applyColumnstore(client, 'compression', on, 40 * dayMs);
+    await applyColumnstore(client, { names: 'compression', schema: 'public' }, on, 40 * dayMs);
     const changed = await describePolicies(client);
-    await applyColumnstore(client, 'compression', changed, null);
+    await applyColumnstore(client, { names: 'compression', schema: 'public' }, changed, null);
 
     expect(on).toMatchObject({ columnstoreAfterMs: 20 * dayMs, segmentBy: 'device_id' });
     expect(changed).toMatchObject({ columnstoreAfterMs: 40 * dayMs, orderBy: 'ts DESC' });
@@ -138,9 +142,13 @@ describeHypertable('policies', (fresh) => {
     await addRow(here.client, '2026-03-01T12:00:00Z');
     await addRow(here.client, '2026-03-05T12:00:00Z');
     for (const view of ['device_hours', 'device_days']) {
-      await here.client.query(`CALL refresh_continuous_aggregate('positions.${view}', NULL, NULL)`);
+      await here.client.query(
+        `CALL public.refresh_continuous_aggregate('positions.${view}', NULL, NULL)`,
+      );
     }
-    await here.client.query("SELECT drop_chunks('positions', '2026-03-03T00:00:00Z'::timestamptz)");
+    await here.client.query(
+      "SELECT public.drop_chunks('public.positions', '2026-03-03T00:00:00Z'::timestamptz)",
+    );
 
     const { policies, refusals } = await here.configure({ aggregates: false });
 

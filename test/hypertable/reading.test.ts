@@ -73,10 +73,12 @@ describeEachTable('the reading functions', (fresh) => {
     test('a role that may only write positions needs no right on it', async () => {
       // Roles belong to the whole server.
       const role = `processor_test_${randomUUID().replaceAll('-', '')}`;
-      await client.query(`CREATE ROLE ${role}; GRANT SELECT, INSERT ON positions TO ${role}`);
+      await client.query(
+        `CREATE ROLE ${role}; GRANT SELECT, INSERT ON public.positions TO ${role}`,
+      );
       await client.query(`SET ROLE ${role}`);
       await client.query(
-        `INSERT INTO positions (device_id, ts, altitude, angle, speed, satellites, priority, fix,
+        `INSERT INTO public.positions (device_id, ts, altitude, angle, speed, satellites, priority, fix,
                               codec, attributes)
        VALUES ($1, $2, 0, 0, 0, 0, 0, false, '8', '{}')`,
         [deviceId(7), iso(noon)],
@@ -160,7 +162,7 @@ describeEachTable('the reading functions', (fresh) => {
 
     test('is found after rows of the newest day were deleted by hand', async () => {
       await store(at(0), at(-1), at(-10 * 24 * 60), at(-11 * 24 * 60));
-      await client.query('DELETE FROM positions WHERE ts > $1', [iso(noon - dayMs)]);
+      await client.query('DELETE FROM public.positions WHERE ts > $1', [iso(noon - dayMs)]);
 
       expect(await last([1])).toMatchObject([
         { last_ts: new Date(noon - 10 * dayMs), fix_ts: new Date(noon - 10 * dayMs) },
@@ -169,7 +171,7 @@ describeEachTable('the reading functions', (fresh) => {
 
     test('a device without rows, or unknown, is left out', async () => {
       await store(at(0), at(0, {}, 2));
-      await client.query('DELETE FROM positions WHERE device_id = $1', [deviceId(2)]);
+      await client.query('DELETE FROM public.positions WHERE device_id = $1', [deviceId(2)]);
 
       expect(await last([1, 2, 3])).toMatchObject([{ device_id: deviceId(1) }]);
       expect(await last([])).toEqual([]);

@@ -72,15 +72,15 @@ describeHypertable('the migrated table', (fresh) => {
     for (const { sql } of migrations) await client.query(sql);
     const { deviceId, ts } = position();
     await client.query(
-      `INSERT INTO positions (device_id, ts, altitude, angle, speed, satellites, priority, fix,
+      `INSERT INTO public.positions (device_id, ts, altitude, angle, speed, satellites, priority, fix,
                               codec, attributes)
        VALUES ($1, $2, 0, 0, 0, 0, 0, false, '8', '{}')`,
       [deviceId, new Date(ts)],
     );
-    await client.query(`CREATE TABLE processor_migrations (version integer PRIMARY KEY,
+    await client.query(`CREATE TABLE public.processor_migrations (version integer PRIMARY KEY,
       name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`);
     for (const { version, name, checksum } of migrations) {
-      await client.query('INSERT INTO processor_migrations VALUES ($1, $2, $3)', [
+      await client.query('INSERT INTO public.processor_migrations VALUES ($1, $2, $3)', [
         ...[version, name, checksum],
       ]);
     }
@@ -124,7 +124,7 @@ describeHypertable('the chunks of a batch', (fresh) => {
       const { client, statements } = await writeDays(days, dayMs);
 
       const { rows } = await client.query<{ n: number }>(
-        "SELECT count(*)::int AS n FROM show_chunks('positions')",
+        "SELECT count(*)::int AS n FROM public.show_chunks('public.positions')",
       );
       expect(rows).toEqual([{ n: days }]);
       expect(statements).toBe(Math.ceil(days / 48));

@@ -108,8 +108,8 @@ describe('processor migrate', () => {
 
   test('a changed and an unknown migration are told, and up is refused', async () => {
     await processor(['migrate', 'up', '--yes']);
-    await query("UPDATE processor_migrations SET checksum = 'other' WHERE version = 1");
-    await query(`INSERT INTO processor_migrations (version, name, checksum)
+    await query("UPDATE public.processor_migrations SET checksum = 'other' WHERE version = 1");
+    await query(`INSERT INTO public.processor_migrations (version, name, checksum)
       VALUES (99, '0099_later.sql', 'later')`);
 
     const status = await processor(['migrate', 'status', '--json']);
@@ -153,13 +153,13 @@ describe('processor retention', () => {
     await processor(['migrate', 'up', '--yes']);
     await redis.flushall();
     await query(
-      `INSERT INTO positions (device_id, ts, altitude, angle, speed, satellites, priority, fix,
+      `INSERT INTO public.positions (device_id, ts, altitude, angle, speed, satellites, priority, fix,
                               codec, attributes)
        SELECT '350000000000001', now() - n * interval '50 days', 0, 0, 0, 0, 0, false, '8', '{}'
          FROM generate_series(0, 4) AS n`,
     );
   });
-  const rows = async () => (await query('SELECT FROM positions')).length;
+  const rows = async () => (await query('SELECT FROM public.positions')).length;
   const kind = hasTimescaledb() ? 'chunks' : 'rows';
 
   test('drops what is older, and leaves an audit line', async () => {

@@ -78,7 +78,10 @@ async function ask<Row extends object>(url: string, sql: string): Promise<Row[]>
 
 async function untilStored(url: string, rows: number): Promise<void> {
   await eventually(`${rows} rows are stored`, async () => {
-    const [found] = await ask<{ n: number }>(url, 'SELECT count(*)::int AS n FROM positions');
+    const [found] = await ask<{ n: number }>(
+      url,
+      'SELECT count(*)::int AS n FROM public.positions',
+    );
     return found?.n === rows ? true : undefined;
   });
 }
@@ -125,7 +128,10 @@ describe('a PostgreSQL standby', () => {
   });
 
   test('that a primary becomes while the service runs stops reading, and heals by itself', async () => {
-    const [before] = await ask<{ n: number }>(url, 'SELECT count(*)::int AS n FROM positions');
+    const [before] = await ask<{ n: number }>(
+      url,
+      'SELECT count(*)::int AS n FROM public.positions',
+    );
     const service = serve(url);
     await service.untilReady();
     await becomeStandby();
@@ -171,19 +177,19 @@ describe('a database', () => {
     await service.untilReady();
     const [key] = await ask<{ name: string }>(
       database.url,
-      "SELECT conname AS name FROM pg_constraint WHERE conrelid = 'positions'::regclass AND contype = 'p'",
+      "SELECT conname AS name FROM pg_constraint WHERE conrelid = 'public.positions'::regclass AND contype = 'p'",
     );
-    await ask(database.url, `ALTER TABLE positions DROP CONSTRAINT ${key?.name}`);
+    await ask(database.url, `ALTER TABLE public.positions DROP CONSTRAINT ${key?.name}`);
     await send(1);
 
     await untilReadyTells(service, '"database":"configuration: 42P10"');
     expect(JSON.stringify(service.logs)).toContain(
-      'ALTER TABLE positions ADD PRIMARY KEY (device_id, ts)',
+      'ALTER TABLE public.positions ADD PRIMARY KEY (device_id, ts)',
     );
     expect((await processor(database.url, 'doctor')).text).toMatch(
-      /failure +primary key +.*ALTER TABLE positions ADD PRIMARY KEY \(device_id, ts\)/,
+      /failure +primary key +.*ALTER TABLE public.positions ADD PRIMARY KEY \(device_id, ts\)/,
     );
-    await ask(database.url, 'ALTER TABLE positions ADD PRIMARY KEY (device_id, ts)');
+    await ask(database.url, 'ALTER TABLE public.positions ADD PRIMARY KEY (device_id, ts)');
     await service.untilReady();
     await untilStored(database.url, 1);
     expect((await processor(database.url, 'doctor')).text).toMatch(/ok +primary key/);

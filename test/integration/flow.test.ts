@@ -58,7 +58,7 @@ describe('the service, as real processes against real servers', () => {
     return Number(rows[0]?.count);
   }
 
-  const positions = (url?: string) => count('SELECT count(*) FROM positions', url);
+  const positions = (url?: string) => count('SELECT count(*) FROM public.positions', url);
 
   async function untilSettled(): Promise<void> {
     await eventually('nothing is pending or undelivered', async () => {
@@ -199,7 +199,7 @@ describe('the service, as real processes against real servers', () => {
     await one.untilReady();
     const client = new pg.Client(database.url);
     await client.connect();
-    await client.query('ALTER TABLE positions RENAME TO elsewhere');
+    await client.query('ALTER TABLE public.positions RENAME TO elsewhere');
     await send(50);
     await eventually('readiness is off', async () =>
       (await one.health('ready')) === 503 ? true : undefined,

@@ -61,7 +61,7 @@ it('an entry that kills the process is condemned alone; its neighbours are store
   ]);
   const client = new pg.Client(database.url);
   await client.connect();
-  const { rows } = await client.query('SELECT count(*)::int AS count FROM positions');
+  const { rows } = await client.query('SELECT count(*)::int AS count FROM public.positions');
   await client.end();
   expect(rows).toEqual([{ count: goodEntries }]);
   expect(await redis.exists(`${key}:control:suspects`)).toBe(0);

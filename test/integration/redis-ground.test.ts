@@ -80,7 +80,7 @@ async function stored(): Promise<number> {
   const { rows } = await client.query<{ n: number }>(
     "SELECT count(*)::int AS n FROM pg_class WHERE relname = 'positions'",
   );
-  const there = rows[0]?.n === 0 ? 0 : await client.query('SELECT FROM positions');
+  const there = rows[0]?.n === 0 ? 0 : await client.query('SELECT FROM public.positions');
   await client.end();
   return there === 0 ? 0 : (there.rowCount ?? 0);
 }

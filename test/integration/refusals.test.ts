@@ -52,7 +52,7 @@ async function running(): Promise<Running> {
     },
     async untilStored(rows) {
       await eventually(`${rows} rows are stored`, async () => {
-        const found = await client.query('SELECT FROM positions');
+        const found = await client.query('SELECT FROM public.positions');
         return found.rowCount === rows ? true : undefined;
       });
     },
@@ -66,8 +66,8 @@ describe('a NOT NULL column of another application (F7)', () => {
     const { service, client, send, untilStored, deadLetters, ready } = await running();
     await send(1);
     await untilStored(1);
-    await client.query(`ALTER TABLE positions ADD COLUMN tenant int DEFAULT 0;
-      ALTER TABLE positions ALTER COLUMN tenant SET NOT NULL, ALTER COLUMN tenant DROP DEFAULT`);
+    await client.query(`ALTER TABLE public.positions ADD COLUMN tenant int DEFAULT 0;
+      ALTER TABLE public.positions ALTER COLUMN tenant SET NOT NULL, ALTER COLUMN tenant DROP DEFAULT`);
 
     for (let device = 1; device <= 20; device += 1) await send(device);
     const line = await eventually('the failure is logged', () =>
@@ -84,7 +84,7 @@ describe('a NOT NULL column of another application (F7)', () => {
     expect(await ready()).toContain('configuration: 23502');
     expect(await deadLetters()).toBe(0);
 
-    await client.query('ALTER TABLE positions DROP COLUMN tenant');
+    await client.query('ALTER TABLE public.positions DROP COLUMN tenant');
     await untilStored(21);
     await service.untilReady();
     expect(await deadLetters()).toBe(0);
@@ -97,7 +97,7 @@ describe('a trigger that skips the rows of one device (F6)', () => {
     await client.query(`
       CREATE FUNCTION skip_one() RETURNS trigger LANGUAGE plpgsql AS $$
       BEGIN IF NEW.device_id = '350000000000666' THEN RETURN NULL; END IF; RETURN NEW; END $$;
-      CREATE TRIGGER skip_one BEFORE INSERT ON positions FOR EACH ROW EXECUTE FUNCTION skip_one()`);
+      CREATE TRIGGER skip_one BEFORE INSERT ON public.positions FOR EACH ROW EXECUTE FUNCTION skip_one()`);
 
     await send(666);
     const [[, fields] = ['', []]] = await eventually('the dead letter is there', async () => {

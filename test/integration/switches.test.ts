@@ -73,7 +73,7 @@ describe('what operators switch at run time', () => {
     const client = new pg.Client(database.url);
     await client.connect();
     const { rows } = await client.query<{ count: number }>(
-      'SELECT count(*)::int AS count FROM positions',
+      'SELECT count(*)::int AS count FROM public.positions',
     );
     await client.end();
     return rows[0]?.count ?? -1;

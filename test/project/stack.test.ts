@@ -76,7 +76,9 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
     );
     expect(owner).toEqual([{ tableowner: 'processor_migrator' }]);
     const reader = urlOf('processor_reader', 'postgres_reader');
-    expect(await ask(reader, 'SELECT count(*)::int AS rows FROM positions')).toEqual([{ rows: 0 }]);
+    expect(await ask(reader, 'SELECT count(*)::int AS rows FROM public.positions')).toEqual([
+      { rows: 0 },
+    ]);
   });
 
   it('migrate as the migrator, in a container of its own and from that of the commands', async () => {
@@ -88,7 +90,7 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
     await ask(
       urlOf('processor_migrator', 'postgres_migrator'),
       'DROP SCHEMA positions CASCADE',
-      'DROP TABLE positions, processor_migrations',
+      'DROP TABLE public.positions, public.processor_migrations',
     );
     await runServiceHere(serviceOf(file, 'roles'), places);
     const migrate = serviceOf(file, 'migrate');
@@ -137,9 +139,9 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
       'CREATE TABLE mine ()',
       'CREATE TEMPORARY TABLE mine ()',
       'CREATE TABLE positions.mine ()',
-      'DELETE FROM positions',
-      'UPDATE positions SET speed = 0',
-      'DROP TABLE positions',
+      'DELETE FROM public.positions',
+      'UPDATE public.positions SET speed = 0',
+      'DROP TABLE public.positions',
     ]) {
       expect([statement, await outcomeOf(writer, statement)]).toEqual([statement, denied]);
     }
@@ -174,7 +176,7 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
     const words = ['migrate', 'up', '--yes'];
     await ask(
       urlOf('processor_migrator', 'postgres_migrator'),
-      'DELETE FROM processor_migrations WHERE version = 1',
+      'DELETE FROM public.processor_migrations WHERE version = 1',
     );
     const asService = runProcessorHere(serviceOf(file, 'processor'), places, words);
     await expect(asService).rejects.toThrow('42501');

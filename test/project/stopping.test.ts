@@ -116,7 +116,7 @@ async function holdUpDrain({ stream, databaseUrl, messages }: Started): Promise<
   const blocker = new pg.Client(databaseUrl);
   await blocker.connect();
   onTestFinished(() => blocker.end());
-  await blocker.query('BEGIN; LOCK TABLE positions IN ACCESS EXCLUSIVE MODE');
+  await blocker.query('BEGIN; LOCK TABLE public.positions IN ACCESS EXCLUSIVE MODE');
   const redis = new Redis(redisUrl());
   onTestFinished(() => redis.disconnect());
   await redis.xadd(stream, '*', ...entry(1));

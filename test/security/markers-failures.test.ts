@@ -72,7 +72,7 @@ describe('passwords, IMEIs and coordinates, when something fails', () => {
       PLANTED: encodeURIComponent(secrets.postgres),
     });
     await one.untilReady();
-    const renamed = 'ALTER TABLE positions RENAME TO elsewhere';
+    const renamed = 'ALTER TABLE public.positions RENAME TO elsewhere';
     await ask(stand.databaseUrl, renamed);
     await stand.redis.xadd(stream, '*', ...entryOf(deviceId, 0, { device_id: deviceId, ...place }));
     await eventually('it is in flight', async () =>

@@ -13,7 +13,7 @@ const failWithTheRow = [
   `CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
    BEGIN RAISE EXCEPTION USING ERRCODE = '53100', MESSAGE = format('no room for "%s"', NEW),
      DETAIL = format('Failing row contains %s.', NEW), HINT = NEW::text; END $$`,
-  'CREATE TRIGGER full_disk BEFORE INSERT ON positions FOR EACH ROW EXECUTE FUNCTION full_disk()',
+  'CREATE TRIGGER full_disk BEFORE INSERT ON public.positions FOR EACH ROW EXECUTE FUNCTION full_disk()',
 ];
 
 describe('passwords, IMEIs and coordinates, while entries come', () => {
@@ -62,7 +62,10 @@ describe('passwords, IMEIs and coordinates, while entries come', () => {
 
   /** The database itself refuses these, and says so with the whole row. */
   const refuse = () =>
-    ask(stand.databaseUrl, 'ALTER TABLE positions ADD CONSTRAINT not_77 CHECK (speed <> 77)');
+    ask(
+      stand.databaseUrl,
+      'ALTER TABLE public.positions ADD CONSTRAINT not_77 CHECK (speed <> 77)',
+    );
 
   const untilSettled = () =>
     eventually('everything has an outcome', async () => {

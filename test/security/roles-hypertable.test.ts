@@ -46,17 +46,20 @@ describe.skipIf(!hasPsql())(
       test('the writer makes chunks, and adds to compressed ones', async () => {
         const { writer, migrator } = database.urls;
         await ask(writer, row, row.replace('2026-11-02', '2026-09-01'));
-        await ask(migrator, "SELECT compress_chunk(c) FROM show_chunks('positions') AS c");
+        await ask(
+          migrator,
+          "SELECT public.compress_chunk(c) FROM public.show_chunks('public.positions') AS c",
+        );
 
         expect(await outcomeOf(writer, row)).toBe('done');
         expect(await outcomeOf(writer, row.replace('10:00', '11:00'))).toBe('done');
-        expect(await ask(writer, 'SELECT FROM positions')).toHaveLength(3);
+        expect(await ask(writer, 'SELECT FROM public.positions')).toHaveLength(3);
       });
 
       test('a chunk is no way around the table', async () => {
         const [chunk] = await ask<{ name: string }>(
           database.url,
-          "SELECT show_chunks('positions')::text AS name LIMIT 1",
+          "SELECT public.show_chunks('public.positions')::text AS name LIMIT 1",
         );
         for (const words of ['DELETE FROM', 'TRUNCATE', 'DROP TABLE']) {
           const statement = `${words} ${chunk?.name}`;
@@ -65,15 +68,15 @@ describe.skipIf(!hasPsql())(
       });
 
       test.each([
-        "SELECT drop_chunks('positions', older_than => now())",
-        "SELECT compress_chunk(c) FROM show_chunks('positions') AS c",
-        "SELECT decompress_chunk(c) FROM show_chunks('positions') AS c",
-        "SELECT set_chunk_time_interval('positions', INTERVAL '1 hour')",
-        "SELECT add_retention_policy('positions', INTERVAL '1 hour')",
-        "SELECT remove_retention_policy('positions')",
-        "CALL refresh_continuous_aggregate('positions.device_hours', NULL, NULL)",
-        "SELECT add_job('pg_catalog.pg_sleep', '1 hour')",
-        'SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs',
+        "SELECT public.drop_chunks('public.positions', older_than => now())",
+        "SELECT public.compress_chunk(c) FROM public.show_chunks('public.positions') AS c",
+        "SELECT public.decompress_chunk(c) FROM public.show_chunks('public.positions') AS c",
+        "SELECT public.set_chunk_time_interval('public.positions', INTERVAL '1 hour')",
+        "SELECT public.add_retention_policy('public.positions', INTERVAL '1 hour')",
+        "SELECT public.remove_retention_policy('public.positions')",
+        "CALL public.refresh_continuous_aggregate('positions.device_hours', NULL, NULL)",
+        "SELECT public.add_job('pg_catalog.pg_sleep', '1 hour')",
+        'SELECT public.alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs',
         'SELECT FROM positions.device_hours',
       ])('the writer is refused: %s', async (statement) => {
         expect(await outcomeOf(database.urls.writer, statement)).toBe(denied);
@@ -84,7 +87,9 @@ describe.skipIf(!hasPsql())(
 
         expect(await outcomeOf(reader, 'SELECT FROM positions.device_hours')).toBe('done');
         expect(await outcomeOf(reader, 'SELECT FROM positions.device_days')).toBe('done');
-        expect(await outcomeOf(reader, "SELECT drop_chunks('positions', now())")).not.toBe('done');
+        expect(
+          await outcomeOf(reader, "SELECT public.drop_chunks('public.positions', now())"),
+        ).not.toBe('done');
       });
 
       test('policies and aggregates of another owner become the migrator’s', async () => {
@@ -101,7 +106,8 @@ describe.skipIf(!hasPsql())(
           WHERE proc_name ~ 'columnstore|compression|policy_retention|aggregate'`,
         );
         expect(jobs).toEqual([{ owner: other.roles.migrator }]);
-        const refresh = "CALL refresh_continuous_aggregate('positions.device_hours', NULL, now())";
+        const refresh =
+          "CALL public.refresh_continuous_aggregate('positions.device_hours', NULL, now())";
         expect(await outcomeOf(other.urls.migrator, refresh)).toBe('done');
         const changed = { ...tables, retentionMs: 3000 * dayMs, columnstoreAfterMs: 40 * dayMs };
         const { policies } = await migrate(

@@ -35,7 +35,7 @@ describe.skipIf(!hasPsql())(
           database.url,
           `SELECT DISTINCT relowner::regrole::text AS owner FROM pg_class
           WHERE relnamespace = 'positions'::regnamespace
-             OR oid IN ('positions'::regclass, 'processor_migrations'::regclass)`,
+             OR oid IN ('public.positions'::regclass, 'public.processor_migrations'::regclass)`,
         );
 
         expect(owners).toEqual([{ owner: database.roles.migrator }]);
@@ -64,16 +64,16 @@ describe.skipIf(!hasPsql())(
       });
 
       test.each([
-        'UPDATE positions SET speed = 0',
-        'DELETE FROM positions',
-        'TRUNCATE positions',
-        'DROP TABLE positions',
-        'ALTER TABLE positions ADD COLUMN more text',
-        'ALTER TABLE positions DISABLE TRIGGER ALL',
-        'CREATE INDEX ON positions (speed)',
-        'CREATE TRIGGER t AFTER INSERT ON positions EXECUTE FUNCTION suppress_redundant_updates_trigger()',
-        "INSERT INTO processor_migrations (version, name, checksum) VALUES (999, 'x', 'x')",
-        'DELETE FROM processor_migrations',
+        'UPDATE public.positions SET speed = 0',
+        'DELETE FROM public.positions',
+        'TRUNCATE public.positions',
+        'DROP TABLE public.positions',
+        'ALTER TABLE public.positions ADD COLUMN more text',
+        'ALTER TABLE public.positions DISABLE TRIGGER ALL',
+        'CREATE INDEX ON public.positions (speed)',
+        'CREATE TRIGGER t AFTER INSERT ON public.positions EXECUTE FUNCTION suppress_redundant_updates_trigger()',
+        "INSERT INTO public.processor_migrations (version, name, checksum) VALUES (999, 'x', 'x')",
+        'DELETE FROM public.processor_migrations',
         'SELECT FROM of_directus',
         'SELECT FROM positions.devices',
         'SELECT FROM positions.last_positions',
@@ -84,8 +84,8 @@ describe.skipIf(!hasPsql())(
         'CREATE FUNCTION public.mine() RETURNS int LANGUAGE sql RETURN 1',
         'CREATE EXTENSION pg_trgm',
         'CREATE ROLE mine',
-        "COPY positions TO '/tmp/positions'",
-        "COPY positions FROM PROGRAM 'id'",
+        "COPY public.positions TO '/tmp/positions'",
+        "COPY public.positions FROM PROGRAM 'id'",
         "SELECT pg_read_file('/etc/passwd')",
         'SELECT FROM pg_authid',
         'SELECT lo_create(0)',
@@ -106,13 +106,18 @@ describe.skipIf(!hasPsql())(
         await ask(writer, row);
 
         const track = "positions.devices_in_window('2026-11-01', '2026-11-03')";
-        expect(await ask(reader, 'SELECT device_id FROM positions')).toHaveLength(1);
+        expect(await ask(reader, 'SELECT device_id FROM public.positions')).toHaveLength(1);
         expect(await ask(reader, 'SELECT device_id FROM positions.last_positions')).toHaveLength(1);
         expect(await ask(reader, `SELECT device_id FROM ${track}`)).toHaveLength(1);
         const off = 'SET default_transaction_read_only = off';
         expect(await outcomeOf(reader, row)).not.toBe('done');
         for (const statement of [
-          ...[row, 'UPDATE positions SET speed = 0', 'DELETE FROM positions', 'TRUNCATE positions'],
+          ...[
+            row,
+            'UPDATE public.positions SET speed = 0',
+            'DELETE FROM public.positions',
+            'TRUNCATE public.positions',
+          ],
           ...[
             'DELETE FROM positions.devices',
             'CREATE TABLE mine (x int)',
@@ -244,9 +249,9 @@ describe.skipIf(!hasPsql())(
 
       const { applied } = await migrate(migrations, migrateOptions(other.urls.migrator), silent);
       expect(applied).toEqual([]);
-      expect(await outcomeOf(other.urls.migrator, 'DELETE FROM positions')).toBe('done');
+      expect(await outcomeOf(other.urls.migrator, 'DELETE FROM public.positions')).toBe('done');
       expect(await outcomeOf(other.urls.writer, row)).toBe('done');
-      expect(await outcomeOf(other.urls.writer, 'DELETE FROM positions')).toBe(denied);
+      expect(await outcomeOf(other.urls.writer, 'DELETE FROM public.positions')).toBe(denied);
       expect(await ask(other.urls.reader, 'SELECT FROM positions.last_positions')).toHaveLength(1);
     });
   },

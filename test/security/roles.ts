@@ -39,6 +39,8 @@ export interface ApplyOptions {
   /** Whose password files are named; all when absent. */
   readonly passwordsOf?: readonly RoleName[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Variables of psql. */
+  readonly variables?: Readonly<Record<string, string>>;
 }
 
 /** A fresh database, and the names and passwords of three roles that are not made yet. */
@@ -68,13 +70,14 @@ export async function rolesDatabase(): Promise<RolesDatabase> {
     roles,
     passwords,
     urls,
-    async apply({ passwordsOf = roleNames, env = {} } = {}) {
+    async apply({ passwordsOf = roleNames, env = {}, variables = {} } = {}) {
       const { PATH } = process.env;
       const given = passwordsOf.map((name) => [
         `PROCESSOR_${name.toUpperCase()}_PASSWORD_FILE`,
         files[name],
       ]);
-      const names = roleNames.flatMap((name) => ['--set', `${name}=${roles[name]}`]);
+      const named = { ...roles, ...variables };
+      const names = Object.entries(named).flatMap(([name, value]) => ['--set', `${name}=${value}`]);
       await run('psql', ['--no-psqlrc', '--quiet', ...names, '--file', script, database.url], {
         env: { PATH, ...Object.fromEntries(given), ...env },
         timeout: 30_000,
@@ -118,7 +121,7 @@ export async function outcomeOf(url: string, ...statements: readonly string[]): 
 }
 
 /** A row, or the same again. */
-export const row = `INSERT INTO positions
+export const row = `INSERT INTO public.positions
   (device_id, ts, altitude, angle, speed, satellites, priority, fix, codec, attributes)
   VALUES ('350000000000001', '2026-11-02T10:00:00Z', 0, 0, 0, 0, 0, false, '8', '{}')
   ON CONFLICT (device_id, ts) DO NOTHING`;

@@ -20,7 +20,7 @@ test('fresh databases are empty, separate and UTF8', async () => {
   const [first, second] = await Promise.all([freshDatabase(), freshDatabase()]);
   onTestFinished(first.drop);
   onTestFinished(second.drop);
-  await askPostgres(first.url, 'CREATE TABLE positions ()');
+  await askPostgres(first.url, 'CREATE TABLE public.positions ()');
 
   const row = await askPostgres(
     second.url,
@@ -76,7 +76,7 @@ testTimescaledb('a hypertable can be made in a fresh database', async () => {
   onTestFinished(drop);
   await askPostgres(url, 'CREATE EXTENSION timescaledb');
   await askPostgres(url, 'CREATE TABLE p (ts timestamptz NOT NULL)');
-  await askPostgres(url, `SELECT create_hypertable('p', 'ts')`);
+  await askPostgres(url, `SELECT public.create_hypertable('p', 'ts')`);
 
   const row = await askPostgres(
     url,

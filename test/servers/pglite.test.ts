@@ -103,8 +103,8 @@ test('settings of a URL are set, and gone with the last connection', async () =>
 test('empty drops tables, functions, schemas and hypertables, and keeps the extension', async () => {
   await client.query(`
     CREATE SCHEMA s; CREATE TABLE s.t (); CREATE FUNCTION f() RETURNS integer RETURN 1;
-    CREATE TABLE t (ts timestamptz NOT NULL); SELECT create_hypertable('t', by_range('ts'));
-    INSERT INTO t VALUES (now()); SELECT add_retention_policy('t', INTERVAL '1 day')`);
+    CREATE TABLE t (ts timestamptz NOT NULL); SELECT public.create_hypertable('t', public.by_range('ts'));
+    INSERT INTO t VALUES (now()); SELECT public.add_retention_policy('t', INTERVAL '1 day')`);
 
   await server.empty();
 

@@ -29,7 +29,7 @@ afterAll(async () => {
 
 async function insert(deviceId: string | undefined, times: string): Promise<void> {
   await client.query(
-    `INSERT INTO positions (device_id, ts, latitude, longitude, altitude, angle, speed, satellites,
+    `INSERT INTO public.positions (device_id, ts, latitude, longitude, altitude, angle, speed, satellites,
        priority, fix, event_io_id, generation_type, codec, attributes)
      SELECT $1, ts, 54.1234567, -25.5, -2, 1.40625, 50, 7, 1, true, 239, null, '8E',
        '{"78": "18446744073709551615", "16": 9007199254740991}'

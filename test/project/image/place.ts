@@ -34,7 +34,7 @@ export async function openPlace(more: Readonly<Record<string, string>> = {}) {
       const exists = `SELECT to_regclass('positions') IS NOT NULL AS there`;
       const table = await askPostgres<{ there: boolean }>(database.url, exists);
       if (table?.there !== true) return 0;
-      const count = 'SELECT count(*)::int AS rows FROM positions';
+      const count = 'SELECT count(*)::int AS rows FROM public.positions';
       return (await askPostgres<{ rows: number }>(database.url, count))?.rows ?? 0;
     },
     /** Entries that were read and not acknowledged. */
