@@ -121,13 +121,13 @@ describe('processor verify', () => {
       await stack.redis.xadd(stream, '*', ...entryFields(index, index < 5 ? { latitude: 95 } : {}));
     }
     await eventually('3 rows and the dead letters', async () =>
-      (await stack.query('SELECT 1 FROM positions')).length === 3 &&
+      (await stack.query('SELECT 1 FROM public.positions')).length === 3 &&
       (await stack.redis.xlen(deadLetters)) === 5
         ? true
         : undefined,
     );
     await stack.redis.del(deadLetters);
-    await stack.query('DELETE FROM positions');
+    await stack.query('DELETE FROM public.positions');
 
     const { code, result } = await verify('--limit', '4');
     expect(code).toBe(4);

@@ -16,7 +16,7 @@ async function emptyDatabase(): Promise<string> {
 const further: Migration = {
   version: migrations.length + 1,
   name: '0099_further.sql',
-  sql: 'CREATE TABLE further (id integer PRIMARY KEY)',
+  sql: 'CREATE TABLE public.further (id integer PRIMARY KEY)',
   checksum: 'a'.repeat(64),
 };
 
@@ -57,7 +57,7 @@ describe('an empty database', () => {
 
   test('a migration that fails leaves nothing behind, and those before it stay', async () => {
     const url = await emptyDatabase();
-    const broken = { ...further, sql: 'CREATE TABLE half (); SELECT 1 / 0' };
+    const broken = { ...further, sql: 'CREATE TABLE public.half (); SELECT 1 / 0' };
 
     await expect(
       migrate([...migrations, broken], migrateOptions(url), silent),

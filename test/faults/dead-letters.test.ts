@@ -10,7 +10,9 @@ import { isFull, patience, report } from './mode.ts';
 const stack = useStack();
 const pendingCount = async () => Number((await stack.redis.xpending(stream, 'processor'))[0]);
 const storedCount = async () =>
-  Number((await stack.query<{ rows: string }>('SELECT count(*) AS rows FROM positions'))[0]?.rows);
+  Number(
+    (await stack.query<{ rows: string }>('SELECT count(*) AS rows FROM public.positions'))[0]?.rows,
+  );
 
 /** 255 records of 256 bytes, 65 KB: what a device with a wrong clock can send in one packet. */
 function worstFrame(number: number): Buffer {

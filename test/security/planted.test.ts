@@ -194,3 +194,27 @@ describeHypertable('functions named like TimescaleDB’s', (fresh) => {
     expect(await plantedRuns(url)).toBe(0);
   });
 });
+
+test('the table of the first migration is as the file says, in public', async () => {
+  const { url, drop } = await freshDatabase();
+  onTestFinished(drop);
+  const [first] = migrations;
+  const shape = (schema: string) =>
+    ask(
+      url,
+      `SELECT (SELECT array_agg(ROW (attname, atttypid::regtype, attnotnull)::text ORDER BY attnum)
+                 FROM pg_attribute WHERE attrelid = t AND attnum > 0) AS columns,
+              (SELECT array_agg(conname || ' ' || pg_get_constraintdef(oid) ORDER BY conname)
+                 FROM pg_constraint WHERE conrelid = t) AS constraints,
+              (SELECT array_agg(ROW (objsubid, description)::text ORDER BY objsubid)
+                 FROM pg_description WHERE objoid = t) AS comments,
+              (SELECT array_agg(replace(pg_get_indexdef(indexrelid), '${schema}.', ''))
+                 FROM pg_index WHERE indrelid = t) AS indexes
+         FROM (SELECT '${schema}.positions'::regclass AS t) AS it`,
+    );
+  await ask(url, 'CREATE SCHEMA by_hand', 'SET search_path = by_hand', first?.sql ?? '');
+  const wanted = await shape('by_hand');
+
+  await migrate(migrations.slice(0, 1), migrateOptions(url), silent);
+  expect(await shape('public')).toEqual(wanted);
+});

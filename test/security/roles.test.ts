@@ -74,7 +74,7 @@ describe.skipIf(!hasPsql())(
         'CREATE TRIGGER t AFTER INSERT ON public.positions EXECUTE FUNCTION suppress_redundant_updates_trigger()',
         "INSERT INTO public.processor_migrations (version, name, checksum) VALUES (999, 'x', 'x')",
         'DELETE FROM public.processor_migrations',
-        'SELECT FROM of_directus',
+        'SELECT FROM public.of_directus',
         'SELECT FROM positions.devices',
         'SELECT FROM positions.last_positions',
         "SELECT positions.track('350000000000001', now(), now())",
@@ -121,7 +121,7 @@ describe.skipIf(!hasPsql())(
           ...[
             'DELETE FROM positions.devices',
             'CREATE TABLE mine (x int)',
-            'SELECT FROM of_directus',
+            'SELECT FROM public.of_directus',
           ],
           'CREATE TEMPORARY TABLE mine (x int)',
         ]) {
