@@ -58,7 +58,7 @@ part_postgres() { restarts timescaledb "$postgres_restarts"; }
 
 # Every second one is a kill. The dead letters of before are there afterwards, with their contents.
 restarts() {
-  local service=$1 count=$2 number before last digest one
+  local service=$1 count=$2 number before last digest after one
   start_load
   eventually 'records are stored' 60 stores_more_than 0
   nothing_lost "before the restarts of $service"
@@ -73,7 +73,8 @@ restarts() {
       kill_hard "$one"
     fi
     eventually "$service is healthy" 180 is_healthy "$one"
-    [ "$(letters_digest "${last:-+}")" = "$digest" ] ||
+    after=$(letters_digest "${last:-+}") || fail "$service $number: $after"
+    [ "$after" = "$digest" ] ||
       fail "$service $number: the dead letters up to ${last:-none} are not those of before"
     before=$(stored)
     eventually 'records are stored again' 180 stores_more_than "$before"

@@ -94,7 +94,10 @@ nothing_lost() {
 
 # The newest dead letter, and a digest of all up to one: ids and contents.
 last_letter() { redis XREVRANGE "$stream:dlq" + - COUNT 1 | head -n 1; }
-letters_digest() { redis XRANGE "$stream:dlq" - "$1" | sha256sum; }
+letters_digest() {
+  redis XRANGE "$stream:dlq" - "$1" > "$work/letters" || fail 'Redis does not answer'
+  sha256sum < "$work/letters"
+}
 
 # Everything was delivered and acknowledged. `lag` is not asked: Redis forgets it at a restart.
 is_settled() {
@@ -128,11 +131,17 @@ stop_load() {
 }
 
 # A process that dies is restarted by the policy. `docker kill` would count as a manual stop, so it
-# needs a start; it is for an engine whose processes this machine does not see.
+# needs a start; it is for an engine whose processes this machine does not see. The container counts
+# as healthy until the engine has noticed, so its new start is waited for.
 kill_hard() {
-  local pid
+  local pid before
+  before=$(started_at "$1")
   pid=$(docker inspect --format '{{.State.Pid}}' "$1")
-  if grep -q "$1" "/proc/$pid/cgroup" 2> /dev/null && kill -KILL "$pid" 2> /dev/null; then return; fi
-  docker kill "$1" > /dev/null
-  docker start "$1" > /dev/null
+  if ! grep -q "$1" "/proc/$pid/cgroup" 2> /dev/null || ! kill -KILL "$pid" 2> /dev/null; then
+    docker kill "$1" > /dev/null
+    docker start "$1" > /dev/null
+  fi
+  eventually "$1 starts again" 60 has_started_since "$1" "$before"
 }
+started_at() { docker inspect --format '{{.State.StartedAt}}' "$1"; }
+has_started_since() { [ "$(started_at "$1")" != "$2" ]; }
