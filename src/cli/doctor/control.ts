@@ -1,38 +1,45 @@
 import { type Redis, ReplyError } from 'ioredis';
 import { type ControlKeys, controlKeys } from '../../stream/control-keys.ts';
 import { type Check, failure, ok, unknown } from './check.ts';
+import { operatorUser } from './redis-rights.ts';
+
+type Typed = readonly [string, ...string[]];
 
 /**
- * Commands that Redis refuses with WRONGTYPE where the key holds another type, and that change
- * nothing. The first one is for the operator's user, the second one for the service's.
+ * A command that Redis refuses with WRONGTYPE where the key holds another type, that changes
+ * nothing, and that the shipped ACL allows: a refused one would be in ACL LOG. Null: none is.
  */
-const typed: { readonly [Key in keyof ControlKeys]: readonly (readonly [string, ...string[]])[] } =
-  {
-    paused: [['GET']],
-    requests: [['XRANGE', '-', '+', 'COUNT', '1']],
-    audit: [['XRANGE', '-', '+', 'COUNT', '1']],
-    suspects: [['HGETALL'], ['HDEL', '']],
-    holders: [['HGETALL'], ['HGET', '']],
-    counter: [['HGETALL']],
-    moved: [
-      ['ZRANGE', '0', '0'],
-      ['ZSCORE', ''],
-    ],
-    lost: [['HGETALL']],
-    deadLetters: [['HGETALL'], ['HMGET', '']],
-  };
+const typed: {
+  readonly [Key in keyof ControlKeys]: { readonly operator: Typed; readonly service: Typed | null };
+} = {
+  paused: { operator: ['GET'], service: ['GET'] },
+  requests: {
+    operator: ['XRANGE', '-', '+', 'COUNT', '1'],
+    service: ['XRANGE', '-', '+', 'COUNT', '1'],
+  },
+  audit: { operator: ['XRANGE', '-', '+', 'COUNT', '1'], service: null },
+  suspects: { operator: ['HGETALL'], service: ['HDEL', ''] },
+  holders: { operator: ['HGETALL'], service: ['HGET', ''] },
+  counter: { operator: ['HGETALL'], service: ['HGETALL'] },
+  moved: { operator: ['ZRANGE', '0', '0'], service: ['ZSCORE', ''] },
+  lost: { operator: ['HGETALL'], service: null },
+  deadLetters: { operator: ['HGETALL'], service: ['HMGET', ''] },
+};
 
 /** Whether each key beside the stream holds its type; a missing key does. */
 export async function checkControlKeys(
   redis: Redis,
   stream: { readonly key: string; readonly deadLetterKey: string },
+  username: string,
 ): Promise<Check> {
   const name = 'control keys';
   const keys = controlKeys(stream.key);
-  const commands = Object.entries(keys).map(([name, key]) => {
-    return { key, words: isControlKey(name) ? typed[name] : [] };
+  const user = username === operatorUser ? 'operator' : 'service';
+  const commands = Object.entries(keys).flatMap(([name, key]) => {
+    const words = isControlKey(name) ? typed[name][user] : null;
+    return words === null ? [] : [{ key, words }];
   });
-  commands.push({ key: stream.deadLetterKey, words: [['XLEN']] });
+  commands.push({ key: stream.deadLetterKey, words: ['XLEN'] });
   const wrong: string[] = [];
   const refused: string[] = [];
   for (const { key, words } of commands) {
@@ -54,16 +61,13 @@ function isControlKey(name: string): name is keyof ControlKeys {
 async function tryType(
   redis: Redis,
   key: string,
-  words: readonly (readonly [string, ...string[]])[],
+  [command, ...args]: Typed,
 ): Promise<'right' | 'wrong' | 'refused'> {
-  for (const [command, ...args] of words) {
-    try {
-      await redis.call(command, key, ...args);
-      return 'right';
-    } catch (error) {
-      if (!(error instanceof Error) || !(error instanceof ReplyError)) throw error;
-      if (error.message.startsWith('WRONGTYPE')) return 'wrong';
-    }
+  try {
+    await redis.call(command, key, ...args);
+    return 'right';
+  } catch (error) {
+    if (!(error instanceof Error) || !(error instanceof ReplyError)) throw error;
+    return error.message.startsWith('WRONGTYPE') ? 'wrong' : 'refused';
   }
-  return 'refused';
 }

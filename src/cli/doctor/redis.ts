@@ -27,7 +27,7 @@ export async function checkRedis(
     room(memory),
     await streamCheck(redis, stream),
     await checkEntryIds(redis, stream.key),
-    await checkControlKeys(redis, stream),
+    await checkControlKeys(redis, stream, username),
     await checkRedisRights(redis, { ...stream, username }),
     await clock(redis),
   ];
