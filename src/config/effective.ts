@@ -1,24 +1,26 @@
+import { describeConfig } from './describe.ts';
 import { groupVariables, type Member } from './groups.ts';
-import { type Config, describeConfig } from './load.ts';
-import { type Environment, showPath, showValue } from './read.ts';
+import { showPath, showValue } from './read.ts';
+import type { Config } from './sections.ts';
+import type { Environment } from './types.ts';
 
-/** One variable as it is in force, for people: nothing of it is secret. */
+/** The effective value of one variable, for people; no field holds a secret. */
 export interface EffectiveVariable {
   readonly name: string;
-  /** Of its group. */
+  /** Title of its group. */
   readonly title: string;
-  /** As it would stand in the environment; null: there is none. */
+  /** As the environment would hold it; null: unset without a default. */
   readonly value: string | null;
   readonly source: 'default' | 'environment' | 'file';
-  /** Where the source is a file. */
+  /** The path, if the source is a file. */
   readonly file: string | null;
   readonly secret: boolean;
 }
 
-/** What is shown of a secret that is set. */
+/** Printed in place of a secret that is set. */
 export const hidden = '***';
 
-/** @param config what loadConfig made of the same environment */
+/** Every variable with its value and source. @param config loaded from the same environment */
 export function effectiveVariables(env: Environment, config: Config): EffectiveVariable[] {
   const redacted = describeConfig(config);
   return groupVariables().flatMap(({ title, members }) =>
@@ -28,9 +30,9 @@ export function effectiveVariables(env: Environment, config: Config): EffectiveV
 
 type Values = { readonly [Key in Member['key']]?: string | null };
 
-/** Redacted, so that nothing more is to be taken out. */
+/** The URL variables. @param config already redacted */
 function urlsOf({ redis, database, tracing }: Config): Values {
-  // Reading it took sslmode out of the URL; it says nothing that is secret.
+  // Loading removed sslmode from the URL; it is not secret.
   const query = database.tls === null ? '' : '?sslmode=verify-full';
   return {
     redisUrl: redis.url,
@@ -40,7 +42,7 @@ function urlsOf({ redis, database, tracing }: Config): Values {
   };
 }
 
-/** Whose default is made of something else. */
+/** Variables whose default derives from another value. */
 function derivedOf({ stream, service }: Config): Values {
   return {
     consumer: stream.consumer,

@@ -1,8 +1,8 @@
 import { hostname } from 'node:os';
 import { readBoundedFile } from './bounded-file.ts';
-import type { ConfigHost } from './load.ts';
+import type { ConfigHost } from './types.ts';
 
-/** This machine, as the configuration needs it. */
+/** Host name and file access of this machine. */
 export function processHost(): ConfigHost {
   return { hostname: hostname(), readFile: readBoundedFile };
 }

@@ -1,7 +1,7 @@
-import type { ConfigProblem } from './load.ts';
+import type { ConfigProblem } from './types.ts';
 import { variables } from './variables.ts';
 
-/** Deadlines nest and budgets hold at least one batch: the first stands so to the second. */
+/** The required order of pairs: deadlines nest, and budgets hold at least one batch. */
 export const order = [
   ['lockTimeoutMs', 'statementTimeoutMs', 'below'],
   ['statementTimeoutMs', 'insertDeadlineMs', 'below'],
@@ -15,7 +15,7 @@ export const order = [
 
 type Ordered = (typeof order)[number][0 | 1];
 
-/** Null where a value was missing or wrong, which is told elsewhere. */
+/** Null where a value is missing or wrong, which `loadConfig` reports. */
 export type OrderedValues = { readonly [Key in Ordered]: number | null };
 
 export function orderProblems(values: OrderedValues): ConfigProblem[] {

@@ -1,11 +1,8 @@
 import type { Field } from './fields.ts';
 import { hiddenFault } from './hidden-characters.ts';
-import type { ConfigHost } from './load.ts';
+import type { ConfigHost, Environment, Report } from './types.ts';
 
-export type Environment = Readonly<Record<string, string | undefined>>;
-export type Report = (field: Pick<Field, 'name' | 'shape' | 'example'>, got: string) => void;
-
-/** One variable's value; null where it has none, and where it is wrong, which is reported. */
+/** Reads one variable. @returns null where it is unset without a default, or wrong and reported */
 export function readField<Value>(
   field: Field<Value>,
   env: Environment,
@@ -25,23 +22,23 @@ function describeSecret(field: Pick<Field, 'diagnose'>, text: string): string {
   return `a secret of ${text.length} characters${fault === null ? '' : `: ${fault}`}`;
 }
 
-/** A value that was found where it is wrong, in quotes. */
+/** A wrong value as a report quotes it; one that may hold a login is withheld. */
 export function show(text: string): string {
   return mayHoldLogin(text) ? withheld(text) : JSON.stringify(text.slice(0, 100));
 }
 
-/** A value that is right. */
+/** A valid value for people; one that may hold a login is withheld. */
 export function showValue(text: string): string {
   return mayHoldLogin(text) ? withheld(text) : text;
 }
 
-/** A path as it was found, in one bounded line; what is none may be the secret itself. */
+/** A path in one bounded line; a text that is not a path may be the secret itself. */
 export function showPath(path: string): string {
   if (mayHoldLogin(path) || !/^\.{0,2}\//.test(path)) return withheld(path);
   return path.slice(0, 200).replace(/[^\x20-\x7e]/g, '?');
 }
 
-/** A login may stand in a variable it was not meant for. */
+/** An operator may have put a login into the wrong variable. */
 function mayHoldLogin(text: string): boolean {
   return /:\/\/|@/.test(text);
 }

@@ -1,6 +1,7 @@
-import { type ConfigHost, type ConfigProblem, withPassword } from './load.ts';
-import { type Environment, type Report, readField } from './read.ts';
-import { readTransport, type TlsSettings } from './transport.ts';
+import { readField } from './read.ts';
+import { readTransport } from './transport.ts';
+import type { ConfigHost, ConfigProblem, Environment, Report, TlsSettings } from './types.ts';
+import { withPassword } from './urls.ts';
 import { variables } from './variables.ts';
 
 export type RedisLoginResult =
@@ -8,8 +9,8 @@ export type RedisLoginResult =
   | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
 
 /**
- * The Redis of the environment alone, for what needs no database. Read as loadConfig reads it, from
- * REDIS_URL, REDIS_PASSWORD, their files, and those for TLS.
+ * Reads only the Redis settings, for commands that need no database: REDIS_URL, REDIS_PASSWORD,
+ * their `_FILE` forms and the TLS files, with the same rules as `loadConfig`.
  */
 export function loadRedisLogin(env: Environment, host: ConfigHost): RedisLoginResult {
   const problems: ConfigProblem[] = [];

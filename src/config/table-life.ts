@@ -1,9 +1,9 @@
-import type { ConfigProblem } from './load.ts';
+import type { ConfigProblem } from './types.ts';
 import { variables } from './variables.ts';
 
 const dayMs = 86_400_000;
 
-/** Null where a value was missing or wrong, which is told elsewhere. */
+/** Null where a value is missing or wrong, which `loadConfig` reports. */
 export interface TableLife {
   readonly chunkIntervalMs: number | null;
   readonly lateHorizonMs: number | null;
@@ -12,7 +12,7 @@ export interface TableLife {
   readonly tsMaxPastMs: number | null;
 }
 
-/** What is asked of each, in the words of the report. */
+/** The rule of each variable, as the report prints it. */
 export const tableLifeRules = {
   columnstoreAfterMs: 'off, or at least LATE_HORIZON and CHUNK_INTERVAL together',
   retentionMs: 'off, or more than COLUMNSTORE_AFTER',
@@ -20,9 +20,10 @@ export const tableLifeRules = {
 } as const;
 
 /**
- * What is dropped was compressed before, and nothing is accepted that would be dropped at once.
- * A chunk's age is that of the end of its interval; an interval is added to LATE_HORIZON so that
- * the chunk being filled is never the one being compressed, whatever the horizon.
+ * Reports storage settings that contradict each other: chunks are compressed before they are
+ * dropped, and no record is accepted only to be dropped. TimescaleDB measures a chunk's age from
+ * the end of its interval; LATE_HORIZON plus one interval keeps the chunk that is being filled
+ * out of compression.
  */
 export function tableLifeProblems(life: TableLife): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
@@ -37,8 +38,8 @@ export function tableLifeProblems(life: TableLife): ConfigProblem[] {
   const retentionMs = numberOf(life.retentionMs);
 
   if (columnstoreAfterMs !== null && lateHorizonMs !== null && chunkIntervalMs !== null) {
-    const least = lateHorizonMs + chunkIntervalMs;
-    if (columnstoreAfterMs < least) report('columnstoreAfterMs', columnstoreAfterMs, least);
+    const minMs = lateHorizonMs + chunkIntervalMs;
+    if (columnstoreAfterMs < minMs) report('columnstoreAfterMs', columnstoreAfterMs, minMs);
   }
   if (retentionMs === null) return problems;
   if (columnstoreAfterMs !== null && retentionMs <= columnstoreAfterMs) {
@@ -54,7 +55,7 @@ function numberOf(value: number | 'off' | null): number | null {
   return value === 'off' ? null : value;
 }
 
-/** As an operator writes it; hours where days are not whole. */
+/** The duration as an operator writes it: whole days, otherwise hours. */
 function days(ms: number): string {
   return ms % dayMs === 0 ? `${ms / dayMs}d` : `${Math.ceil(ms / 3_600_000)}h`;
 }

@@ -1,52 +1,40 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import type { ConfigHost, ConfigProblem } from './load.ts';
+import type { ConfigHost, ConfigProblem, Environment, TlsSettings, Values } from './types.ts';
 import { readPostgresUrl, readRedisUrl } from './url-parameters.ts';
 import { variables } from './variables.ts';
 
-/** How a server is spoken to over TLS, as node:tls takes it. There is none without verification. */
-export interface TlsSettings {
-  /** Stated, so that NODE_TLS_REJECT_UNAUTHORIZED cannot take it back. */
-  readonly rejectUnauthorized: true;
-  readonly minVersion: 'TLSv1.2';
-  /** PEM; the authorities that Node.js brings when absent. */
-  readonly ca?: string;
-  /** PEM; what we show the server where it asks. */
-  readonly cert?: string;
-  readonly key?: string;
-}
-
-/** What of the configuration is about connections; null where it is missing or wrong. */
-export interface TransportValues {
-  readonly redisUrl: string | null;
-  readonly redisCaFile: string | null;
-  readonly redisCertFile: string | null;
-  readonly redisKeyFile: string | null;
-  readonly postgresUrl: string | null;
-  readonly migrationPostgresUrl: string | null;
-  readonly migrationPostgresPassword: string | null;
-  readonly postgresCaFile: string | null;
-  readonly postgresCertFile: string | null;
-  readonly postgresKeyFile: string | null;
-}
+/** The values about connections; null where one is unset, or wrong and reported. */
+export type TransportValues = Pick<
+  Values,
+  | 'redisUrl'
+  | 'redisCaFile'
+  | 'redisCertFile'
+  | 'redisKeyFile'
+  | 'postgresUrl'
+  | 'migrationPostgresUrl'
+  | 'migrationPostgresPassword'
+  | 'postgresCaFile'
+  | 'postgresCertFile'
+  | 'postgresKeyFile'
+>;
 
 export interface Transport {
   /** Null: plain text. */
   readonly redisTls: TlsSettings | null;
-  /** Of both database URLs. */
+  /** Applies to both database URLs; null: plain text. */
   readonly databaseTls: TlsSettings | null;
-  /** Without `sslmode`, which pg would read in its own way. */
+  /** Without `sslmode`, which pg would interpret differently. */
   readonly postgresUrl: string | null;
   readonly migrationPostgresUrl: string | null;
   readonly problems: readonly ConfigProblem[];
 }
 
-type Environment = Readonly<Record<string, string | undefined>>;
 type Key = keyof TransportValues;
 type Report = (key: Key, got: string, expected: string) => void;
 
 /**
- * Either a server is spoken to in plain text, or over TLS with its certificate verified up to the
- * name of the host; nothing lies between, and all that would ask for less is refused.
+ * Reads how each server is connected: in plain text, or over TLS with the certificate and host name
+ * verified. Every setting that asks for weaker verification is refused.
  */
 export function readTransport(
   values: TransportValues,
@@ -85,7 +73,7 @@ export function readTransport(
   };
 }
 
-/** Node.js has a switch for the whole process. Ours does not heed it; what else runs in it would. */
+/** Refuses Node.js's process-wide switch: the service ignores it, but its libraries would obey. */
 function verificationSwitchedOff(env: Environment): ConfigProblem[] {
   const variable = 'NODE_TLS_REJECT_UNAUTHORIZED';
   if (env[variable] !== '0') return [];
@@ -104,7 +92,7 @@ interface Reading {
   readonly report: Report;
 }
 
-/** @param needed what the files are of no use without */
+/** Reads one server's TLS files. @param needed the setting that switches TLS on */
 function readTls(
   server: keyof typeof files,
   isTls: boolean | null,
@@ -115,7 +103,7 @@ function readTls(
   const read = (key: Key, check: (pem: string) => void, what: string): string | null => {
     const path = values[key];
     if (path === null) return null;
-    // A file that is never used would let a plain text connection look like a secured one.
+    // An unused file would make a plain text connection look secure.
     if (isTls === false) report(key, 'a file, for a connection in plain text', needed);
     return readPem(key, path, check, what, host, report);
   };
@@ -137,7 +125,7 @@ function readTls(
   };
 }
 
-/** A whole system's authorities are 0.2 MB. */
+/** A system's complete CA bundle has 0.2 MB. */
 const maxPemChars = 1_048_576;
 
 function readPem(
@@ -165,13 +153,13 @@ function readPem(
     check(text);
     return text;
   } catch {
-    // Nothing of the content is told, nor of what OpenSSL says of it: it may be a key.
+    // Neither the content nor OpenSSL's message is reported: the file may hold a key.
     report(key, `${path}, which holds something else`, `a file with ${what}`);
     return null;
   }
 }
 
-/** node:tls passes over what it cannot read, and would then trust nobody. @throws */
+/** Needed because node:tls ignores a block it cannot parse. @throws on the first invalid block */
 function checkCertificates(pem: string): void {
   const [, ...blocks] = pem.split('-----BEGIN CERTIFICATE-----');
   if (blocks.length === 0) throw new RangeError('no certificate');
@@ -182,7 +170,7 @@ function belongTogether(cert: string, key: string): boolean {
   return new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
 }
 
-/** Which PEM there is; never what is in it, be it a key or not. */
+/** TLS settings for people: the length of each PEM, never its content. */
 export function describeTls(tls: TlsSettings | null): TlsSettings | null {
   if (tls === null) return null;
   const shown = (pem: string | undefined) => `(PEM of ${pem?.length ?? 0} characters)`;

@@ -1,15 +1,15 @@
 import { hiddenFault } from './hidden-characters.ts';
 
 const maxUrlLength = 2048;
-/** Forms that other products read, and this one does not yet. */
+/** Schemes that other products accept and this one does not support yet. */
 const unsupportedScheme = /^(rediss?[+-](sentinel|cluster|socket)|sentinel|cluster):/i;
-/** The part behind the last `@`: a password that was not encoded may hold anything before it. */
+/** The host part after the last `@`: a password that is not encoded may hold any character. */
 const hosts = /^[a-z][a-z0-9+.-]*:\/\/(?:.*@)?([^/?#@]*)/is;
 /** Redis reads the number of a database as a signed 32-bit integer. */
 const maxDatabase = 2 ** 31 - 1;
 
 /**
- * What is wrong with a URL, without any part of it that may be secret; null where nothing is.
+ * Describes what is wrong with a URL, without repeating any part that may be secret; null if valid.
  * @param schemes with their colon, as `URL.protocol` has them
  */
 export function urlFault(text: string, schemes: readonly string[]): string | null {
@@ -31,7 +31,7 @@ export function urlFault(text: string, schemes: readonly string[]): string | nul
   return encodingFault(url);
 }
 
-/** Clients decode these parts; one that cannot be decoded ends the process, or is read in another way. */
+/** Clients decode these parts; a part that cannot be decoded would throw or be misread. */
 function encodingFault({ username, password, hostname, pathname }: URL): string | null {
   try {
     for (const part of [username, password, hostname, pathname]) {
@@ -44,17 +44,35 @@ function encodingFault({ username, password, hostname, pathname }: URL): string 
   }
 }
 
-/** As urlFault; the path must be a database number. @returns null where nothing is wrong */
+/** As `urlFault`; the path must also be a database number. @returns null if valid */
 export function redisUrlFault(text: string, schemes: readonly string[]): string | null {
   const fault = urlFault(text, schemes);
   const path = URL.parse(text)?.pathname;
   if (fault !== null || path === undefined) return fault;
   const isNumber = /^\/?(0|[1-9]\d{0,9})?$/.test(path) && Number(path.slice(1)) <= maxDatabase;
-  // The path is not repeated: after an unencoded / it is a part of the password.
+  // The path is not repeated: after an unencoded / it is part of the password.
   return isNumber ? null : 'a URL with a database that is not a whole number';
 }
 
-/** The database that a Redis URL selects; 0 where it names none. */
+/** The database number that a Redis URL selects; 0 by default. */
 export function redisDatabaseOf(url: string): number {
   return Number(new URL(url).pathname.slice(1));
+}
+
+/** The URL with `password` in place of its own; null keeps the URL as it is. */
+export function withPassword(url: string, password: string | null): string {
+  if (password === null) return url;
+  const parsed = new URL(url);
+  parsed.password = encodeURIComponent(password);
+  return parsed.href;
+}
+
+/** A URL for people: host, port and path; each part of the login is replaced by ***. */
+export function redactUrl(url: string): string {
+  const parsed = URL.parse(url);
+  if (parsed === null) return '(not a URL)';
+  const { protocol, username, password, host, pathname } = parsed;
+  const hidden = (part: string) => (part === '' ? '' : '***');
+  const login = password === '' ? hidden(username) : `${hidden(username)}:***`;
+  return `${protocol}//${login === '' ? '' : `${login}@`}${host}${pathname}`;
 }

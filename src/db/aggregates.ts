@@ -1,6 +1,11 @@
 import type pg from 'pg';
-import type { PolicyOptions } from './policies.ts';
 import { intervalText, type Timescale } from './timescale.ts';
+
+/** Configuration of the aggregates; a refresh reaches back no further than the retention. */
+export interface AggregateOptions {
+  readonly aggregates: boolean;
+  readonly retentionMs: number | null;
+}
 
 /** Both are views of the schema `positions`; days are made from hours. */
 const aggregates = [
@@ -44,7 +49,7 @@ SELECT device_id, ${timescaledb}.time_bucket(INTERVAL '1 day', bucket) AS bucket
 export async function applyAggregates(
   client: pg.ClientBase,
   { schema }: Timescale,
-  { aggregates: wanted, retentionMs }: Pick<PolicyOptions, 'aggregates' | 'retentionMs'>,
+  { aggregates: wanted, retentionMs }: AggregateOptions,
 ): Promise<string | null> {
   if (!wanted) return await dropAggregates(client);
   // A refresh over dropped chunks would empty the buckets made from them. Days are made from

@@ -1,6 +1,14 @@
 import type pg from 'pg';
 import { MigrationError } from './migration-error.ts';
-import type { Migration } from './migrator.ts';
+
+export interface Migration {
+  /** From the file's name: 1 for `0001_positions.sql`. */
+  readonly version: number;
+  readonly name: string;
+  readonly sql: string;
+  /** SHA-256 of the file, hex: an applied file must never change. */
+  readonly checksum: string;
+}
 
 /** How a migration of ours, or one that the database has, stands. */
 export type MigrationState =

@@ -7,7 +7,13 @@ import { DependencyError, type Logger } from '../core/types.ts';
 import { readDatabaseFailure, toDependencyError } from './errors.ts';
 import { refuseReadOnly } from './ground.ts';
 import { MigrationError } from './migration-error.ts';
-import { checkNonePending, createHistory, pendingOf, readHistory } from './migration-history.ts';
+import {
+  checkNonePending,
+  createHistory,
+  type Migration,
+  pendingOf,
+  readHistory,
+} from './migration-history.ts';
 import {
   applyPolicies,
   describePolicies,
@@ -25,14 +31,7 @@ import {
   type StorageOptions,
 } from './storage.ts';
 
-export interface Migration {
-  /** From the file's name: 1 for `0001_positions.sql`. */
-  readonly version: number;
-  readonly name: string;
-  readonly sql: string;
-  /** SHA-256 of the file, hex: an applied file must never change. */
-  readonly checksum: string;
-}
+export type { Migration } from './migration-history.ts';
 
 export interface MigrateOptions extends StorageOptions, PolicyOptions {
   /** Direct URL: behind a transaction pooler this one should bypass it. */

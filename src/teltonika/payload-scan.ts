@@ -1,8 +1,26 @@
 import { u8 } from './bytes.ts';
 import { MAX_IO_ELEMENTS } from './io.ts';
 import { parseIsoMs } from './iso-time.ts';
-import type { PayloadRecord } from './payload.ts';
 import { bigintText, bytesText } from './payload-attributes.ts';
+
+/** The record of a payload entry: its shape is checked, its ranges are not. */
+export interface PayloadRecord {
+  readonly kind: 'payload';
+  readonly deviceId: string;
+  /** Epoch milliseconds of `timestamp`. */
+  readonly ts: number;
+  readonly latitude: number;
+  readonly longitude: number;
+  readonly altitude: number;
+  readonly angle: number;
+  readonly speed: number;
+  readonly satellites: number;
+  readonly priority: number;
+  readonly eventIoId: number | null;
+  readonly generationType: number | null;
+  /** The jsonb text, equal to that of a frame entry with the same values. */
+  readonly attributes: string;
+}
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;

@@ -3,31 +3,14 @@ import { z } from 'zod';
 import { type DecodeError, decodeError } from './decode-error.ts';
 import { parseIsoMs } from './iso-time.ts';
 import { payloadAttributesJson } from './payload-attributes.ts';
-import { scanPayload } from './payload-scan.ts';
+import { type PayloadRecord, scanPayload } from './payload-scan.ts';
+
+export type { PayloadRecord } from './payload-scan.ts';
 
 /** Most bytes of one payload; checked before anything is parsed. */
 export const MAX_PAYLOAD_BYTES = 262_144;
 /** A valid payload has three levels: the payload, its attributes and a sentinel. */
 const MAX_DEPTH = 8;
-
-/** Form A's one record, its shape checked, its ranges not. */
-export interface PayloadRecord {
-  readonly kind: 'payload';
-  readonly deviceId: string;
-  /** Epoch milliseconds of `timestamp`. */
-  readonly ts: number;
-  readonly latitude: number;
-  readonly longitude: number;
-  readonly altitude: number;
-  readonly angle: number;
-  readonly speed: number;
-  readonly satellites: number;
-  readonly priority: number;
-  readonly eventIoId: number | null;
-  readonly generationType: number | null;
-  /** The jsonb text, as form B would give it for the same values. */
-  readonly attributes: string;
-}
 
 /**
  * Nothing is coerced, no unknown key is let in; `attributes` is walked by hand (measured: 0.6 µs
