@@ -147,7 +147,10 @@ describe('the users of deploy/redis/users.acl', () => {
     expect(await processor('migrate', 'up', '--yes')).toContain('applied no migration');
     // With the service's own login, as in its container.
     const { PATH } = process.env;
+    expect(await acl.denials()).toEqual([]);
     await run(process.execPath, [program, 'doctor'], { env: { PATH, ...envOf('processor') } });
+    // It also tries what only the operator may read.
+    await acl.denials();
 
     // Killed with work in hand; meanwhile the stream is trimmed beyond what it had.
     first.process.kill('SIGSTOP');
