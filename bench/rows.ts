@@ -2,10 +2,7 @@ import { createHash } from 'node:crypto';
 import { type Entry, type EntryId, type Position, packFields } from '../src/core/types.ts';
 import { createFleet, type FleetForm } from '../src/simulator/fleet.ts';
 import { plainHabits } from '../src/simulator/habits.ts';
-import { readEntry } from '../src/stream/entry.ts';
-import { isDeviceId } from '../src/teltonika/imei.ts';
-import { interpretContent } from '../src/teltonika/interpret.ts';
-import { parseIsoMs } from '../src/teltonika/iso-time.ts';
+import { createInterpret, type Interpret } from '../src/teltonika/interpret.ts';
 
 /** What one case sends: the same seed gives the same entries and rows. */
 export interface Load {
@@ -37,16 +34,19 @@ export function makeLoad(
   const entries: (readonly (string | Buffer)[])[] = [];
   const rows: Position[] = [];
   const hash = createHash('sha256');
+  const window = { tsMaxPastMs: 3650 * day, tsMaxFutureMs: day };
+  const limits = { maxEntryBytes: 1e9, maxRecords: 255, io16: false };
+  const interpret = createInterpret({ ...limits, ...window }, () => baseTime);
   while (rows.length < records) {
     const { fields } = fleet.next();
     for (const field of fields) hash.update(field);
     entries.push(fields);
-    rows.push(...toRows(fields, baseTime));
+    rows.push(...toRows(fields, interpret));
   }
   return { entries, rows, sha256: hash.digest('hex') };
 }
 
-function toRows(fields: readonly (string | Buffer)[], nowMs: number): readonly Position[] {
+function toRows(fields: readonly (string | Buffer)[], interpret: Interpret): readonly Position[] {
   const buffers = fields.map((field) => (typeof field === 'string' ? Buffer.from(field) : field));
   const entry: Entry = {
     id: '0-1' as EntryId,
@@ -55,9 +55,6 @@ function toRows(fields: readonly (string | Buffer)[], nowMs: number): readonly P
     fields: packFields(buffers),
     bytes: 0,
   };
-  const reading = readEntry(entry, { maxBytes: 1e9, parseTime: parseIsoMs, isDeviceId });
-  if (reading.kind === 'rejected') return [];
-  const window = { nowMs, tsMaxPastMs: 3650 * day, tsMaxFutureMs: day };
-  const found = interpretContent(reading.content, { ...window, maxRecords: 255, io16: false });
+  const found = interpret(entry);
   return found.kind === 'records' ? found.positions : [];
 }

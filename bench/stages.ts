@@ -2,11 +2,9 @@ import { DeviceStates } from '../src/core/device-state.ts';
 import { encodePositions } from '../src/db/position-columns.ts';
 import { createAcknowledger } from '../src/stream/acknowledger.ts';
 import { createConsumer } from '../src/stream/consumer.ts';
-import { readEntry } from '../src/stream/entry.ts';
 import { createConnection, openRedis } from '../src/stream/redis.ts';
-import { isDeviceId } from '../src/teltonika/imei.ts';
+import { readEntry } from '../src/teltonika/entry.ts';
 import { interpretContent } from '../src/teltonika/interpret.ts';
-import { parseIsoMs } from '../src/teltonika/iso-time.ts';
 import { rangeProblem } from '../src/teltonika/validate.ts';
 import type { Figures } from './figures.ts';
 import type { Load } from './rows.ts';
@@ -68,7 +66,7 @@ export async function stageCosts(
   );
   await consumer.prepare();
 
-  const limits = { maxBytes: 1e9, parseTime: parseIsoMs, isDeviceId };
+  const maxEntryBytes = 1e9;
   const window = { nowMs, tsMaxPastMs: 3650 * day, tsMaxFutureMs: day };
   const options = { ...window, maxRecords: 255, io16: false };
   const states = new DeviceStates({
@@ -88,7 +86,7 @@ export async function stageCosts(
     done += entries.length;
     const contents = await cost('entry', () =>
       entries.flatMap((entry) => {
-        const reading = readEntry(entry, limits);
+        const reading = readEntry(entry, maxEntryBytes);
         return reading.kind === 'content' ? [reading.content] : [];
       }),
     );

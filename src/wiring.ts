@@ -11,7 +11,6 @@ import { createChunkBudget } from './db/chunk-budget.ts';
 import { openDatabase } from './db/pool.ts';
 import { createPositionWriter } from './db/position-writer.ts';
 import { createRehydrate } from './db/rehydration.ts';
-import { createInterpret, type Interpret } from './interpret.ts';
 import type { Health } from './lifecycle/health.ts';
 import { createRecentErrors } from './lifecycle/recent-errors.ts';
 import { createConsumerEvents } from './observability/consumer-events.ts';
@@ -31,6 +30,7 @@ import { createKeeper } from './stream/keeper.ts';
 import { createLossRecord } from './stream/losses.ts';
 import { createConnection, openRedis } from './stream/redis.ts';
 import { createSuspects } from './stream/suspects.ts';
+import { createInterpret, type Interpret } from './teltonika/interpret.ts';
 
 /** Chunks one statement may touch; far below what the default lock table holds. */
 const maxChunksPerStatement = 48;
@@ -51,7 +51,10 @@ export function wireRooms(
   health: Health,
   log: Logger,
   tracing: Tracing | null = null,
-  interpret: Interpret = createInterpret(config, metrics),
+  interpret: Interpret = createInterpret(config.validation, Date.now, {
+    onLuhnFailure: () => metrics.luhnFailures.inc(),
+    onMessage: (codec) => metrics.messages.inc({ codec }),
+  }),
 ) {
   const { stream, redis, database: db, pipeline: limits } = config;
   const now = () => Date.now();

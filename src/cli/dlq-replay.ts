@@ -1,5 +1,5 @@
-import { createInterpret } from '../interpret.ts';
 import type { StoredDeadLetter } from '../stream/stored-dead-letters.ts';
+import { createInterpret } from '../teltonika/interpret.ts';
 import { audit } from './audit.ts';
 import { askConsent, type ChangeFlags } from './change.ts';
 import { deviceOf, tellFilter } from './dlq/filter.ts';
@@ -124,7 +124,7 @@ function replayChunk(
     rate: flags.rate,
     timeoutMs: flags.timeout * 1000,
     signal: io.signal,
-    interpret: createInterpret(stores.config, null),
+    interpret: createInterpret(stores.config.validation, Date.now),
   });
 }
 

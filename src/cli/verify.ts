@@ -1,6 +1,5 @@
 import type { Entry, EntryId, Interpretation, Position } from '../core/types.ts';
 import { compareStored } from '../db/stored-rows.ts';
-import { createInterpret } from '../interpret.ts';
 import {
   idFaultsOf,
   type Page,
@@ -8,6 +7,7 @@ import {
   type TrimmedPart,
   trimmedPart,
 } from '../stream/range.ts';
+import { createInterpret } from '../teltonika/interpret.ts';
 import { countText, plural } from './format.ts';
 import { idFaultText } from './id-fault.ts';
 import { type CliIo, cliExits, type OutputFlags, print } from './io.ts';
@@ -88,7 +88,7 @@ function createPageVerifier(
   letters: Letters,
   device: string | undefined,
 ): (page: Page) => Promise<void> {
-  const interpret = createInterpret(config, null);
+  const interpret = createInterpret(config.validation, Date.now);
   const { chunkIntervalMs, retentionMs } = config.database;
 
   /** @returns the records that should be in the table */

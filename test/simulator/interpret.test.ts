@@ -4,19 +4,19 @@ import type { LedgerRecord, SimulatedEntry } from '../../src/simulator/entry.ts'
 import { contentFingerprint } from '../../src/simulator/fingerprint.ts';
 import { createFleet, type FleetForm } from '../../src/simulator/fleet.ts';
 import { realHabits } from '../../src/simulator/habits.ts';
-import { readEntry } from '../../src/stream/entry.ts';
-import { isDeviceId } from '../../src/teltonika/imei.ts';
-import { interpretContent } from '../../src/teltonika/interpret.ts';
-import { parseIsoMs } from '../../src/teltonika/iso-time.ts';
+import { createInterpret } from '../../src/teltonika/interpret.ts';
 
 const baseTime = Date.UTC(2026, 5, 1, 12);
-const options = {
-  nowMs: baseTime,
-  tsMaxPastMs: 5 * 365 * 86_400_000,
-  tsMaxFutureMs: 86_400_000,
-  maxRecords: 255,
-  io16: false,
-};
+const interpret = createInterpret(
+  {
+    maxEntryBytes: 262_144,
+    tsMaxPastMs: 5 * 365 * 86_400_000,
+    tsMaxFutureMs: 86_400_000,
+    maxRecords: 255,
+    io16: false,
+  },
+  () => baseTime,
+);
 
 function isEntryId(text: string): text is EntryId {
   return /^\d+-\d+$/.test(text);
@@ -28,12 +28,6 @@ function asEntry(simulated: SimulatedEntry): Entry {
   const fields = simulated.fields.map((field) => Buffer.from(field));
   const bytes = fields.reduce((sum, field) => sum + field.length, 0);
   return { id, source: 'new', deliveries: 1, fields: packFields(fields), bytes };
-}
-
-function interpret(simulated: SimulatedEntry): Interpretation {
-  const limits = { maxBytes: 262_144, parseTime: parseIsoMs, isDeviceId };
-  const reading = readEntry(asEntry(simulated), limits);
-  return reading.kind === 'rejected' ? reading : interpretContent(reading.content, options);
 }
 
 /** An interpretation in the ledger's words: what each record became. */
@@ -96,7 +90,7 @@ for (const form of ['a', 'b', 'mixed'] as const satisfies readonly FleetForm[]) 
     const seen = new Map<string, number>();
     for (let number = 0; number < 20_000; number++) {
       const simulated = fleet.next();
-      const found = outcomesOf(interpret(simulated)).sort();
+      const found = outcomesOf(interpret(asEntry(simulated))).sort();
       const expected = simulated.records.map(expectedOf).sort();
       if (found.join('\n') !== expected.join('\n')) expect(found).toEqual(expected);
       for (const record of simulated.records) {

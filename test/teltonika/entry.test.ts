@@ -1,12 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Entry } from '../../src/core/types.ts';
-import { type EntryReading, readEntry } from '../../src/stream/entry.ts';
-import { isDeviceId } from '../../src/teltonika/imei.ts';
-import { parseIsoMs } from '../../src/teltonika/iso-time.ts';
-import { entryOf } from './entries.ts';
+import { type EntryReading, readEntry } from '../../src/teltonika/entry.ts';
+import { entryOf } from '../stream/entries.ts';
 
-const limits = { maxBytes: 10_000, parseTime: parseIsoMs, isDeviceId };
+const maxBytes = 10_000;
 const device = '352093081452251';
 const payloadForm = {
   device_id: device,
@@ -18,7 +16,7 @@ const payloadForm = {
 type Fields = Readonly<Record<string, string | Buffer>>;
 
 function read(fields: Fields, more: readonly (string | Buffer)[] = []): EntryReading {
-  return readEntry(entryOf([...Object.entries(fields).flat(), ...more]), limits);
+  return readEntry(entryOf([...Object.entries(fields).flat(), ...more]), maxBytes);
 }
 
 function reasonOf(reading: EntryReading): string {
@@ -117,8 +115,8 @@ describe('an entry is rejected as', () => {
   test('entry_too_large when it is a byte over the limit', () => {
     const sized = (bytes: number) => entryOf(['device_id', 'x'.repeat(bytes - 9)]);
 
-    expect(reasonOf(readEntry(sized(10_000), limits))).toBe('device_id_invalid');
-    expect(reasonOf(readEntry(sized(10_001), limits))).toBe('entry_too_large');
+    expect(reasonOf(readEntry(sized(10_000), maxBytes))).toBe('device_id_invalid');
+    expect(reasonOf(readEntry(sized(10_001), maxBytes))).toBe('entry_too_large');
   });
 
   test('field_count when it has more than 32 fields', () => {
@@ -152,7 +150,7 @@ test('no entry whatsoever makes it throw', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(name, value)), (pairs) => {
       const entry: Entry = entryOf(pairs.flat());
-      expect(['content', 'rejected']).toContain(readEntry(entry, limits).kind);
+      expect(['content', 'rejected']).toContain(readEntry(entry, maxBytes).kind);
     }),
   );
 });
