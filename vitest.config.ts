@@ -9,7 +9,7 @@ export default defineConfig({
     // No test takes a third of this on a quiet machine: a busy one must not turn the suite red.
     testTimeout: 180_000,
     hookTimeout: 180_000,
-    globalSetup: ['test/servers/global-setup.ts'],
-    reporters: ['./test/servers/progress-reporter.ts', './test/servers/summary-reporter.ts'],
+    globalSetup: ['test/setup/global-setup.ts'],
+    reporters: ['./test/setup/progress-reporter.ts', './test/setup/summary-reporter.ts'],
   },
 });

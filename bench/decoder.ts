@@ -11,7 +11,7 @@ import {
   type SentRecord,
   uint,
   wrapTcp,
-} from '../test/teltonika/encode.ts';
+} from '../tools/teltonika/encode.ts';
 import type { Figures } from './figures.ts';
 
 const recordsInFrame = 10;

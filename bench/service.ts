@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { infoOf, numberOf } from '../src/stream/info.ts';
-import { type RunningService, startService } from '../test/integration/service.ts';
+import { type RunningService, startService } from '../tools/service.ts';
 import { streamKey } from './stand.ts';
 
 export interface ServiceRun {

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { migrate, readMigrations } from '../src/db/migrator.ts';
-import { startPostgres, startRedis } from '../test/servers/servers.ts';
+import { startPostgres, startRedis } from '../tools/servers/servers.ts';
 import type { Load } from './rows.ts';
 
 /** The servers that all cases of one run share. */

@@ -9,7 +9,7 @@ import { feed } from '../src/simulator/feed.ts';
 import { createFleet, type Fleet } from '../src/simulator/fleet.ts';
 import { createLedger, type Ledger } from '../src/simulator/ledger.ts';
 import { createSender } from '../src/simulator/sender.ts';
-import { freePort } from '../test/servers/ports.ts';
+import { freePort } from '../tools/servers/ports.ts';
 import { checkRun, type RunResult } from './check.ts';
 import { scrape } from './metrics.ts';
 import type { DemoOptions } from './options.ts';

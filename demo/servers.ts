@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
-import { askPostgres } from '../test/servers/ask.ts';
-import { ServerError, startPostgres, startRedis } from '../test/servers/servers.ts';
+import { askPostgres } from '../tools/servers/ask.ts';
+import { ServerError, startPostgres, startRedis } from '../tools/servers/servers.ts';
 
 export interface DemoServers {
   /** null: the environment names one. */

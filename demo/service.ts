@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { variables } from '../src/config/variables.ts';
-import { type Ended, type GuardedRun, openGuard } from '../test/servers/guarded.ts';
-import { temporaryPrefix } from '../test/servers/system-user.ts';
+import { type Ended, type GuardedRun, openGuard } from '../tools/servers/guarded.ts';
+import { temporaryPrefix } from '../tools/servers/system-user.ts';
 
 export interface ServiceProcess {
   readonly pid: number;

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { eventually } from '../integration/service.ts';
+import { eventually } from '../../tools/service.ts';
 import { deadLetters, stream, useStack } from './stack.ts';
 
 const stack = useStack();

@@ -2,7 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { eventually, type RunningService } from '../integration/service.ts';
+import { eventually, type RunningService } from '../../tools/service.ts';
 import { deadLetters, entryFields, imei, stream, useStack } from './stack.ts';
 
 const stack = useStack();

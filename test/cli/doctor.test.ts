@@ -4,9 +4,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Check } from '../../src/cli/doctor/check.ts';
 import { runDoctor } from '../../src/cli/doctor.ts';
 import { migrate } from '../../src/db/migrator.ts';
+import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
 import { migrateOptions, migrations, silent } from '../db/positions.ts';
-import { type FreshDatabase, freshDatabase } from '../servers/database.ts';
-import { type LocalServer, startRedis } from '../servers/servers.ts';
+import { type FreshDatabase, freshDatabase } from '../setup/database.ts';
 
 const key = 'telemetry:teltonika';
 

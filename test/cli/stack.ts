@@ -1,9 +1,9 @@
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
-import { type RunningService, startService } from '../integration/service.ts';
-import { freshDatabase } from '../servers/database.ts';
-import { type LocalServer, startRedis } from '../servers/servers.ts';
+import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
+import { type RunningService, startService } from '../../tools/service.ts';
+import { freshDatabase } from '../setup/database.ts';
 import { type Ended, runCommand } from './command.ts';
 
 export const stream = 'telemetry:teltonika';

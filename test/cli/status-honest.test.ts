@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { eventually, type RunningService } from '../integration/service.ts';
+import { eventually, type RunningService } from '../../tools/service.ts';
 import { entryFields, stream, useStack } from './stack.ts';
 
 const stack = useStack();

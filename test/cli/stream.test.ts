@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { eventually } from '../integration/service.ts';
+import { eventually } from '../../tools/service.ts';
 import { entryFields, imei, stream, useStack } from './stack.ts';
 
 const stack = useStack();

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createFleet } from '../../src/simulator/fleet.ts';
 import { realHabits } from '../../src/simulator/habits.ts';
-import { eventually, type RunningService } from '../integration/service.ts';
+import { eventually, type RunningService } from '../../tools/service.ts';
 import { deadLetters, entryFields, imei, stream, useStack } from './stack.ts';
 
 const stack = useStack();

@@ -4,7 +4,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Outcomes, Position } from '../../src/core/types.ts';
 import { migrate } from '../../src/db/migrator.ts';
 import { createPositionWriter } from '../../src/db/position-writer.ts';
-import { describeHypertable, type Fresh } from '../servers/hypertable.ts';
+import { describeHypertable, type Fresh } from '../setup/hypertable.ts';
 import {
   connect,
   dayMs,

@@ -9,8 +9,8 @@ import { expect, onTestFinished, test } from 'vitest';
 import { migrate } from '../../src/db/migrator.ts';
 import { describePolicies } from '../../src/db/policies.ts';
 import { createPositionWriter } from '../../src/db/position-writer.ts';
-import { describeTimescaledb, freshDatabase } from '../servers/database.ts';
-import { findProgram } from '../servers/programs.ts';
+import { findProgram } from '../../tools/servers/programs.ts';
+import { describeTimescaledb, freshDatabase } from '../setup/database.ts';
 import {
   connect,
   dayMs,

@@ -11,7 +11,7 @@ import {
   encodeInt4,
   encodeTimestamps,
 } from '../../src/db/binary-arrays.ts';
-import { databaseUrl } from '../servers/database.ts';
+import { databaseUrl } from '../setup/database.ts';
 
 let client: Client;
 

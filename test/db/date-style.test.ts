@@ -3,8 +3,8 @@ import { readHistory } from '../../src/db/migration-history.ts';
 import { migrate } from '../../src/db/migrator.ts';
 import { createPositionWriter } from '../../src/db/position-writer.ts';
 import { planRetention } from '../../src/db/retention.ts';
-import { askPostgres } from '../servers/ask.ts';
-import { databaseUrl, freshDatabase, hasTimescaledb } from '../servers/database.ts';
+import { askPostgres } from '../../tools/servers/ask.ts';
+import { databaseUrl, freshDatabase, hasTimescaledb } from '../setup/database.ts';
 import {
   connect,
   dayMs,

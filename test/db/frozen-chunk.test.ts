@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Outcomes } from '../../src/core/types.ts';
 import { createPositionWriter } from '../../src/db/position-writer.ts';
-import { describeTimescaledb } from '../servers/database.ts';
+import { describeTimescaledb } from '../setup/database.ts';
 import { dayMs, deviceId, migratedDatabase, position } from './positions.ts';
 import { countRows, rowsFrom } from './refusing.ts';
 

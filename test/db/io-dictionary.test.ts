@@ -6,8 +6,14 @@ import { interpretContent } from '../../src/teltonika/interpret.ts';
 import { modelsOf } from '../../src/teltonika/io-dictionary/families.ts';
 import { ioRows, meaningsOf } from '../../src/teltonika/io-dictionary/meanings.ts';
 import { type IoFamily, ioFamilies, readIo } from '../../src/teltonika/io-names.ts';
-import { freshDatabase } from '../servers/database.ts';
-import { encodeArray, encodeRecord, type SentIo, uint, wrapTcp } from '../teltonika/encode.ts';
+import {
+  encodeArray,
+  encodeRecord,
+  type SentIo,
+  uint,
+  wrapTcp,
+} from '../../tools/teltonika/encode.ts';
+import { freshDatabase } from '../setup/database.ts';
 import {
   connect,
   dayMs,

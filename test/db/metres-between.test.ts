@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { migrate } from '../../src/db/migrator.ts';
-import { type FreshDatabase, freshDatabase } from '../servers/database.ts';
+import { type FreshDatabase, freshDatabase } from '../setup/database.ts';
 import { migrateOptions, migrations, openClient, silent } from './positions.ts';
 
 describe('positions.metres_between', () => {

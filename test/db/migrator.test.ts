@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Migration, migrate, readMigrations } from '../../src/db/migrator.ts';
-import { databaseUrl, freshDatabase, hasTimescaledb } from '../servers/database.ts';
+import { databaseUrl, freshDatabase, hasTimescaledb } from '../setup/database.ts';
 import { connect, migrateOptions, migrations, silent } from './positions.ts';
 
 async function emptyDatabase(): Promise<string> {

@@ -7,11 +7,11 @@ import type { Check } from '../../src/cli/doctor/check.ts';
 import { runDoctor } from '../../src/cli/doctor.ts';
 import type { Logger } from '../../src/core/types.ts';
 import { migrate } from '../../src/db/migrator.ts';
+import { askPostgres } from '../../tools/servers/ask.ts';
+import { startPostgres } from '../../tools/servers/postgres.ts';
+import type { LocalServer } from '../../tools/servers/servers.ts';
 import { patience } from '../faults/mode.ts';
-import { askPostgres } from '../servers/ask.ts';
-import { describeTimescaledb, hasTimescaledb, redisUrl } from '../servers/database.ts';
-import { startPostgres } from '../servers/postgres.ts';
-import type { LocalServer } from '../servers/servers.ts';
+import { describeTimescaledb, hasTimescaledb, redisUrl } from '../setup/database.ts';
 import { connect, migrateOptions, migrations, silent } from './positions.ts';
 
 describeTimescaledb('a server that offers TimescaleDB without loading it', () => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Outcomes, Position } from '../../src/core/types.ts';
 import { createPositionWriter } from '../../src/db/position-writer.ts';
 import { patience } from '../faults/mode.ts';
-import { hasTimescaledb } from '../servers/database.ts';
+import { hasTimescaledb } from '../setup/database.ts';
 import { dayMs, migratedDatabase, position, someTime } from './positions.ts';
 
 const rowsInBatch = 5000;

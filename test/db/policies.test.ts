@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { checkTimescaleVersion } from '../../src/db/timescale.ts';
-import { describeTimescaledb, freshDatabase } from '../servers/database.ts';
+import { describeTimescaledb, freshDatabase } from '../setup/database.ts';
 import { all, edition, jobs, none, type Subject, subject } from './policy-subject.ts';
 import { connect, silent } from './positions.ts';
 

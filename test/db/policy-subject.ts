@@ -3,7 +3,7 @@ import { onTestFinished } from 'vitest';
 import type { Logger } from '../../src/core/types.ts';
 import { type MigrateOptions, type MigrationResult, migrate } from '../../src/db/migrator.ts';
 import { describePolicies, type Policies } from '../../src/db/policies.ts';
-import type { FreshDatabase } from '../servers/database.ts';
+import type { FreshDatabase } from '../setup/database.ts';
 import { connect, dayMs, migrateOptions, migrations, silent } from './positions.ts';
 
 export const all = { columnstoreAfterMs: 30 * dayMs, retentionMs: 365 * dayMs, aggregates: true };

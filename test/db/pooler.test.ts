@@ -5,10 +5,10 @@ import type { Outcomes } from '../../src/core/types.ts';
 import { migrate } from '../../src/db/migrator.ts';
 import { openDatabase } from '../../src/db/pool.ts';
 import { createPositionWriter } from '../../src/db/position-writer.ts';
-import { eventually, startService } from '../integration/service.ts';
-import { type FreshDatabase, freshDatabase, freshStream, redisUrl } from '../servers/database.ts';
-import { hasPooler, needsPooler, startPooler } from '../servers/pooler.ts';
-import type { LocalServer } from '../servers/servers.ts';
+import { hasPooler, needsPooler, startPooler } from '../../tools/servers/pooler.ts';
+import type { LocalServer } from '../../tools/servers/servers.ts';
+import { eventually, startService } from '../../tools/service.ts';
+import { type FreshDatabase, freshDatabase, freshStream, redisUrl } from '../setup/database.ts';
 import {
   dayMs,
   deviceId,

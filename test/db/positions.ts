@@ -4,7 +4,7 @@ import type { DeviceId, Logger, Position } from '../../src/core/types.ts';
 import { type MigrateOptions, migrate, readMigrations } from '../../src/db/migrator.ts';
 import { type Database, openDatabase } from '../../src/db/pool.ts';
 import { isDeviceId } from '../../src/teltonika/imei.ts';
-import { type FreshDatabase, freshDatabase } from '../servers/database.ts';
+import { type FreshDatabase, freshDatabase } from '../setup/database.ts';
 
 export const dayMs = 86_400_000;
 export const someTime = Date.UTC(2026, 2, 1, 12, 0, 0, 123);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Outcomes } from '../../src/core/types.ts';
-import { hasTimescaledb } from '../servers/database.ts';
+import { hasTimescaledb } from '../setup/database.ts';
 import { someTime } from './positions.ts';
 import { countRows, refusingDatabase, rowsFrom } from './refusing.ts';
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Outcomes, Position } from '../../src/core/types.ts';
 import { patience } from '../faults/mode.ts';
-import { hasTimescaledb } from '../servers/database.ts';
+import { hasTimescaledb } from '../setup/database.ts';
 import { deviceId, position, someTime } from './positions.ts';
 import { countRows, mechanism, mechanisms, refusingDatabase, rowsFrom } from './refusing.ts';
 

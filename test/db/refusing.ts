@@ -4,8 +4,8 @@ import { onTestFinished } from 'vitest';
 import type { Outcomes, Position, WriteReason } from '../../src/core/types.ts';
 import { migrate } from '../../src/db/migrator.ts';
 import { createPositionWriter, type PositionWriter } from '../../src/db/position-writer.ts';
-import { askPostgres } from '../servers/ask.ts';
-import { databaseUrl, freshDatabase } from '../servers/database.ts';
+import { askPostgres } from '../../tools/servers/ask.ts';
+import { databaseUrl, freshDatabase } from '../setup/database.ts';
 import {
   connect,
   dayMs,

@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
 import { createPositionWriter } from '../../src/db/position-writer.ts';
 import { countOldRows, type RetentionPlan } from '../../src/db/retention.ts';
-import type { Fresh } from '../servers/hypertable.ts';
+import type { Fresh } from '../setup/hypertable.ts';
 import { dayMs, deviceId, migratedDatabase, position } from './positions.ts';
 
 export const retentionMs = 100 * dayMs;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { applyRetention, planRetention } from '../../src/db/retention.ts';
-import { freshDatabase, hasTimescaledb } from '../servers/database.ts';
+import { freshDatabase, hasTimescaledb } from '../setup/database.ts';
 import { connect, migratedDatabase } from './positions.ts';
 import { ages, filled, never, retentionMs, sizeOf } from './retention-subject.ts';
 

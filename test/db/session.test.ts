@@ -7,13 +7,8 @@ import { migrate, withClient } from '../../src/db/migrator.ts';
 import { openDatabase } from '../../src/db/pool.ts';
 import { createPositionWriter } from '../../src/db/position-writer.ts';
 import { createRehydrate } from '../../src/db/rehydration.ts';
-import {
-  type FreshDatabase,
-  freshDatabase,
-  hasTimescaledb,
-  redisUrl,
-} from '../servers/database.ts';
-import { hasPooler, needsPooler, startPooler } from '../servers/pooler.ts';
+import { hasPooler, needsPooler, startPooler } from '../../tools/servers/pooler.ts';
+import { type FreshDatabase, freshDatabase, hasTimescaledb, redisUrl } from '../setup/database.ts';
 import { dayMs, deviceId, migrateOptions, migrations, position, silent } from './positions.ts';
 
 /** What a role or a database may set, and what the service needs; each breaks something. */

@@ -3,7 +3,7 @@ import type { Client } from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Migration, migrate } from '../../src/db/migrator.ts';
 import { createPositionWriter } from '../../src/db/position-writer.ts';
-import { freshDatabase } from '../servers/database.ts';
+import { freshDatabase } from '../setup/database.ts';
 import {
   connect,
   dayMs,

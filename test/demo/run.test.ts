@@ -8,9 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { type DemoIo, runDemo } from '../../demo/run.ts';
-import { askPostgres } from '../servers/ask.ts';
-import { freshDatabase, freshStream, redisUrl } from '../servers/database.ts';
-import { allGone, processTree } from '../servers/process-tree.ts';
+import { askPostgres } from '../../tools/servers/ask.ts';
+import { allGone, processTree } from '../../tools/servers/process-tree.ts';
+import { freshDatabase, freshStream, redisUrl } from '../setup/database.ts';
 
 const main = fileURLToPath(new URL('../../demo/main.ts', import.meta.url));
 const account =

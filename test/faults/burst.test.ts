@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import type { RunningService } from '../integration/service.ts';
+import type { RunningService } from '../../tools/service.ts';
 import { openScenario, patience, report, seed, times } from './scenario.ts';
 
 const steadyRate = 200;

@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { encodeTcp } from '../../src/simulator/avl-encoder.ts';
 import type { TrackerRecord } from '../../src/simulator/record.ts';
+import { eventually, type RunningService } from '../../tools/service.ts';
 import { deadLetters, entryFields, imei, stream, useStack } from '../cli/stack.ts';
-import { eventually, type RunningService } from '../integration/service.ts';
 import { isFull, patience, report } from './mode.ts';
 
 const stack = useStack();

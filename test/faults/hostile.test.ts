@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { reasons } from '../../src/core/types.ts';
-import type { RunningService } from '../integration/service.ts';
+import type { RunningService } from '../../tools/service.ts';
 import { createHostileEntries, type HostileEntry, largeEntry } from './hostile-entries.ts';
 import {
   deadLetterKey,

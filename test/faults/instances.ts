@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { eventually, type RunningService, startService } from '../integration/service.ts';
+import { eventually, type RunningService, startService } from '../../tools/service.ts';
 
 /** The processes of one scenario, watched from their start to their end. */
 export interface Instances {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { realHabits } from '../../src/simulator/habits.ts';
-import type { RunningService } from '../integration/service.ts';
+import type { RunningService } from '../../tools/service.ts';
 import { freezeHolding } from './instances.ts';
 import {
   eventually,

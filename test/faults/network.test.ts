@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { RunningService } from '../integration/service.ts';
-import { startProxy, type TcpProxy } from '../servers/proxy.ts';
+import { startProxy, type TcpProxy } from '../../tools/servers/proxy.ts';
+import type { RunningService } from '../../tools/service.ts';
 import {
   type Dependency,
   failureCodes,

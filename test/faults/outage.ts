@@ -1,6 +1,6 @@
 /** What the service itself tells of an outage, from outside: its probes and its log. */
 import { expect } from 'vitest';
-import { eventually, type RunningService } from '../integration/service.ts';
+import { eventually, type RunningService } from '../../tools/service.ts';
 import { report, times } from './mode.ts';
 import type { Scenario } from './scenario.ts';
 

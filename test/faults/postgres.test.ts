@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { RunningService } from '../integration/service.ts';
-import { askPostgres } from '../servers/ask.ts';
-import { databaseUrl } from '../servers/database.ts';
-import type { LocalServer } from '../servers/servers.ts';
+import { askPostgres } from '../../tools/servers/ask.ts';
+import type { LocalServer } from '../../tools/servers/servers.ts';
+import type { RunningService } from '../../tools/service.ts';
+import { databaseUrl } from '../setup/database.ts';
 import {
   failureCodes,
   outage,

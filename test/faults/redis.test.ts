@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import type { RunningService } from '../integration/service.ts';
+import type { RunningService } from '../../tools/service.ts';
 import {
   failureCodes,
   outage,

@@ -20,15 +20,15 @@ import {
 import { createLedgerSource } from '../../src/simulator/ledger-source.ts';
 import { createRandom, type Random } from '../../src/simulator/random.ts';
 import { groupBacklogs } from '../../src/simulator/stream-backlog.ts';
-import type { RunningService } from '../integration/service.ts';
-import { freshDatabase } from '../servers/database.ts';
-import { type LocalServer, startPostgres, startRedis } from '../servers/servers.ts';
+import { type LocalServer, startPostgres, startRedis } from '../../tools/servers/servers.ts';
+import type { RunningService } from '../../tools/service.ts';
+import { freshDatabase } from '../setup/database.ts';
 import { feedFleet } from './feeding.ts';
 import { createInstances } from './instances.ts';
 import { seed } from './mode.ts';
 import { createSender } from './sender.ts';
 
-export { eventually } from '../integration/service.ts';
+export { eventually } from '../../tools/service.ts';
 export { isFull, patience, report, seed, times } from './mode.ts';
 
 export const stream = 'telemetry:teltonika';

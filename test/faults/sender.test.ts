@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
 import type { SimulatedEntry } from '../../src/simulator/entry.ts';
 import { createRandom } from '../../src/simulator/random.ts';
-import { type LocalServer, startRedis } from '../servers/servers.ts';
+import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
 import { seed, times } from './mode.ts';
 import { createSender } from './sender.ts';
 

@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { createFleet, type Fleet } from '../../src/simulator/fleet.ts';
 import { plainHabits } from '../../src/simulator/habits.ts';
-import type { RunningService } from '../integration/service.ts';
+import type { RunningService } from '../../tools/service.ts';
 import { freezeHolding } from './instances.ts';
 import { quickRetries, settle, untilSettled } from './outage.ts';
 import {

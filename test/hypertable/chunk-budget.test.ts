@@ -4,8 +4,8 @@ import { countChunks, createChunkBudget } from '../../src/db/chunk-budget.ts';
 import type { Database } from '../../src/db/pool.ts';
 import { createPositionWriter, type PositionWriter } from '../../src/db/position-writer.ts';
 import { dayMs, deviceId, migratedDatabase, position } from '../db/positions.ts';
-import { hasTimescaledb } from '../servers/database.ts';
-import { describeEachTable, describeHypertable } from '../servers/hypertable.ts';
+import { hasTimescaledb } from '../setup/database.ts';
+import { describeEachTable, describeHypertable } from '../setup/hypertable.ts';
 
 const now = Date.now();
 const rejected = {

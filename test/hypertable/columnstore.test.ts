@@ -4,8 +4,8 @@ import type { Outcomes, Position } from '../../src/core/types.ts';
 import { describePolicies } from '../../src/db/policies.ts';
 import { createPositionWriter, type PositionWriter } from '../../src/db/position-writer.ts';
 import { dayMs, deviceId, migratedDatabase, openPool, position } from '../db/positions.ts';
-import { describeTimescaledb } from '../servers/database.ts';
-import { describeHypertable } from '../servers/hypertable.ts';
+import { describeTimescaledb } from '../setup/database.ts';
+import { describeHypertable } from '../setup/hypertable.ts';
 
 const start = Date.UTC(2026, 2, 1);
 const minuteMs = 60_000;

@@ -3,6 +3,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import type { Outcomes } from '../../src/core/types.ts';
 import { migrate } from '../../src/db/migrator.ts';
 import { createPositionWriter } from '../../src/db/position-writer.ts';
+import { startPostgres } from '../../tools/servers/postgres.ts';
 import {
   connect,
   dayMs,
@@ -13,8 +14,7 @@ import {
   silent,
 } from '../db/positions.ts';
 import { patience } from '../faults/mode.ts';
-import { describeTimescaledb } from '../servers/database.ts';
-import { startPostgres } from '../servers/postgres.ts';
+import { describeTimescaledb } from '../setup/database.ts';
 
 const days = 250;
 

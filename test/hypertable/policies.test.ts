@@ -5,10 +5,10 @@ import type { Check } from '../../src/cli/doctor/check.ts';
 import { runDoctor } from '../../src/cli/doctor.ts';
 import { migrate } from '../../src/db/migrator.ts';
 import { applyColumnstore, describePolicies, policyDifferences } from '../../src/db/policies.ts';
+import { startRedis } from '../../tools/servers/servers.ts';
 import { all, edition, jobs, none, type Subject, subject } from '../db/policy-subject.ts';
 import { dayMs, migrateOptions, migrations, silent } from '../db/positions.ts';
-import { describeHypertable } from '../servers/hypertable.ts';
-import { startRedis } from '../servers/servers.ts';
+import { describeHypertable } from '../setup/hypertable.ts';
 
 async function addRow(client: Client, ts: string): Promise<void> {
   await client.query(

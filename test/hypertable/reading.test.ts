@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import type { Position } from '../../src/core/types.ts';
 import { createPositionWriter, type PositionWriter } from '../../src/db/position-writer.ts';
 import { dayMs, deviceId, migratedDatabase, position } from '../db/positions.ts';
-import { describeEachTable } from '../servers/hypertable.ts';
+import { describeEachTable } from '../setup/hypertable.ts';
 
 const noon = Date.UTC(2026, 2, 1, 12);
 const minuteMs = 60_000;

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { applyRetention, planRetention } from '../../src/db/retention.ts';
 import { deviceId } from '../db/positions.ts';
 import { ages, devices, filled, never, retentionMs, sizeOf } from '../db/retention-subject.ts';
-import { describeEachTable } from '../servers/hypertable.ts';
+import { describeEachTable } from '../setup/hypertable.ts';
 
 describeEachTable('retention by our own command', (fresh, kind) => {
   test('drops what is wholly older, and nothing younger', async () => {

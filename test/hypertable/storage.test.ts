@@ -13,8 +13,8 @@ import {
   someTime,
 } from '../db/positions.ts';
 import { patience, times } from '../faults/mode.ts';
-import { hasTimescaledb } from '../servers/database.ts';
-import { describeHypertable } from '../servers/hypertable.ts';
+import { hasTimescaledb } from '../setup/database.ts';
+import { describeHypertable } from '../setup/hypertable.ts';
 
 describeHypertable('the migrated table', (fresh) => {
   async function emptyDatabase(): Promise<string> {

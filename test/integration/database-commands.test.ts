@@ -2,9 +2,9 @@ import { Redis } from 'ioredis';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { readMigrations } from '../../src/db/migrator.ts';
+import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
 import { type Ended, runCommand } from '../cli/command.ts';
-import { freshDatabase, hasTimescaledb } from '../servers/database.ts';
-import { type LocalServer, startRedis } from '../servers/servers.ts';
+import { freshDatabase, hasTimescaledb } from '../setup/database.ts';
 
 const migrations = await readMigrations(new URL('../../migrations/', import.meta.url));
 const names = migrations.map(({ name }) => name);

@@ -7,11 +7,11 @@ import { Redis } from 'ioredis';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { migrate } from '../../src/db/migrator.ts';
+import { type LocalServer, startPostgres } from '../../tools/servers/servers.ts';
+import { eventually, type RunningService, startService } from '../../tools/service.ts';
 import { migrateOptions, migrations, silent } from '../db/positions.ts';
 import { entryOf } from '../security/entries.ts';
-import { type FreshDatabase, freshDatabase, freshStream, redisUrl } from '../servers/database.ts';
-import { type LocalServer, startPostgres } from '../servers/servers.ts';
-import { eventually, type RunningService, startService } from './service.ts';
+import { type FreshDatabase, freshDatabase, freshStream, redisUrl } from '../setup/database.ts';
 
 const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
 const run = promisify(execFile);

@@ -1,10 +1,10 @@
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type LocalServer, startPostgres, startRedis } from '../../tools/servers/servers.ts';
+import { eventually, type RunningService, startService } from '../../tools/service.ts';
 import { migrations } from '../db/positions.ts';
-import { freshDatabase } from '../servers/database.ts';
-import { type LocalServer, startPostgres, startRedis } from '../servers/servers.ts';
-import { eventually, type RunningService, startService } from './service.ts';
+import { freshDatabase } from '../setup/database.ts';
 
 const stream = 'telemetry:teltonika';
 

@@ -5,7 +5,7 @@ import pg from 'pg';
 import { expect, it } from 'vitest';
 import { migrate } from '../../src/db/migrator.ts';
 import { migrateOptions, migrations } from '../db/positions.ts';
-import { freshDatabase, freshStream, redisUrl } from '../servers/database.ts';
+import { freshDatabase, freshStream, redisUrl } from '../setup/database.ts';
 import { connect, silent } from '../stream/entries.ts';
 
 const script = fileURLToPath(new URL('./fixtures/poisoned.ts', import.meta.url));

@@ -12,12 +12,12 @@ import {
   onTestFinished,
   test,
 } from 'vitest';
+import { startSentinel } from '../../tools/servers/redis-kinds.ts';
+import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
+import { eventually, type RunningService, startService } from '../../tools/service.ts';
 import { startAclRedis } from '../security/acl.ts';
 import { entryOf } from '../security/entries.ts';
-import { type FreshDatabase, freshDatabase } from '../servers/database.ts';
-import { startSentinel } from '../servers/redis-kinds.ts';
-import { type LocalServer, startRedis } from '../servers/servers.ts';
-import { eventually, type RunningService, startService } from './service.ts';
+import { type FreshDatabase, freshDatabase } from '../setup/database.ts';
 
 const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
 const run = promisify(execFile);

@@ -2,10 +2,10 @@ import type { Redis } from 'ioredis';
 import type { Client } from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { migrate } from '../../src/db/migrator.ts';
+import { eventually, type RunningService, startService } from '../../tools/service.ts';
 import { connect as connectDatabase, migrateOptions, migrations } from '../db/positions.ts';
-import { freshDatabase, freshStream, redisUrl } from '../servers/database.ts';
+import { freshDatabase, freshStream, redisUrl } from '../setup/database.ts';
 import { connect, silent } from '../stream/entries.ts';
-import { eventually, type RunningService, startService } from './service.ts';
 
 interface Running {
   readonly service: RunningService;

@@ -4,9 +4,9 @@ import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { freshDatabase } from '../servers/database.ts';
-import { type LocalServer, startRedis } from '../servers/servers.ts';
-import { eventually, type RunningService, startService } from './service.ts';
+import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
+import { eventually, type RunningService, startService } from '../../tools/service.ts';
+import { freshDatabase } from '../setup/database.ts';
 
 const stream = 'telemetry:teltonika';
 const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));

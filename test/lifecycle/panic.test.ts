@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createRecentErrors } from '../../src/lifecycle/recent-errors.ts';
-import { isRoot } from '../servers/system-user.ts';
+import { isRoot } from '../../tools/servers/system-user.ts';
 
 const script = fileURLToPath(new URL('./fixtures/panicking.ts', import.meta.url));
 

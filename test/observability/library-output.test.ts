@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { eventually, type RunningService, startService } from '../integration/service.ts';
-import { type FreshDatabase, freshDatabase } from '../servers/database.ts';
-import { type LocalServer, startRedis } from '../servers/servers.ts';
+import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
+import { eventually, type RunningService, startService } from '../../tools/service.ts';
+import { type FreshDatabase, freshDatabase } from '../setup/database.ts';
 
 const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
 const run = promisify(execFile);

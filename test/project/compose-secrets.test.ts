@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
-import { askRedis, untilAnswered } from '../servers/ask.ts';
-import { temporaryPrefix } from '../servers/system-user.ts';
+import { askRedis, untilAnswered } from '../../tools/servers/ask.ts';
+import { temporaryPrefix } from '../../tools/servers/system-user.ts';
 import { readCompose, serviceOf } from './compose/read.ts';
 import { startComposeRedis } from './compose/redis.ts';
 

@@ -215,7 +215,7 @@ describe.each(files)('$path', ({ path, file }) => {
   });
 
   it('runs the servers that the tests run against, where those are containers', () => {
-    const tested = read('test/servers/containers.ts');
+    const tested = read('tools/servers/containers.ts');
     for (const name of ['redis', 'timescaledb']) {
       expect(tested).toContain(`'${serviceOf(file, name).image}'`);
     }

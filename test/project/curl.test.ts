@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { findProgram } from '../../tools/servers/programs.ts';
 import { ended } from '../cli/command.ts';
-import { findProgram } from '../servers/programs.ts';
 
 const standIn = join(import.meta.dirname, 'fixtures', 'curl.ts');
 let server: Server;

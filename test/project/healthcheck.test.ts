@@ -4,7 +4,7 @@ import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
-import { freePort } from '../servers/ports.ts';
+import { freePort } from '../../tools/servers/ports.ts';
 
 const script = fileURLToPath(new URL('../../deploy/healthcheck', import.meta.url));
 

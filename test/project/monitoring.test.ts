@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { variables } from '../../src/config/variables.ts';
-import { findProgram } from '../servers/programs.ts';
+import { findProgram } from '../../tools/servers/programs.ts';
 import { readCompose, serviceOf } from './compose/read.ts';
 import { parseDockerfile } from './image/dockerfile.ts';
 

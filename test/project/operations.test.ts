@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { findProgram } from '../../tools/servers/programs.ts';
+import { eventually } from '../../tools/service.ts';
 import { ended } from '../cli/command.ts';
 import { entryFields, imei, stream, useStack } from '../cli/stack.ts';
-import { eventually } from '../integration/service.ts';
-import { findProgram } from '../servers/programs.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const page = readFileSync(join(root, 'OPERATIONS.md'), 'utf8');

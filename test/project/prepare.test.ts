@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { missingNeeds, type Need } from '../../scripts/prepare/needs.mjs';
 import { advice } from '../../scripts/prepare/packages.mjs';
-import { eventually } from '../integration/service.ts';
-import { allGone, processTree } from '../servers/process-tree.ts';
+import { allGone, processTree } from '../../tools/servers/process-tree.ts';
+import { eventually } from '../../tools/service.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 

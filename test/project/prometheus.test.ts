@@ -8,10 +8,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { createSwitches } from '../../src/stream/control.ts';
 import { controlKeys } from '../../src/stream/control-keys.ts';
-import { eventually, type RunningService, startService } from '../integration/service.ts';
-import { type FreshDatabase, freshDatabase, freshStream, redisUrl } from '../servers/database.ts';
-import { freePort } from '../servers/ports.ts';
-import { findProgram } from '../servers/programs.ts';
+import { freePort } from '../../tools/servers/ports.ts';
+import { findProgram } from '../../tools/servers/programs.ts';
+import { eventually, type RunningService, startService } from '../../tools/service.ts';
+import { type FreshDatabase, freshDatabase, freshStream, redisUrl } from '../setup/database.ts';
 import { readQueries, readRules, selectorsIn } from './monitored.ts';
 
 /** What is looked at of the answers to `query` and `rules`. */

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { findProgram } from '../servers/programs.ts';
+import { findProgram } from '../../tools/servers/programs.ts';
 import {
   parseSelector,
   prometheusFolder,

@@ -4,10 +4,10 @@ import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { eventually } from '../integration/service.ts';
+import { allGone, processTree, sendSignal } from '../../tools/servers/process-tree.ts';
+import { eventually } from '../../tools/service.ts';
 import { entry } from '../security/entries.ts';
-import { freshDatabase, freshStream, redisUrl } from '../servers/database.ts';
-import { allGone, processTree, sendSignal } from '../servers/process-tree.ts';
+import { freshDatabase, freshStream, redisUrl } from '../setup/database.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { variables } from '../../src/config/variables.ts';
 import { exitCodes } from '../../src/lifecycle/signals.ts';
-import { findProgram } from '../servers/programs.ts';
+import { findProgram } from '../../tools/servers/programs.ts';
 
 const path = fileURLToPath(new URL('../../deploy/processor.service', import.meta.url));
 const unit = readFileSync(path, 'utf8');

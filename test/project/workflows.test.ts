@@ -87,7 +87,7 @@ describe('the check of every push', () => {
   });
 
   it('has real servers, those that the tests take elsewhere, reached by their names', () => {
-    const tested = read('test/servers/containers.ts');
+    const tested = read('tools/servers/containers.ts');
     expect(Object.keys(check.services ?? {})).toEqual(['redis', 'timescaledb']);
     for (const { image, options } of Object.values(check.services ?? {})) {
       expect(tested).toContain(`'${image}'`);
@@ -110,7 +110,7 @@ describe('the check of every push', () => {
     expect(said(-2, skipped(needsPsql))).toBe(1);
     expect(said(-2, skipped('needs TimescaleDB (set TEST_DATABASE_URL)'))).toBe(0);
     expect(said(-2, 'tests: 1 passed, 0 failed, 0 skipped\n')).toBe(0);
-    expect(read('test/servers/summary-reporter.ts')).toContain('`skipped, %: $');
+    expect(read('test/setup/summary-reporter.ts')).toContain('`skipped, %: $');
   });
 
   it('fails where the tests of the hypertable were skipped', () => {
@@ -120,7 +120,7 @@ describe('the check of every push', () => {
     expect(log(line('2.29.2'))).toBe(0);
     expect(log(line('not there'))).toBe(1);
     // The line is the one that the suite's set-up writes.
-    expect(read('test/servers/global-setup.ts')).toMatch(
+    expect(read('test/setup/global-setup.ts')).toMatch(
       /TimescaleDB \$\{timescaledb \?\? 'not there'\}/,
     );
   });

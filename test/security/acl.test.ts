@@ -16,8 +16,8 @@ import {
 } from 'vitest';
 import { type Entry, type EntryId, packFields, type Rejection } from '../../src/core/types.ts';
 import { createAcknowledger } from '../../src/stream/acknowledger.ts';
-import { eventually, type RunningService, startService } from '../integration/service.ts';
-import { type FreshDatabase, freshDatabase } from '../servers/database.ts';
+import { eventually, type RunningService, startService } from '../../tools/service.ts';
+import { type FreshDatabase, freshDatabase } from '../setup/database.ts';
 import { type AclRedis, startAclRedis, type User, users } from './acl.ts';
 import { entry, imei } from './entries.ts';
 

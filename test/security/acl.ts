@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
-import { type LocalServer, startRedis } from '../servers/servers.ts';
+import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
 
 const run = promisify(execFile);
 const script = fileURLToPath(new URL('../../deploy/redis/make-acl', import.meta.url));

@@ -3,7 +3,7 @@ import { chmod, chown, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
-import { temporaryPrefix, unprivilegedUser } from '../servers/system-user.ts';
+import { temporaryPrefix, unprivilegedUser } from '../../tools/servers/system-user.ts';
 
 /** Paths of PEM files. */
 export interface Certificate {

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
-import { type RunningService, startService } from '../integration/service.ts';
-import { type FreshDatabase, freshDatabase } from '../servers/database.ts';
-import { type LocalServer, startRedis } from '../servers/servers.ts';
+import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
+import { type RunningService, startService } from '../../tools/service.ts';
+import { type FreshDatabase, freshDatabase } from '../setup/database.ts';
 import { secrets } from './markers.ts';
 import { ask } from './roles.ts';
 

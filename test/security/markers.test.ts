@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { eventually } from '../integration/service.ts';
-import { freePort } from '../servers/ports.ts';
+import { freePort } from '../../tools/servers/ports.ts';
+import { eventually } from '../../tools/service.ts';
 import { entry, entryOf, stream } from './entries.ts';
 import { useMarkedServers } from './marked-servers.ts';
 import { deviceId, personalDataIn, place, secrets, secretsIn } from './markers.ts';

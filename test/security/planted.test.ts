@@ -13,8 +13,8 @@ import {
   position,
   silent,
 } from '../db/positions.ts';
-import { freshDatabase, freshStream, hasTimescaledb, redisUrl } from '../servers/database.ts';
-import { describeHypertable } from '../servers/hypertable.ts';
+import { freshDatabase, freshStream, hasTimescaledb, redisUrl } from '../setup/database.ts';
+import { describeHypertable } from '../setup/hypertable.ts';
 import { entry } from './entries.ts';
 import { marker, plantAll, plantedRuns, plantFunction, timescaleOverloads } from './planted.ts';
 import { ask, hasPsql, needsPsql, outcomeOf, rolesDatabase, row } from './roles.ts';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { migrate } from '../../src/db/migrator.ts';
 import { dayMs, migrateOptions, migrations, silent } from '../db/positions.ts';
-import { describeTimescaledb } from '../servers/database.ts';
+import { describeTimescaledb } from '../setup/database.ts';
 import {
   ask,
   denied,

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { eventually, type RunningService, startService } from '../integration/service.ts';
-import { freshStream, redisUrl } from '../servers/database.ts';
+import { eventually, type RunningService, startService } from '../../tools/service.ts';
+import { freshStream, redisUrl } from '../setup/database.ts';
 import { entry, imei } from './entries.ts';
 import { ask, hasPsql, needsPsql, type RolesDatabase, rolesDatabase } from './roles.ts';
 

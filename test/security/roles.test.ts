@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { createHistory } from '../../src/db/migration-history.ts';
 import { migrate } from '../../src/db/migrator.ts';
+import { hasPooler, needsPooler, startPooler } from '../../tools/servers/pooler.ts';
 import { migrateOptions, migrations, silent } from '../db/positions.ts';
-import { hasPooler, needsPooler, startPooler } from '../servers/pooler.ts';
 import {
   ask,
   denied,

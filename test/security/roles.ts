@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import pg from 'pg';
-import { type FreshDatabase, freshDatabase } from '../servers/database.ts';
-import { findProgram } from '../servers/programs.ts';
+import { findProgram } from '../../tools/servers/programs.ts';
+import { type FreshDatabase, freshDatabase } from '../setup/database.ts';
 
 const run = promisify(execFile);
 const script = fileURLToPath(new URL('../../deploy/sql/roles.sql', import.meta.url));

@@ -10,11 +10,11 @@ import { type Config, formatProblems, loadConfig } from '../../src/config/load.t
 import { asDependencyError } from '../../src/db/errors.ts';
 import { openDatabase } from '../../src/db/pool.ts';
 import { createConnection, openRedis } from '../../src/stream/redis.ts';
+import { askPostgres } from '../../tools/servers/ask.ts';
+import { freePort } from '../../tools/servers/ports.ts';
+import { type LocalServer, startPostgres, startRedis } from '../../tools/servers/servers.ts';
+import { eventually, startService } from '../../tools/service.ts';
 import { silent } from '../db/positions.ts';
-import { eventually, startService } from '../integration/service.ts';
-import { askPostgres } from '../servers/ask.ts';
-import { freePort } from '../servers/ports.ts';
-import { type LocalServer, startPostgres, startRedis } from '../servers/servers.ts';
 import { type Authority, type Certificate, makeCertificates } from './certificates.ts';
 import { entry, stream } from './entries.ts';
 

@@ -5,7 +5,7 @@ import { type FeedOptions, feed } from '../../src/simulator/feed.ts';
 import { createFleet, type Fleet } from '../../src/simulator/fleet.ts';
 import { createSender } from '../../src/simulator/sender.ts';
 import { streamBacklog } from '../../src/simulator/stream-backlog.ts';
-import { freshStream, redisUrl } from '../servers/database.ts';
+import { freshStream, redisUrl } from '../setup/database.ts';
 
 let redis: Redis;
 

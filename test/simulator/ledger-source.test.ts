@@ -4,7 +4,7 @@ import { Client } from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { StoredRow } from '../../src/simulator/ledger-check.ts';
 import { createLedgerSource } from '../../src/simulator/ledger-source.ts';
-import { type FreshDatabase, freshDatabase, freshStream, redisUrl } from '../servers/database.ts';
+import { type FreshDatabase, freshDatabase, freshStream, redisUrl } from '../setup/database.ts';
 
 const migration = new URL('../../migrations/0001_positions.sql', import.meta.url);
 const [first, second, third] = ['001000000000010', '001000000000028', '001000000000036'];

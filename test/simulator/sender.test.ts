@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import type { SimulatedEntry } from '../../src/simulator/entry.ts';
 import { createSender, type SenderOptions } from '../../src/simulator/sender.ts';
-import { type LocalServer, startRedis } from '../servers/servers.ts';
+import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
 
 const stream = 'sent';
 let server: LocalServer;

@@ -6,7 +6,7 @@ import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { runSimulate, type SimulateOptions } from '../../src/cli/simulate.ts';
 import { readLedger } from '../../src/simulator/ledger-file.ts';
-import { freshStream, redisUrl } from '../servers/database.ts';
+import { freshStream, redisUrl } from '../setup/database.ts';
 
 const never = new AbortController().signal;
 

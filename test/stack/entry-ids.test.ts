@@ -1,10 +1,10 @@
 import type { Redis } from 'ioredis';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { sampleBacklog } from '../../src/stream/backlog.ts';
+import { eventually, startService } from '../../tools/service.ts';
 import { runCommand } from '../cli/command.ts';
 import { entryFields } from '../cli/stack.ts';
-import { eventually, startService } from '../integration/service.ts';
-import { freshDatabase } from '../servers/database.ts';
+import { freshDatabase } from '../setup/database.ts';
 import { startShippedRedis } from './shipped-redis.ts';
 
 const stream = 'telemetry:teltonika';

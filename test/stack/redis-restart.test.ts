@@ -2,9 +2,9 @@ import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { inspectCommand } from '../../src/stream/inspection.ts';
 import { serverRunId } from '../../src/stream/read-count.ts';
+import { eventually, type RunningService, startService } from '../../tools/service.ts';
 import { entryFields } from '../cli/stack.ts';
-import { eventually, type RunningService, startService } from '../integration/service.ts';
-import { type FreshDatabase, freshDatabase } from '../servers/database.ts';
+import { type FreshDatabase, freshDatabase } from '../setup/database.ts';
 import { type ShippedRedis, startShippedRedis } from './shipped-redis.ts';
 
 const stream = 'telemetry:teltonika';

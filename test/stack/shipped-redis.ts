@@ -4,11 +4,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
-import { eventually } from '../integration/service.ts';
+import { temporaryPrefix } from '../../tools/servers/system-user.ts';
+import { eventually } from '../../tools/service.ts';
 import { environmentHere } from '../project/compose/here.ts';
 import { readCompose, serviceOf } from '../project/compose/read.ts';
 import { type ComposeRedis, startComposeRedis } from '../project/compose/redis.ts';
-import { temporaryPrefix } from '../servers/system-user.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 

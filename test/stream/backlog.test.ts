@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import type { Redis } from 'ioredis';
 import { describe, expect, test } from 'vitest';
 import { sampleBacklog } from '../../src/stream/backlog.ts';
-import { freshStream } from '../servers/database.ts';
+import { freshStream } from '../setup/database.ts';
 import { connect } from './entries.ts';
 
 async function setUp() {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { DependencyError, type Entry } from '../../src/core/types.ts';
 import type { Consumer } from '../../src/stream/consumer.ts';
-import { freshStream } from '../servers/database.ts';
+import { freshStream } from '../setup/database.ts';
 import { connect, openConsumer, readerName } from './entries.ts';
 
 function numbers(entries: readonly Entry[]): string[] {

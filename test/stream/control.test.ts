@@ -4,7 +4,7 @@ import { createControl, createSwitches } from '../../src/stream/control.ts';
 import { controlKeys } from '../../src/stream/control-keys.ts';
 import { createKeeper } from '../../src/stream/keeper.ts';
 import { createSuspects } from '../../src/stream/suspects.ts';
-import { freshStream } from '../servers/database.ts';
+import { freshStream } from '../setup/database.ts';
 import { connect } from './entries.ts';
 
 function setUp() {

@@ -5,7 +5,7 @@ import type { Rejection } from '../../src/core/types.ts';
 import { type AcknowledgerOptions, createAcknowledger } from '../../src/stream/acknowledger.ts';
 import { controlKeys } from '../../src/stream/control-keys.ts';
 import { readDeadLetterTotals, watchDeadLetters } from '../../src/stream/dead-letter-totals.ts';
-import { freshStream, redisUrl } from '../servers/database.ts';
+import { freshStream, redisUrl } from '../setup/database.ts';
 import { connect, entryOf, moveAll, openConsumer } from './entries.ts';
 
 const rejection: Rejection = {

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { DependencyError, type Rejection } from '../../src/core/types.ts';
 import { createAcknowledger, type Settled } from '../../src/stream/acknowledger.ts';
 import { controlKeys } from '../../src/stream/control-keys.ts';
-import { freshStream } from '../servers/database.ts';
-import { type LocalServer, startRedis } from '../servers/servers.ts';
+import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
+import { freshStream } from '../setup/database.ts';
 import { moveAll, openConsumer } from './entries.ts';
 
 const rejection: Rejection = {

@@ -4,8 +4,8 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Entry, Rejection } from '../../src/core/types.ts';
 import { createAcknowledger, type Settled } from '../../src/stream/acknowledger.ts';
 import { digestFields } from '../../src/stream/dead-letters.ts';
-import { freshStream, redisUrl } from '../servers/database.ts';
-import { startRedis } from '../servers/servers.ts';
+import { startRedis } from '../../tools/servers/servers.ts';
+import { freshStream, redisUrl } from '../setup/database.ts';
 import { connect, moveAll, openConsumer } from './entries.ts';
 
 const at = Date.UTC(2026, 2, 1, 12);

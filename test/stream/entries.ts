@@ -4,7 +4,7 @@ import { type Entry, type EntryId, type Logger, packFields } from '../../src/cor
 import type { Acknowledger, Settled } from '../../src/stream/acknowledger.ts';
 import { type Consumer, type ConsumerEvents, createConsumer } from '../../src/stream/consumer.ts';
 import { createConnection, openRedis } from '../../src/stream/redis.ts';
-import { redisUrl } from '../servers/database.ts';
+import { redisUrl } from '../setup/database.ts';
 
 export const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 

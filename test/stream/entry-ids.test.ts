@@ -5,7 +5,7 @@ import { compareIds, idFault } from '../../src/stream/entry-id.ts';
 import { viewPending } from '../../src/stream/group-view.ts';
 import { readRange } from '../../src/stream/range.ts';
 import { unsettledIn } from '../../src/stream/replay.ts';
-import { freshStream } from '../servers/database.ts';
+import { freshStream } from '../setup/database.ts';
 import { connect, entryId, openConsumer } from './entries.ts';
 
 /** Too close for a double: 2^53 is about 9 * 10^15. */

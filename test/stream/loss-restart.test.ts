@@ -2,8 +2,8 @@ import { Redis } from 'ioredis';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { sampleBacklog } from '../../src/stream/backlog.ts';
 import type { Consumer } from '../../src/stream/consumer.ts';
-import { eventually } from '../integration/service.ts';
-import { type LocalServer, startRedis } from '../servers/servers.ts';
+import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
+import { eventually } from '../../tools/service.ts';
 import { type Heard, openConsumer } from './entries.ts';
 
 const stream = { key: 'telemetry:teltonika', group: 'processor' };

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { DependencyError } from '../../src/core/types.ts';
 import type { Consumer } from '../../src/stream/consumer.ts';
-import { freshStream } from '../servers/database.ts';
+import { freshStream } from '../setup/database.ts';
 import { connect, openConsumer } from './entries.ts';
 
 /** A stream of `entries` entries, and a consumer whose group saw them come. */

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { DependencyError } from '../../src/core/types.ts';
 import { isIdBefore, viewProgress } from '../../src/stream/group-progress.ts';
 import { createLossRecord, lossesKeptMs, readLosses } from '../../src/stream/losses.ts';
-import { freshStream } from '../servers/database.ts';
+import { freshStream } from '../setup/database.ts';
 import { connect } from './entries.ts';
 
 describe('the record of losses', () => {

@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { takeOver } from '../../src/stream/raw-connection.ts';
 import { encodeCommands, ReplyEnd, ReplyReader } from '../../src/stream/raw-replies.ts';
 import { openRedis } from '../../src/stream/redis.ts';
-import { redisUrl } from '../servers/database.ts';
+import { redisUrl } from '../setup/database.ts';
 import { silent } from './entries.ts';
 
 type Value = string | number | null | Value[];

@@ -1,5 +1,11 @@
 import fc from 'fast-check';
-import type { AvlCodec, IoGroup, SentCodec7, SentIo, SentRecord } from './encode.ts';
+import type {
+  AvlCodec,
+  IoGroup,
+  SentCodec7,
+  SentIo,
+  SentRecord,
+} from '../../tools/teltonika/encode.ts';
 
 export const imei = '356307042441013';
 

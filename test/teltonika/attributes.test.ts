@@ -9,7 +9,7 @@ import {
   type SentIo,
   uint,
   wrapTcp,
-} from './encode.ts';
+} from '../../tools/teltonika/encode.ts';
 import { attributesOf, packetOf, plain } from './expectations.ts';
 
 function io(id: number, group: IoGroup, value: Buffer): SentIo {

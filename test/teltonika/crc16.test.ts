@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { crc16 } from '../../src/teltonika/crc16.ts';
-import { slowCrc16 } from './encode.ts';
+import { slowCrc16 } from '../../tools/teltonika/encode.ts';
 
 test('the check value of CRC-16/ARC is 0xBB3D', () => {
   expect(crc16(Buffer.from('123456789'), 0, 9)).toBe(0xbb3d);

@@ -5,7 +5,7 @@ import { type AvlPacket, decodeFrame } from '../../src/teltonika/decode.ts';
 import type { DecodeError } from '../../src/teltonika/decode-error.ts';
 import { ioElements } from '../../src/teltonika/io.ts';
 import { parseMessage } from '../../src/teltonika/message.ts';
-import type { SentIo } from './encode.ts';
+import type { SentIo } from '../../tools/teltonika/encode.ts';
 
 export const plain = { skipCrc: false, io16: false, maxRecords: 255 } as const;
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { encodeArray, wrapTcp } from '../../tools/teltonika/encode.ts';
 import { imei } from './arbitraries.ts';
-import { encodeArray, wrapTcp } from './encode.ts';
 import { errorOf } from './expectations.ts';
 
 const packet = wrapTcp(encodeArray('8', []));

@@ -3,7 +3,6 @@ import { describe, expect, test } from 'vitest';
 import type { DeviceId, EntryContent, Interpretation, Position } from '../../src/core/types.ts';
 import { isDeviceId } from '../../src/teltonika/imei.ts';
 import { interpretContent } from '../../src/teltonika/interpret.ts';
-import { imei, storableRecord } from './arbitraries.ts';
 import {
   type AvlCodec,
   encodeArray,
@@ -14,7 +13,8 @@ import {
   type SentRecord,
   wrapTcp,
   wrapUdp,
-} from './encode.ts';
+} from '../../tools/teltonika/encode.ts';
+import { imei, storableRecord } from './arbitraries.ts';
 
 type PayloadContent = Extract<EntryContent, { form: 'payload' }>;
 

@@ -3,7 +3,6 @@ import { describe, expect, test } from 'vitest';
 import { decodeFrame } from '../../src/teltonika/decode.ts';
 import { MAX_FRAME_BYTES } from '../../src/teltonika/frame.ts';
 import { MAX_IO_ELEMENTS } from '../../src/teltonika/io.ts';
-import { imei, sentCodec7, sentRecord } from './arbitraries.ts';
 import {
   encodeArray,
   encodeCodec7,
@@ -13,7 +12,8 @@ import {
   uint,
   wrapTcp,
   wrapUdp,
-} from './encode.ts';
+} from '../../tools/teltonika/encode.ts';
+import { imei, sentCodec7, sentRecord } from './arbitraries.ts';
 import { errorOf, packetOf, plain } from './expectations.ts';
 
 const still: SentRecord = {

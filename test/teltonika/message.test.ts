@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { decodeFrame } from '../../src/teltonika/decode.ts';
 import { parseMessage } from '../../src/teltonika/message.ts';
+import { encodeMessage, uint, wrapTcp, wrapUdp } from '../../tools/teltonika/encode.ts';
 import { imei } from './arbitraries.ts';
-import { encodeMessage, uint, wrapTcp, wrapUdp } from './encode.ts';
 import { plain } from './expectations.ts';
 
 function read(codecId: number, body: Buffer, count = 1) {

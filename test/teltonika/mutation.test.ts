@@ -5,7 +5,6 @@ import { z } from 'zod';
 import type { DeviceId } from '../../src/core/types.ts';
 import { isDeviceId } from '../../src/teltonika/imei.ts';
 import { interpretContent } from '../../src/teltonika/interpret.ts';
-import { imei, sentCodec7, sentRecord } from './arbitraries.ts';
 import {
   encodeArray,
   encodeCodec7,
@@ -14,7 +13,8 @@ import {
   repairTcp,
   wrapTcp,
   wrapUdp,
-} from './encode.ts';
+} from '../../tools/teltonika/encode.ts';
+import { imei, sentCodec7, sentRecord } from './arbitraries.ts';
 import { exhaust, plain } from './expectations.ts';
 
 const RUNS = 20_000;

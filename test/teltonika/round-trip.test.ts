@@ -3,7 +3,6 @@ import { describe, expect, test } from 'vitest';
 import { attributesJson } from '../../src/teltonika/attributes.ts';
 import { type AvlRecord, exactTimestamp } from '../../src/teltonika/avl-record.ts';
 import { ioElements } from '../../src/teltonika/io.ts';
-import { imei, sentCodec7, sentRecord } from './arbitraries.ts';
 import {
   type AvlCodec,
   encodeArray,
@@ -13,7 +12,8 @@ import {
   type SentRecord,
   wrapTcp,
   wrapUdp,
-} from './encode.ts';
+} from '../../tools/teltonika/encode.ts';
+import { imei, sentCodec7, sentRecord } from './arbitraries.ts';
 import { attributesOf, packetOf, plain } from './expectations.ts';
 
 const transports = [

@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type Ended, type GuardedRun, openGuard } from '../../servers/guarded.ts';
-import { freePort } from '../../servers/ports.ts';
-import { killTree, sendSignal } from '../../servers/process-tree.ts';
-import { temporaryPrefix } from '../../servers/system-user.ts';
+import { type Ended, type GuardedRun, openGuard } from '../../../tools/servers/guarded.ts';
+import { freePort } from '../../../tools/servers/ports.ts';
+import { killTree, sendSignal } from '../../../tools/servers/process-tree.ts';
+import { temporaryPrefix } from '../../../tools/servers/system-user.ts';
 import type { ComposeService } from './read.ts';
 
 const execFileText = promisify(execFile);

@@ -1,8 +1,8 @@
 import { Redis } from 'ioredis';
-import { eventually } from '../../integration/service.ts';
-import { askPostgres } from '../../servers/ask.ts';
-import { freshDatabase, freshStream, redisUrl } from '../../servers/database.ts';
-import { freePort } from '../../servers/ports.ts';
+import { askPostgres } from '../../../tools/servers/ask.ts';
+import { freePort } from '../../../tools/servers/ports.ts';
+import { eventually } from '../../../tools/service.ts';
+import { freshDatabase, freshStream, redisUrl } from '../../setup/database.ts';
 
 /** A stream, a database and a port that no other test has, and the environment that names them. */
 export async function openPlace(more: Readonly<Record<string, string>> = {}) {

@@ -7,8 +7,8 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, lstatSync, mkdirSync, readlinkSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { processTree } from '../../servers/process-tree.ts';
-import { isRoot } from '../../servers/system-user.ts';
+import { processTree } from '../../../tools/servers/process-tree.ts';
+import { isRoot } from '../../../tools/servers/system-user.ts';
 
 export interface ImageRun {
   readonly root: string;

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-const source = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
+const source = fileURLToPath(new URL('../src/processor.ts', import.meta.url));
 
 export interface LogLine {
   readonly level: string;

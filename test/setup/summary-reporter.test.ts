@@ -19,7 +19,7 @@ function summaryOf(...args: readonly string[]) {
 test('a run ends with the skipped tests, by reason, and the line of counts', () => {
   const { lines, status } = summaryOf('mixed');
 
-  const file = '  test/servers/fixtures/mixed.case.ts >';
+  const file = '  test/setup/fixtures/mixed.case.ts >';
   expect(lines).toEqual([
     'skipped, 1 test: has no second machine',
     `${file} finds out what is missing`,
@@ -43,7 +43,7 @@ test('a file that cannot be loaded is one failure', () => {
 
   expect(lines).toEqual([
     'failed, outside its tests:',
-    '  test/servers/fixtures/broken-import.case.ts',
+    '  test/setup/fixtures/broken-import.case.ts',
     'tests: 0 passed, 1 failed, 0 skipped',
   ]);
   expect(status).toBe(1);
@@ -54,10 +54,10 @@ test('a suite with a hook that throws is one failure, and its tests are not skip
 
   expect(lines).toEqual([
     'failed, outside its tests:',
-    '  test/servers/fixtures/broken-hook.case.ts > a suite',
+    '  test/setup/fixtures/broken-hook.case.ts > a suite',
     'not run, 2 tests: the suite failed',
-    '  test/servers/fixtures/broken-hook.case.ts > a suite > never runs',
-    '  test/servers/fixtures/broken-hook.case.ts > a suite > needs something > never runs either',
+    '  test/setup/fixtures/broken-hook.case.ts > a suite > never runs',
+    '  test/setup/fixtures/broken-hook.case.ts > a suite > needs something > never runs either',
     'tests: 1 passed, 1 failed, 0 skipped',
   ]);
   expect(status).toBe(1);

@@ -1,7 +1,7 @@
 /** What a test takes from the suite's servers, under names that no other test has. */
 import { randomUUID } from 'node:crypto';
 import { describe, inject, test } from 'vitest';
-import { askPostgres } from './ask.ts';
+import { askPostgres } from '../../tools/servers/ask.ts';
 import type {} from './global-setup.ts';
 
 declare module 'vitest' {

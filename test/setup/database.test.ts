@@ -1,6 +1,6 @@
 import { Client } from 'pg';
 import { expect, inject, onTestFinished, test } from 'vitest';
-import { askPostgres, askRedis } from './ask.ts';
+import { askPostgres, askRedis } from '../../tools/servers/ask.ts';
 import {
   databaseUrl,
   describeTimescaledb,

@@ -1,7 +1,7 @@
 /** A TimescaleDB for the tests of the hypertable, whatever the machine has. */
 import { beforeAll, describe } from 'vitest';
+import { type PgliteServer, startLimitMs, startPglite } from '../../tools/servers/pglite.ts';
 import { type FreshDatabase, freshDatabase, hasTimescaledb } from './database.ts';
-import { type PgliteServer, startLimitMs, startPglite } from './pglite.ts';
 
 /** Makes an empty database; each test drops its own before the next one starts. */
 export type Fresh = () => Promise<FreshDatabase>;

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
-import { engineAnswers } from './containers.ts';
-import { temporaryPrefix } from './system-user.ts';
+import { engineAnswers } from '../../../tools/servers/containers.ts';
+import { temporaryPrefix } from '../../../tools/servers/system-user.ts';
 
 afterEach(() => {
   vi.unstubAllEnvs();

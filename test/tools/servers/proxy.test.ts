@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { createServer, connect as openSocket, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { freePort } from './ports.ts';
-import { startProxy, type TcpProxy } from './proxy.ts';
+import { freePort } from '../../../tools/servers/ports.ts';
+import { startProxy, type TcpProxy } from '../../../tools/servers/proxy.ts';
 
 describe('a proxy between a client and a server that says everything back', () => {
   let echo: Server;

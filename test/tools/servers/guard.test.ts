@@ -5,9 +5,9 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
-import { askPostgres, askRedis } from './ask.ts';
-import { allGone, isAlive, processTree } from './process-tree.ts';
-import { startPostgres } from './servers.ts';
+import { askPostgres, askRedis } from '../../../tools/servers/ask.ts';
+import { allGone, isAlive, processTree } from '../../../tools/servers/process-tree.ts';
+import { startPostgres } from '../../../tools/servers/servers.ts';
 
 const program = join(dirname(fileURLToPath(import.meta.url)), 'fixtures', 'owner.ts');
 const goneMs = 20_000;

@@ -2,9 +2,8 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { Redis } from 'ioredis';
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
-import { askPostgres, askRedis, untilAnswered } from './ask.ts';
-import { databaseUrl, redisUrl } from './database.ts';
-import { isAlive, processTree } from './process-tree.ts';
+import { askPostgres, askRedis, untilAnswered } from '../../../tools/servers/ask.ts';
+import { isAlive, processTree } from '../../../tools/servers/process-tree.ts';
 import {
   type LocalServer,
   type PostgresOptions,
@@ -13,8 +12,9 @@ import {
   type RedisOptions,
   startPostgres,
   startRedis,
-} from './servers.ts';
-import { temporaryPrefix } from './system-user.ts';
+} from '../../../tools/servers/servers.ts';
+import { temporaryPrefix } from '../../../tools/servers/system-user.ts';
+import { databaseUrl, redisUrl } from '../../setup/database.ts';
 
 afterEach(() => {
   vi.unstubAllEnvs();

@@ -1,6 +1,6 @@
 import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
-import { type PgliteServer, startLimitMs, startPglite } from './pglite.ts';
+import { type PgliteServer, startLimitMs, startPglite } from '../../../tools/servers/pglite.ts';
 
 let server: PgliteServer;
 let client: Client;

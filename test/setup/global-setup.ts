@@ -4,9 +4,9 @@
  */
 import type { TestProject } from 'vitest/node';
 import { showProgress } from '../../scripts/prepare/progress.mjs';
-import { askPostgres, askRedis } from './ask.ts';
-import { openRunFolder } from './run-folder.ts';
-import { providePostgres, provideRedis, type RunningServer } from './servers.ts';
+import { askPostgres, askRedis } from '../../tools/servers/ask.ts';
+import { openRunFolder } from '../../tools/servers/run-folder.ts';
+import { providePostgres, provideRedis, type RunningServer } from '../../tools/servers/servers.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { eventually } from '../integration/service.ts';
+import { eventually } from '../../../tools/service.ts';
 
 const owner = join(dirname(fileURLToPath(import.meta.url)), 'fixtures', 'run-folder-owner.ts');
 
