@@ -133,10 +133,7 @@ export function wireRooms(
     onError: ({ code, message }) => errors.add(code, scrub(message)),
   });
   const guardOf = (dependency: Dependency, events = guardEvents) =>
-    new Guard(
-      { dependency, retryMinMs: retry.minMs, retryMaxMs: retry.maxMs, ...config.retry },
-      events,
-    );
+    new Guard({ dependency, backoff: retry, ...config.retry }, events);
   const guards = { redis: guardOf('redis'), database: guardOf('database') };
   const deadLetterGuard = guardOf(
     'redis',

@@ -1,4 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
+import { type BackoffLimits, backoffMs } from './backoff.ts';
 import { BreakerOpen, type BreakerOptions, createBreaker } from './breaker.ts';
 import { createRetryBudget } from './retry-budget.ts';
 import {
@@ -11,9 +12,7 @@ import {
 
 export interface GuardOptions {
   readonly dependency: Dependency;
-  /** First and longest pause before the dependency is tried again. */
-  readonly retryMinMs: number;
-  readonly retryMaxMs: number;
+  readonly backoff: BackoffLimits;
   readonly retriesPerMinute: number;
   readonly breaker: BreakerOptions;
 }
@@ -101,10 +100,7 @@ export class Guard {
   }
 
   #pauseMs(attempt: number): number {
-    const { retryMinMs, retryMaxMs } = this.#options;
-    const pauseMs = Math.min(retryMaxMs, retryMinMs * 2 ** Math.min(attempt - 1, 16));
-    // Jitter, so that several loops and instances do not come back in step.
-    return Math.max(pauseMs * (0.5 + Math.random()), this.#budget.take());
+    return Math.max(backoffMs(attempt, this.#options.backoff), this.#budget.take());
   }
 
   async #sleep(ms: number, signal: AbortSignal): Promise<void> {

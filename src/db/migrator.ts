@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import type { ConnectionOptions } from 'node:tls';
 import pg from 'pg';
+import { backoffMs } from '../core/backoff.ts';
 import { DependencyError, type Logger } from '../core/types.ts';
 import { readDatabaseFailure, toDependencyError } from './errors.ts';
 import { refuseReadOnly } from './ground.ts';
@@ -79,6 +80,9 @@ export async function readMigrations(directory: URL): Promise<Migration[]> {
   return migrations;
 }
 
+/** Pauses between attempts to get a lock that another session holds. */
+const lockBackoff = { minMs: 100, maxMs: 500 };
+
 /**
  * Brings the schema up to date, the table to its configured storage and its policies to what is
  * configured. Each migration has a transaction of its own, and so have storage and policies, so
@@ -106,7 +110,7 @@ export async function migrate(
       }
       if (Date.now() >= giveUpAt) throw lockNotGot(error, options.migrationLockTimeoutMs);
       log.info({ attempt, lock: error.lock }, 'waiting for a lock to migrate');
-      await setTimeout(100 + Math.random() * 400);
+      await setTimeout(backoffMs(attempt, lockBackoff));
     }
   }
 }

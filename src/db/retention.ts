@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import pg from 'pg';
+import { backoffMs } from '../core/backoff.ts';
 import { oneRow } from './one-row.ts';
 import { isHypertable, usableTimescale } from './timescale.ts';
 
@@ -161,6 +162,8 @@ async function forgetDevices(client: pg.ClientBase, cutoff: Date): Promise<void>
 }
 
 const attempts = 10;
+/** Pauses between attempts; ten of them take about seven seconds. */
+const lockBackoff = { minMs: 100, maxMs: 1000 };
 
 /** Tries again when a lock was not got in time: a chunk is dropped between two reads of it. */
 async function patiently(step: () => Promise<number>): Promise<number> {
@@ -170,7 +173,7 @@ async function patiently(step: () => Promise<number>): Promise<number> {
     } catch (error) {
       const again = error instanceof pg.DatabaseError && error.code === '55P03';
       if (!again || attempt === attempts) throw error;
-      await setTimeout(100 * attempt + Math.random() * 400);
+      await setTimeout(backoffMs(attempt, lockBackoff));
     }
   }
 }

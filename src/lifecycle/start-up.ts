@@ -1,9 +1,8 @@
 import { setTimeout } from 'node:timers/promises';
+import { type BackoffLimits, backoffMs } from '../core/backoff.ts';
 import { DependencyError, type Logger } from '../core/types.ts';
 
-export interface KeepTryingOptions {
-  readonly minMs: number;
-  readonly maxMs: number;
+export interface KeepTryingOptions extends BackoffLimits {
   readonly signal: AbortSignal;
   readonly onFailure: (error: DependencyError) => void;
 }
@@ -30,8 +29,7 @@ export async function keepTrying<Result>(
         { step: what, attempt, dependency: error.dependency, code: error.code, err: error },
         'start-up step failed; trying again',
       );
-      const pauseMs = Math.min(options.maxMs, options.minMs * 2 ** Math.min(attempt - 1, 10));
-      await setTimeout(pauseMs * (0.5 + Math.random()), undefined, { signal: options.signal });
+      await setTimeout(backoffMs(attempt, options), undefined, { signal: options.signal });
     }
   }
 }

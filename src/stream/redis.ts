@@ -1,5 +1,6 @@
 import type { ConnectionOptions } from 'node:tls';
 import { Redis, ReplyError } from 'ioredis';
+import { backoffMs } from '../core/backoff.ts';
 import { DependencyError, type Logger } from '../core/types.ts';
 import { checkGround } from './ground.ts';
 import { asRedisError } from './redis-error.ts';
@@ -18,6 +19,9 @@ export interface RedisOptions {
   readonly commandTimeoutMs: number;
   readonly onReconnect: () => void;
 }
+
+/** Pauses between attempts to reconnect. */
+const reconnectBackoff = { minMs: 100, maxMs: 2000 };
 
 /**
  * One connection that reconnects by itself and never queues or resends: a command sent while
@@ -44,7 +48,7 @@ export function openRedis(options: RedisOptions, log: Logger): Redis {
     keepAlive: 10_000,
     retryStrategy: (attempt) => {
       options.onReconnect();
-      return Math.min(2000, 50 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random());
+      return backoffMs(attempt, reconnectBackoff);
     },
     // After a failover the old primary answers READONLY: connect anew.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),

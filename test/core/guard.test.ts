@@ -212,4 +212,47 @@ describe('the retry budget', () => {
 
     expect(guarding.budgetRemaining).toBeCloseTo(0.6, 1);
   });
+
+  // Neither backoff nor breaker bounds this: each piece of work fails once and then succeeds, so
+  // every pause is the shortest and never more than half of the samples are failures.
+  test('bounds the retries of many loops whose failures keep the breaker closed', async () => {
+    const states: BreakerState[] = [];
+    const retriesPerMinute = 20;
+    const loops = 8;
+    const stop = new AbortController();
+    let retries = 0;
+    const guarding = guard('database', {
+      retriesPerMinute,
+      breaker: { errorRate: 0.5, samples: 20, minSamples: 5, coolDownMs: 2000 },
+      events: {
+        failed: () => {
+          retries += 1;
+        },
+        breaker: (_dependency, state) => states.push(state),
+      },
+    });
+    const startedMs = Date.now();
+    const all = Array.from({ length: loops }, async () => {
+      while (!stop.signal.aborted) {
+        await guarding.untilDone(() => Promise.resolve(true), stop.signal);
+        let failed = false;
+        await guarding.untilDone(() => {
+          if (failed) return Promise.resolve(true);
+          failed = true;
+          return Promise.reject(down);
+        }, stop.signal);
+        await turn();
+      }
+    });
+    while (guarding.budgetRemaining > 0) await turn();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    stop.abort();
+    await Promise.all(all);
+
+    const refilled = ((Date.now() - startedMs) / 60_000) * retriesPerMinute;
+    expect(states).toEqual([]);
+    expect(retries).toBeGreaterThanOrEqual(retriesPerMinute);
+    // Each loop may already have failed once more and wait for its turn.
+    expect(retries).toBeLessThanOrEqual(retriesPerMinute + refilled + loops);
+  });
 });

@@ -81,8 +81,7 @@ export function guard(dependency: Dependency, change: GuardChange = {}): Guard {
   return new Guard(
     {
       dependency,
-      retryMinMs: 1,
-      retryMaxMs: 2,
+      backoff: { minMs: 1, maxMs: 2 },
       retriesPerMinute: change.retriesPerMinute ?? 6000,
       breaker: { ...breaker, ...change.breaker },
     },
