@@ -1,13 +1,13 @@
 interface Note {
   /** Of the value; of the observations of a histogram. */
   readonly unit: string;
-  /** What to see in it, and what to look at beside it. */
+  /** How to read it, and which metric or alert belongs to it. */
   readonly look: string;
 }
 
 const flag = '0 or 1';
 
-/** What docs/metrics.md tells of each metric beyond what the registry knows. */
+/** What docs/metrics.md says about each metric beyond the registry. */
 export const metricNotes: Readonly<Record<string, Note>> = {
   processor_backpressure_seconds_total: {
     unit: 's',
@@ -19,7 +19,7 @@ export const metricNotes: Readonly<Record<string, Note>> = {
   },
   processor_batches_total: {
     unit: 'batches',
-    look: '`idle` at low load, `rows` or `bytes` when much waits',
+    look: '`idle` at low load, `rows` or `bytes` under high load',
   },
   processor_buffer_limit_records: {
     unit: 'records',
@@ -33,9 +33,12 @@ export const metricNotes: Readonly<Record<string, Note>> = {
   },
   processor_circuit_breaker_transitions_total: {
     unit: 'changes',
-    look: 'how often a dependency comes and goes',
+    look: 'how often a dependency fails and recovers',
   },
-  processor_claim_runs_total: { unit: 'scans', look: 'must grow, or nobody takes over' },
+  processor_claim_runs_total: {
+    unit: 'scans',
+    look: 'must grow, or entries of dead instances stay pending',
+  },
   processor_claims_kept_total: {
     unit: 'renewals',
     look: 'grows while an outage holds entries up',
@@ -86,7 +89,7 @@ export const metricNotes: Readonly<Record<string, Note>> = {
   },
   processor_decode_errors_total: {
     unit: 'entries and records',
-    look: 'the line, the ingestion service or a new tracker model',
+    look: 'the connection, the ingestion service or a new tracker model',
   },
   processor_dependency_up: {
     unit: flag,
@@ -108,7 +111,7 @@ export const metricNotes: Readonly<Record<string, Note>> = {
   },
   processor_end_to_end_latency_seconds: {
     unit: 's',
-    look: '`entry` carries the freshness objective, 10 s; `device` holds the network and what trackers kept back',
+    look: '`entry` carries the freshness objective, 10 s; `device` holds the network and the delay of trackers that were offline',
   },
   processor_entries_read_total: {
     unit: 'entries',
@@ -137,13 +140,16 @@ export const metricNotes: Readonly<Record<string, Note>> = {
   },
   processor_last_read_timestamp_seconds: {
     unit: 'Unix time, s',
-    look: 'older than the last commit: reading stands still, or nothing comes',
+    look: 'older than the last commit: reading is blocked, or nothing arrives',
   },
   processor_late_records_total: {
     unit: 'records',
-    look: 'trackers that send what they kept while out of reach',
+    look: 'trackers that send records stored while offline',
   },
-  processor_luhn_failures_total: { unit: 'entries', look: 'test devices, or an IMEI read wrong' },
+  processor_luhn_failures_total: {
+    unit: 'entries',
+    look: 'test devices, or an IMEI that was misread',
+  },
   processor_messages_total: { unit: 'messages', look: 'answers of trackers to commands' },
   processor_ready: { unit: flag, look: 'ProcessorNotReady after five minutes of 0' },
   processor_records_total: {
@@ -154,7 +160,7 @@ export const metricNotes: Readonly<Record<string, Note>> = {
   processor_redis_reconnects_total: { unit: 'connections', look: 'an unstable network' },
   processor_rehydrations_total: {
     unit: 'devices',
-    look: '`failed`: the database was away at the look-up',
+    look: '`failed`: the database was unavailable',
   },
   processor_retries_total: { unit: 'attempts', look: 'with the breaker: how bad an outage is' },
   processor_retry_budget_remaining_ratio: {
@@ -169,7 +175,7 @@ export const metricNotes: Readonly<Record<string, Note>> = {
   processor_stage_duration_seconds: { unit: 's', look: 'which stage takes the time' },
   processor_statements_total: {
     unit: 'statements',
-    look: 'many for each batch: bad rows are being searched',
+    look: 'many for each batch: the service is isolating bad rows',
   },
   processor_stream_entries_lost_total: { unit: 'entries', look: 'anything is ProcessorDataLoss' },
   processor_stream_events_total: {
@@ -182,7 +188,7 @@ export const metricNotes: Readonly<Record<string, Note>> = {
   },
   processor_stream_group_lag_entries: {
     unit: 'entries',
-    look: 'with the length: how far the trim is; use `max`',
+    look: 'with the length: distance to trimming; use `max`',
   },
   processor_stream_group_lag_known: {
     unit: flag,

@@ -1,0 +1,77 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+export type MetricMaker = ReturnType<typeof createMetricMaker>;
+
+/** Creates metrics in one registry, with every series of a counter at 0 from the start. */
+export function createMetricMaker(registry: Registry) {
+  const registers = [registry];
+  return {
+    plainCounter: (name: string, help: string) => new Counter({ name, help, registers }),
+    counter<Label extends string>(
+      name: string,
+      help: string,
+      label: Label,
+      values: readonly string[],
+    ) {
+      const counter = new Counter({ name, help, labelNames: [label], registers });
+      for (const value of values) counter.inc(labels(label, value), 0);
+      return counter;
+    },
+    counterOfTwo<First extends string, Second extends string>(
+      name: string,
+      help: string,
+      values: Readonly<Record<First | Second, readonly string[]>>,
+    ) {
+      const [first, second] = Object.entries<readonly string[]>(values);
+      if (first === undefined || second === undefined) throw new TypeError(`${name}: two labels`);
+      const labelNames = [first[0], second[0]];
+      const counter = new Counter<string>({ name, help, labelNames, registers });
+      for (const a of first[1]) {
+        for (const b of second[1]) counter.inc({ [first[0]]: a, [second[0]]: b }, 0);
+      }
+      return counter;
+    },
+    gauge: (name: string, help: string) => new Gauge({ name, help, registers }),
+    labelledGauge: <Label extends string>(
+      name: string,
+      help: string,
+      labelNames: readonly Label[],
+    ) => new Gauge({ name, help, labelNames: [...labelNames], registers }),
+    histogram: (name: string, help: string, buckets: number[]) =>
+      new Histogram({ name, help, buckets, registers }),
+    labelledHistogram<Label extends string>(
+      name: string,
+      help: string,
+      label: Label,
+      values: readonly string[],
+      buckets: number[],
+    ) {
+      const histogram = new Histogram({ name, help, labelNames: [label], buckets, registers });
+      for (const value of values) histogram.zero(labels(label, value));
+      return histogram;
+    },
+  };
+}
+
+/** Sets initial values. @returns the gauge */
+export function initialised<Label extends string>(
+  gauge: Gauge<Label>,
+  values: readonly (readonly [Partial<Record<Label, string>>, number])[],
+): Gauge<Label> {
+  for (const [series, value] of values) gauge.set(series, value);
+  return gauge;
+}
+
+/** Sets each state to 0. @returns the gauge */
+export function zeroed(gauge: Gauge<'state'>, states: readonly string[]): Gauge<'state'> {
+  return initialised(
+    gauge,
+    states.map((state) => [{ state }, 0]),
+  );
+}
+
+function labels<Label extends string>(label: Label, value: string): Partial<Record<Label, string>> {
+  const series: Partial<Record<Label, string>> = {};
+  series[label] = value;
+  return series;
+}
