@@ -117,7 +117,7 @@ const chunksStatement = `
          chunk_creation_time > now() - INTERVAL '1 day'
            AND range_end <= chunk_creation_time - $1 * INTERVAL '1 millisecond' AS was_old
     FROM timescaledb_information.chunks
-   WHERE hypertable_schema = current_schema() AND hypertable_name = 'positions'
+   WHERE hypertable_schema = 'public' AND hypertable_name = 'positions'
    ORDER BY range_start`;
 
 interface ChunkRow {
@@ -153,7 +153,7 @@ export async function countChunks(client: pg.ClientBase): Promise<number> {
   try {
     if (!(await hasChunks(client))) return 0;
     const { rows } = await client.query<{ chunks: number }>(
-      "SELECT count(*)::int AS chunks FROM pg_catalog.pg_inherits WHERE inhparent = 'positions'::regclass",
+      "SELECT count(*)::int AS chunks FROM pg_catalog.pg_inherits WHERE inhparent = 'public.positions'::regclass",
     );
     return oneRow(rows).chunks;
   } catch (error) {
