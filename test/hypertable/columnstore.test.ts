@@ -234,7 +234,10 @@ describeHypertable('the columnstore', (fresh) => {
 
     /** A trigger that updates compressed rows of the batch's devices: a segment each. */
     async function decompressingTrigger(): Promise<void> {
+      // PGlite is one database for the whole file, so the case before may have left its own.
       await client.query(`
+        DROP TABLE IF EXISTS echo CASCADE;
+        DROP FUNCTION IF EXISTS echo CASCADE;
         CREATE TABLE echo (device_id text NOT NULL, ts timestamptz NOT NULL, n integer);
         SELECT public.create_hypertable('echo', public.by_range('ts'));
         INSERT INTO echo SELECT d::text, '2026-03-01'::timestamptz + i * interval '1 minute', 0
