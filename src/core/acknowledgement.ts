@@ -108,6 +108,8 @@ export function createAcknowledgement(
       }
       held.entry.fields.detach();
       rejected.push(held);
+      // Poison isolation waits until only entries with blocked dead letters are in flight.
+      if (deadLetterGuard.isFailing) inFlight.wake();
     },
     run() {
       for (const lane of lanes) lane.run();

@@ -388,6 +388,38 @@ describe('an entry whose dead letter cannot be written', () => {
     expect(moved.toSorted()).toEqual(['1-0', '2-0', '3-0', '4-0']);
     expect(await pipeline.drain(20)).toBe(false);
   });
+
+  /** Reads these entries, one list a read, once the first has met the blocked dead-letter stream. */
+  async function readThrough(reads: readonly (readonly Entry[])[], plans: readonly Planned[]) {
+    let at = 0;
+    const { pipeline, acknowledged } = setUp(plans, noTrouble, {
+      async read() {
+        await turn();
+        if (at === 1 && !pipeline.isDeadLetteringBlocked) return [];
+        at += 1;
+        return reads[at - 1] ?? [];
+      },
+      async moveRound(waiting) {
+        await turn();
+        return refuse(waiting);
+      },
+    });
+    pipeline.start();
+    for (let turns = 0; turns < 2000 && acknowledged.length === 0; turns += 1) await turn();
+    await pipeline.drain(20);
+    return acknowledged;
+  }
+  const conflicting: Planned = { form: 'records', rows: ['conflict'], badRecords: 0 };
+
+  test('lets reading resume after an isolated entry whose row the database refuses', async () => {
+    const reads = [[entry(0)], [entry(1, 100, 6)], [entry(2)]];
+    expect(await readThrough(reads, [rejected, conflicting, oneRow])).toEqual(['2-0']);
+  });
+
+  test('lets an isolated entry be processed after a neighbour whose row the database refuses', async () => {
+    const reads = [[entry(0)], [entry(1), entry(2, 100, 6)]];
+    expect(await readThrough(reads, [rejected, conflicting, oneRow])).toEqual(['2-0']);
+  });
 });
 
 test('a drain that runs out of time says so and leaves the rest unacknowledged', async () => {
