@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { checkControlKeys } from '../../src/cli/doctor/control.ts';
+import { checkRedis } from '../../src/cli/doctor/redis.ts';
 import {
   checkRedisRights,
   neededCommands,
@@ -92,6 +93,18 @@ describe('what doctor finds with the shipped ACL', () => {
       expect([...allowed].filter((name) => !needed.has(name))).toEqual([]);
       expect([...needed].filter((name) => !allowed.has(name))).toEqual([]);
     }
+  });
+
+  test.each([
+    'processor',
+    operatorUser,
+  ] as const)('checks by %s leave no denial in the ACL log', async (user) => {
+    await acl.denials();
+    const redis = user === operatorUser ? operator : service;
+    const checks = await checkRedis(redis, stream, user);
+
+    expect(checks.map(({ name }) => name)).toContain('control keys');
+    expect(await acl.denials()).toEqual([]);
   });
 
   test.each(Object.keys(controlKeys(key)))('%s of the wrong type is named', async (name) => {
