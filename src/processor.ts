@@ -3,28 +3,25 @@ import './lifecycle/node-version.ts';
 import './lifecycle/debug-output.ts';
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { type DecodeArgs, runDecode } from './cli/decode.ts';
+import { commands } from './cli/commands.ts';
 import { cliExits } from './cli/io.ts';
-import { addConfig } from './cli/register/config.ts';
-import { addDatabase } from './cli/register/database.ts';
-import { addDlq } from './cli/register/dlq.ts';
-import { addLooking } from './cli/register/looking.ts';
-import { addCheckLedger, addSimulate } from './cli/register/simulate.ts';
-import { addStream } from './cli/register/stream.ts';
-import { addSwitches } from './cli/register/switches.ts';
-import { addVerify } from './cli/register/verify.ts';
 import { exitCodes } from './lifecycle/signals.ts';
-import { run } from './main.ts';
 import { scrub } from './observability/scrub.ts';
 
-/** The one executable: `processor <command>`. */
-function createProgram(setExitCode: (code: number) => void): Command {
+/**
+ * The one executable: `processor <command>`. It loads only the command that was asked for; of the
+ * others it knows the name and the description.
+ */
+async function createProgram(
+  words: readonly string[],
+  setExitCode: (code: number) => void,
+): Promise<Command> {
   const build = readBuild();
   const program = new Command('processor')
     .description('Teltonika records from a Redis Stream to TimescaleDB')
     .version(build.version)
     .showHelpAfterError()
-    // Also of every command: they take it over when they are added.
+    // Before the commands are added, because they copy it.
     .exitOverride();
 
   program
@@ -32,38 +29,28 @@ function createProgram(setExitCode: (code: number) => void): Command {
     .description('run the service; configured by the environment, see .env.example')
     .addHelpText(
       'after',
-      '\nExit codes: 0 stopped cleanly, 1 cannot go on, 70 panic (a dump was written), 75 drain budget spent, no progress, or a standing event loop.',
+      '\nExit codes: 0 stopped cleanly, 1 cannot continue, 70 panic (a dump was written), 75 drain budget spent, no progress, or a blocked event loop.',
     )
     .action(async () => {
+      const { run } = await import('./main.ts');
       const code = await run(process.env, build);
       setExitCode(code);
-      // Whatever still holds the event loop must not hold up a deploy.
+      // A handle that is still open must not hold up a deploy.
       setTimeout(() => process.exit(code), 1000).unref();
     });
 
-  program
-    .command('decode')
-    .description('decode packets, given as hex or as lines on stdin, to one JSON line each')
-    .argument('[hex]', 'the packet; without it lines are read from stdin')
-    .option('--skip-crc', 'do not compare the CRC, for edited captures', false)
-    .option('--io16', 'try the IO layout with a 16-byte group first', false)
-    .option('--names', "show the IO elements' names, typed values and units", false)
-    .option('--model <model>', 'for --names: the model, as FMC130, or its family', 'FMB')
-    .addHelpText('after', '\nExit codes: 0 every input decoded, 1 an input failed.')
-    .action(async (hex: string | undefined, options: Omit<DecodeArgs, 'hex'>) => {
-      setExitCode(await runDecode({ hex, ...options }, process));
-    });
-
-  addSimulate(program, setExitCode);
-  addCheckLedger(program, setExitCode);
-  addConfig(program, setExitCode);
-  addLooking(program, setExitCode);
-  addSwitches(program, setExitCode);
-  addStream(program, setExitCode);
-  addDlq(program, setExitCode);
-  addVerify(program, setExitCode);
-  addDatabase(program, setExitCode);
+  const asked = commandOf(words);
+  for (const { name, description, load } of commands) {
+    const command = program.command(name).description(description);
+    if (name === asked) (await load()).register(command, setExitCode);
+  }
   return program;
+}
+
+/** The name of the command; `processor help <command>` names it second. */
+function commandOf(words: readonly string[]): string | undefined {
+  const [first, second] = words.filter((word) => !word.startsWith('-'));
+  return first === 'help' ? second : first;
 }
 
 function readBuild(): { version: string; revision: string } {
@@ -78,9 +65,10 @@ function readBuild(): { version: string; revision: string } {
 }
 
 try {
-  await createProgram((code) => {
+  const program = await createProgram(process.argv.slice(2), (code) => {
     process.exitCode = code;
-  }).parseAsync();
+  });
+  await program.parseAsync();
 } catch (error) {
   process.exitCode = exitCodeOf(error);
 }
@@ -90,6 +78,6 @@ function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? cliExits.ok : cliExits.refused;
   // A bug in a command: its message may quote what it was given, a login included.
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  process.stderr.write(`processor: an error nobody expected; please report it\n${scrub(text)}\n`);
+  process.stderr.write(`processor: unexpected error, a bug; please report it\n${scrub(text)}\n`);
   return exitCodes.panic;
 }

@@ -1,10 +1,32 @@
+import type { Command } from 'commander';
 import type { Ledger } from '../simulator/ledger.ts';
 import { createLedger } from '../simulator/ledger.ts';
 import { checkLedger, formatCheck, isClean, type LedgerCheck } from '../simulator/ledger-check.ts';
 import { readLedger } from '../simulator/ledger-file.ts';
 import { createLedgerSource } from '../simulator/ledger-source.ts';
 import { type CliIo, cliExits, type OutputFlags, print } from './io.ts';
+import { cliIo, type SetExitCode } from './options.ts';
 import { type Stores, withStores } from './stores.ts';
+
+interface CheckLedgerOptions {
+  readonly lettersAfter?: string | null;
+  readonly json: boolean;
+}
+
+/** Registers `processor check-ledger`. */
+export function register(command: Command, setExitCode: SetExitCode): void {
+  command
+    .argument('<file...>')
+    .option('--letters-after <id>', 'compare only dead letters after this id')
+    .option('--json', 'print the result as one JSON line', false)
+    .addHelpText(
+      'after',
+      '\nRun it when every entry is settled. Exit codes: 0 everything is where it should be, 1 failed, 4 something differs.',
+    )
+    .action(async (files: string[], { lettersAfter = null, json }: CheckLedgerOptions) =>
+      setExitCode(await runCheckLedger(cliIo(), { files, lettersAfter, json })),
+    );
+}
 
 export interface CheckLedgerFlags extends OutputFlags {
   readonly files: readonly string[];

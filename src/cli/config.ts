@@ -1,7 +1,17 @@
+import type { Command } from 'commander';
 import { type EffectiveVariable, effectiveVariables } from '../config/effective.ts';
 import { processHost } from '../config/host.ts';
 import { formatProblems, loadConfig } from '../config/load.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
+import { cliIo, type SetExitCode } from './options.ts';
+
+/** Registers `processor config`. */
+export function register(command: Command, setExitCode: SetExitCode): void {
+  command
+    .option('--json', 'print the result as one JSON line', false)
+    .addHelpText('after', '\nExit codes: 0 the service would take it, 1 it has problems.')
+    .action((flags: OutputFlags) => setExitCode(runConfig(cliIo(), flags)));
+}
 
 /**
  * `processor config`: every variable as it is in force, and where it came from; no secret, and no

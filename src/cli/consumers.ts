@@ -1,10 +1,29 @@
+import type { Command } from 'commander';
 import { aliveMs, type Removal, removeConsumer, viewConsumers } from '../stream/group-view.ts';
 import { audit } from './audit.ts';
 import { askConsent, type ChangeFlags } from './change.ts';
 import { countText, durationText } from './format.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
+import { changeExits, changing, cliIo, readExits, type SetExitCode } from './options.ts';
 import { withStores } from './stores.ts';
 import { table } from './table.ts';
+
+/** Registers the commands of `processor consumers`. */
+export function register(consumers: Command, setExitCode: SetExitCode): void {
+  consumers
+    .command('list')
+    .description('one line a consumer')
+    .option('--json', 'print the result as one JSON line', false)
+    .addHelpText('after', readExits)
+    .action(async (flags: OutputFlags) => setExitCode(await runConsumersList(cliIo(), flags)));
+  changing(consumers.command('remove'))
+    .description('take the name of a consumer that holds nothing out of the group')
+    .argument('<name>', 'as consumers list prints it')
+    .addHelpText('after', changeExits)
+    .action(async (name: string, flags: ChangeFlags) =>
+      setExitCode(await runConsumersRemove(cliIo(), name, flags)),
+    );
+}
 
 /** `processor consumers list`: who reads in the group, and what each holds. */
 export function runConsumersList(io: CliIo, flags: OutputFlags): Promise<CliExit> {

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import type { Command } from 'commander';
 import { codecs } from '../core/types.ts';
 import { type AvlRecord, exactTimestamp } from '../teltonika/avl-record.ts';
 import { decodeFrame, type MessagePacket } from '../teltonika/decode.ts';
@@ -10,7 +11,23 @@ import { ioElements } from '../teltonika/io.ts';
 import { parseIsoMs } from '../teltonika/iso-time.ts';
 import { parseMessage } from '../teltonika/message.ts';
 import { decodePayload, type PayloadRecord, readPayloadValue } from '../teltonika/payload.ts';
+import { linesOf, MAX_LINE_BYTES } from './decode-lines.ts';
 import { type Names, namesOf } from './decode-names.ts';
+import type { SetExitCode } from './options.ts';
+
+/** Registers `processor decode`. */
+export function register(command: Command, setExitCode: SetExitCode): void {
+  command
+    .argument('[hex]', 'the packet; without it lines are read from stdin')
+    .option('--skip-crc', 'do not compare the CRC, for edited captures', false)
+    .option('--io16', 'try the IO layout with a 16-byte group first', false)
+    .option('--names', "show the IO elements' names, typed values and units", false)
+    .option('--model <model>', 'for --names: the model, as FMC130, or its family', 'FMB')
+    .addHelpText('after', '\nExit codes: 0 every input decoded, 1 an input failed.')
+    .action(async (hex: string | undefined, options: Omit<DecodeArgs, 'hex'>) => {
+      setExitCode(await runDecode({ hex, ...options }, process));
+    });
+}
 
 export interface DecodeArgs {
   /** A packet as hex; without it, inputs are the lines of stdin. */
@@ -24,11 +41,7 @@ export interface DecodeArgs {
   readonly model: string;
 }
 
-/** A line may hold 64 KiB of packet as hex or base64, or a payload, and its JSON around it. */
-const MAX_LINE_BYTES = 262_144;
 const MAX_RECORDS = 255;
-const NEWLINE = 0x0a;
-const SPACE = 0x20;
 /** JavaScript's last date, in milliseconds. */
 const MAX_DATE_MS = 8_640_000_000_000_000n;
 
@@ -81,39 +94,6 @@ export async function runDecode(
     throw cause;
   }
   return failed ? 1 : 0;
-}
-
-/** Lines that are not blank; null stands for one longer than the bound, which is skipped. */
-async function* linesOf(stdin: Readable): AsyncGenerator<Buffer | null> {
-  let pieces: Buffer[] = [];
-  let size = 0;
-  const take = (): Buffer | null => {
-    const line = size > MAX_LINE_BYTES ? null : Buffer.concat(pieces);
-    pieces = [];
-    size = 0;
-    return line;
-  };
-  for await (const chunk of stdin) {
-    const bytes: Buffer = Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk));
-    let start = 0;
-    while (start <= bytes.length) {
-      const newline = bytes.indexOf(NEWLINE, start);
-      const end = newline === -1 ? bytes.length : newline;
-      size += end - start;
-      if (size > MAX_LINE_BYTES) pieces = [];
-      else pieces.push(bytes.subarray(start, end));
-      if (newline === -1) break;
-      const line = take();
-      if (!isBlank(line)) yield line;
-      start = newline + 1;
-    }
-  }
-  const last = take();
-  if (!isBlank(last)) yield last;
-}
-
-function isBlank(line: Buffer | null): boolean {
-  return line?.every((byte) => byte <= SPACE) ?? false;
 }
 
 function answerToLine(line: Buffer | null, options: Options): Answer {

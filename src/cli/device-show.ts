@@ -1,3 +1,4 @@
+import type { Command } from 'commander';
 import type { DeviceId } from '../core/types.ts';
 import { type DeviceView, viewDevice } from '../db/device-view.ts';
 import { viewDevices, viewPending } from '../stream/group-view.ts';
@@ -7,8 +8,26 @@ import { namesOf } from './decode-names.ts';
 import { deviceOf } from './dlq/filter.ts';
 import { durationText, plural } from './format.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
+import { cliIo, type SetExitCode } from './options.ts';
 import { type Stores, withStores } from './stores.ts';
 import { table } from './table.ts';
+
+/** Registers `processor device show`. */
+export function register(command: Command, setExitCode: SetExitCode): void {
+  command
+    .description('what table, dead letters and stream hold of one device')
+    .argument('<imei>', '15 digits')
+    .option(
+      '--model <model>',
+      "for the IO elements' names: a model as FMC130, or its family",
+      'FMB',
+    )
+    .option('--json', 'print the result as one JSON line', false)
+    .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 no IMEI.')
+    .action(async (imei: string, flags: OutputFlags & { model: string }) =>
+      setExitCode(await runDeviceShow(cliIo(), imei, flags)),
+    );
+}
 
 /** Newest letters looked through. */
 const mostLetters = 10_000;

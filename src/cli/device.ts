@@ -1,30 +1,10 @@
-import { createSwitches } from '../stream/control.ts';
-import { controlKeys } from '../stream/control-keys.ts';
-import { isDeviceId } from '../teltonika/imei.ts';
-import { askConsent, type ChangeFlags, operatorOf } from './change.ts';
-import { type CliExit, type CliIo, cliExits, print } from './io.ts';
-import { withStores } from './stores.ts';
+import type { Command } from 'commander';
+import { register as registerRehydrate } from './device-rehydrate.ts';
+import { register as registerShow } from './device-show.ts';
+import type { SetExitCode } from './options.ts';
 
-/**
- * `processor device rehydrate <imei>`: every running instance drops what it knows of the device,
- * so that its next record looks it up in the table.
- */
-export function runRehydrate(io: CliIo, device: string, flags: ChangeFlags): Promise<CliExit> {
-  return withStores(io, async ({ config, redis }) => {
-    if (!isDeviceId(device)) {
-      io.stderr.write('processor: an IMEI has 15 digits\n');
-      return cliExits.refused;
-    }
-    const consent = await askConsent(io, flags, `drop the state of ${device} on all instances`);
-    if (consent === 'refused') return cliExits.refused;
-    if (consent === 'dry_run') {
-      print(io, flags, { dry_run: true, requested: false }, `would drop the state of ${device}`);
-      return cliExits.ok;
-    }
-    const switches = createSwitches(redis, controlKeys(config.stream.key));
-    await switches.request({ command: 'rehydrate', device }, operatorOf(io, flags));
-    const text = 'requested; running instances drop the state within two seconds';
-    print(io, flags, { requested: true }, text);
-    return cliExits.ok;
-  });
+/** Registers the commands of `processor device`. */
+export function register(device: Command, setExitCode: SetExitCode): void {
+  registerShow(device.command('show'), setExitCode);
+  registerRehydrate(device.command('rehydrate'), setExitCode);
 }

@@ -1,14 +1,38 @@
+import type { Command } from 'commander';
 import type { StoredDeadLetter } from '../stream/stored-dead-letters.ts';
 import { createInterpret } from '../teltonika/interpret.ts';
 import { audit } from './audit.ts';
 import { askConsent, type ChangeFlags } from './change.ts';
 import { deviceOf, tellFilter } from './dlq/filter.ts';
 import { type Fix, parseFix } from './dlq/fix.ts';
+import { type FilterFlags, matching } from './dlq/matching.ts';
+import { filtered, many } from './dlq/options.ts';
 import { type LettersOfEntry, type Replayed, replayLetters } from './dlq/replay.ts';
 import { replayProblem } from './dlq/replayable.ts';
-import { type FilterFlags, matching } from './dlq.ts';
 import { type CliExit, type CliIo, cliExits, print } from './io.ts';
+import { changing, cliIo, collect, positive, type SetExitCode } from './options.ts';
 import { type Stores, withStores } from './stores.ts';
+
+/** Registers `processor dlq replay`. */
+export function register(command: Command, setExitCode: SetExitCode): void {
+  changing(filtered(command, many))
+    .description(
+      'send entries through the service again; a dead letter is deleted once all of its entry is stored',
+    )
+    .option(
+      '--fix <field=value>',
+      'change a field of a payload entry first (may be repeated); needs --device or --id',
+      collect,
+      [],
+    )
+    .option('--rate <entries>', 'entries a second, at most', positive, 100)
+    .option('--timeout <seconds>', 'longest wait for the service to settle some', positive, 60)
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 all is stored, 1 failed or dead letters are left, 2 not carried out.',
+    )
+    .action(async (flags: ReplayFlags) => setExitCode(await runDlqReplay(cliIo(), flags)));
+}
 
 export interface ReplayFlags extends ChangeFlags, FilterFlags {
   readonly fix: readonly string[];

@@ -1,57 +1,55 @@
-import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
-import type { Writable } from 'node:stream';
+import type { Command } from 'commander';
 import { readDeadLetterTotals } from '../stream/dead-letter-totals.ts';
 import { asRedisError } from '../stream/redis.ts';
 import { rangesText } from '../stream/rejections.ts';
 import {
   type Malformed,
   readDeadLetters,
-  removeDeadLetters,
   type StoredDeadLetter,
 } from '../stream/stored-dead-letters.ts';
-import { audit } from './audit.ts';
-import { askConsent, type ChangeFlags } from './change.ts';
-import { exportLine, rejectionsJson } from './dlq/dead-letter-json.ts';
-import {
-  deviceOf,
-  isEmptyFilter,
-  type LetterFilter,
-  matches,
-  rangeOf,
-  tellFilter,
-} from './dlq/filter.ts';
+import { rejectionsJson } from './dlq/dead-letter-json.ts';
+import { deviceOf } from './dlq/filter.ts';
+import { type FilterFlags, matching } from './dlq/matching.ts';
+import { filtered, letterId, many } from './dlq/options.ts';
 import { showDeadLetter } from './dlq/show.ts';
 import { createTally, renderTally } from './dlq/tally.ts';
+import { register as registerExport } from './dlq-export.ts';
+import { register as registerPurge } from './dlq-purge.ts';
+import { register as registerReplay } from './dlq-replay.ts';
 import { ageText } from './format.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
+import { cliIo, readExits, type SetExitCode } from './options.ts';
 import { type Stores, withStores } from './stores.ts';
 import { table } from './table.ts';
 
-export type FilterFlags = LetterFilter & { readonly limit: number };
-
-/** Dead letters read before a command gives up on finding more: the stream's default cap. */
-const mostScanned = 1_000_000;
-
-/** The dead letters that match, newest or oldest first, `limit` at most. */
-export async function* matching(
-  { config, redis }: Stores,
-  filter: FilterFlags,
-  order: 'oldest_first' | 'newest_first',
-): AsyncGenerator<StoredDeadLetter | Malformed> {
-  let scanned = 0;
-  let found = 0;
-  const letters = readDeadLetters(await redis(), config.stream.deadLetterKey, {
-    ...rangeOf(filter),
-    order,
-  });
-  for await (const letter of letters) {
-    scanned += 1;
-    if (found === filter.limit || scanned > mostScanned) return;
-    if (!matches(letter, filter)) continue;
-    found += 1;
-    yield letter;
-  }
+/** Registers the commands of `processor dlq`. */
+export function register(dlq: Command, setExitCode: SetExitCode): void {
+  filtered(dlq.command('list'), 50)
+    .description('one line a dead letter, newest first')
+    .option('--json', 'print the result as one JSON line', false)
+    .addHelpText('after', readExits)
+    .action(async (flags: OutputFlags & FilterFlags) =>
+      setExitCode(await runDlqList(cliIo(), flags)),
+    );
+  dlq
+    .command('show')
+    .description('everything one dead letter keeps')
+    .argument('<id>', "the dead letter's id, as dlq list prints it", letterId)
+    .option('--json', 'print the result as one JSON line', false)
+    .addHelpText('after', readExits)
+    .action(async (id: string, flags: OutputFlags) =>
+      setExitCode(await runDlqShow(cliIo(), id, flags)),
+    );
+  filtered(dlq.command('stats'), many)
+    .description('dead letters by reason, stage and device')
+    .option('--json', 'print the result as one JSON line', false)
+    .addHelpText('after', readExits)
+    .action(async (flags: OutputFlags & FilterFlags) =>
+      setExitCode(await runDlqStats(cliIo(), flags)),
+    );
+  registerExport(dlq.command('export'), setExitCode);
+  registerPurge(dlq.command('purge'), setExitCode);
+  registerReplay(dlq.command('replay'), setExitCode);
 }
 
 /** `processor dlq list`: one line a dead letter, newest first. */
@@ -143,71 +141,4 @@ async function lengthOf({ redis }: Stores, key: string): Promise<number> {
   } catch (error) {
     throw asRedisError(error);
   }
-}
-
-/** `processor dlq export`: the dead letters as NDJSON, byte for byte, oldest first. */
-export function runDlqExport(
-  io: CliIo,
-  flags: OutputFlags & FilterFlags & { to: string },
-): Promise<CliExit> {
-  return withStores(io, async (stores) => {
-    const isStdout = flags.to === '-';
-    let sink: Writable = io.stdout;
-    if (!isStdout) {
-      try {
-        sink = await openNew(flags.to);
-      } catch (error) {
-        const why = error instanceof Error ? error.message : String(error);
-        io.stderr.write(`processor: cannot write there: ${why}\n`);
-        return cliExits.failed;
-      }
-    }
-    let letters = 0;
-    for await (const letter of matching(stores, flags, 'oldest_first')) {
-      if (io.signal.aborted) return cliExits.failed;
-      if (!sink.write(exportLine(letter))) await once(sink, 'drain');
-      letters += 1;
-    }
-    if (isStdout) return cliExits.ok;
-    sink.end();
-    await once(sink, 'close');
-    print(io, flags, { letters, to: flags.to }, `${letters} dead letters written to ${flags.to}`);
-    return cliExits.ok;
-  });
-}
-
-/** For its owner alone, because dead letters hold devices and positions; never over another file. */
-async function openNew(path: string): Promise<Writable> {
-  const file = createWriteStream(path, { flags: 'wx', mode: 0o600 });
-  await once(file, 'open');
-  return file;
-}
-
-/** `processor dlq purge`: deletes dead letters for good. */
-export function runDlqPurge(
-  io: CliIo,
-  flags: ChangeFlags & FilterFlags & { all: boolean },
-): Promise<CliExit> {
-  return withStores(io, async (stores) => {
-    const { stream } = stores.config;
-    if (!flags.all && isEmptyFilter(flags)) {
-      io.stderr.write(
-        'processor: name what to purge (--reason, --device …), or all of it by --all\n',
-      );
-      return cliExits.refused;
-    }
-    const ids: string[] = [];
-    for await (const letter of matching(stores, flags, 'oldest_first')) ids.push(letter.id);
-    const what = `delete ${ids.length} dead letters for good (${tellFilter(flags)})`;
-    const consent = ids.length === 0 ? 'given' : await askConsent(io, flags, what);
-    if (consent === 'refused') return cliExits.refused;
-    if (consent === 'dry_run') {
-      print(io, flags, { dry_run: true, letters: ids.length, purged: 0 }, `would ${what}`);
-      return cliExits.ok;
-    }
-    const purged = await removeDeadLetters(await stores.redis(), stream.deadLetterKey, ids);
-    await audit(io, flags, stores, 'dlq purge', `${purged} letters: ${tellFilter(flags)}`);
-    print(io, flags, { letters: ids.length, purged }, `${purged} dead letters deleted`);
-    return cliExits.ok;
-  });
 }

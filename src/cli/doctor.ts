@@ -1,3 +1,4 @@
+import type { Command } from 'commander';
 import { asDependencyError } from '../db/errors.ts';
 import { readMigrations } from '../db/migrator.ts';
 import { isGroundCode } from '../stream/ground.ts';
@@ -6,7 +7,19 @@ import { type Check, failure } from './doctor/check.ts';
 import { checkDatabase } from './doctor/database.ts';
 import { checkRedis } from './doctor/redis.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
+import { cliIo, type SetExitCode } from './options.ts';
 import { type Stores, withStores } from './stores.ts';
+
+/** Registers `processor doctor`. */
+export function register(command: Command, setExitCode: SetExitCode): void {
+  command
+    .option('--json', 'print the result as one JSON line', false)
+    .option('--strict', 'a warning is a failure too', false)
+    .addHelpText('after', '\nExit codes: 0 all is well, or only warnings; 1 a failure.')
+    .action(async (flags: OutputFlags & { strict: boolean }) =>
+      setExitCode(await runDoctor(cliIo(), flags)),
+    );
+}
 
 /**
  * `processor doctor`: what a deploy needs of configuration, Redis and database, and what of it is

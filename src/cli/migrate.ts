@@ -1,3 +1,4 @@
+import type { Command } from 'commander';
 import { redactUrl } from '../config/load.ts';
 import type { Logger } from '../core/types.ts';
 import { asDependencyError } from '../db/errors.ts';
@@ -7,7 +8,22 @@ import { type Migration, migrate, readMigrations, withClient } from '../db/migra
 import { noteChange } from './audit.ts';
 import { askConsent, type ChangeFlags } from './change.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
+import { changeExits, changing, cliIo, type SetExitCode } from './options.ts';
 import { type Stores, silent, withStores } from './stores.ts';
+
+/** Registers the commands of `processor migrate`. */
+export function register(migrate: Command, setExitCode: SetExitCode): void {
+  migrate
+    .command('status')
+    .description('list the migrations: applied, pending, changed, or unknown to this version')
+    .option('--json', 'print the result as one JSON line', false)
+    .addHelpText('after', '\nExit codes: 0 up to date, 1 not up to date, or failed.')
+    .action(async (flags: OutputFlags) => setExitCode(await runMigrateStatus(cliIo(), flags)));
+  changing(migrate.command('up'))
+    .description('apply pending migrations, and the configured storage and policies')
+    .addHelpText('after', changeExits)
+    .action(async (flags: ChangeFlags) => setExitCode(await runMigrateUp(cliIo(), flags)));
+}
 
 /** `processor migrate status`: what is applied, pending, changed or unknown to this version. */
 export function runMigrateStatus(io: CliIo, flags: OutputFlags): Promise<CliExit> {

@@ -1,4 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
+import type { Command } from 'commander';
 import { controlKeys } from '../stream/control-keys.ts';
 import {
   agePending,
@@ -13,8 +14,44 @@ import { audit } from './audit.ts';
 import { askConsent, type ChangeFlags } from './change.ts';
 import { durationText, plural } from './format.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
+import {
+  changeExits,
+  changing,
+  cliIo,
+  positive,
+  readExits,
+  type SetExitCode,
+  wholeNumber,
+} from './options.ts';
 import { type Stores, withStores } from './stores.ts';
 import { table } from './table.ts';
+
+/** Registers the commands of `processor pending`. */
+export function register(pending: Command, setExitCode: SetExitCode): void {
+  pending
+    .command('list')
+    .description('one line an entry, oldest first')
+    .option('--consumer <name>', 'only those of this consumer')
+    .option('--min-idle <seconds>', 'only those idle for so long', wholeNumber, 0)
+    .option('--limit <entries>', 'at most so many', positive, 50)
+    .option('--json', 'print the result as one JSON line', false)
+    .addHelpText('after', readExits)
+    .action(async (flags: OutputFlags & PendingFlags) =>
+      setExitCode(await runPendingList(cliIo(), flags)),
+    );
+  changing(pending.command('claim'))
+    .description("hand a dead instance's entries to the living ones, now")
+    .requiredOption('--consumer <name>', 'the dead instance')
+    .option(
+      '--min-idle <seconds>',
+      'only those idle for so long; default CLAIM_THRESHOLD_MS',
+      wholeNumber,
+    )
+    .option('--force', 'also when the consumer looks alive', false)
+    .option('--timeout <seconds>', 'longest wait until they are taken', positive, 60)
+    .addHelpText('after', changeExits)
+    .action(async (flags: ClaimFlags) => setExitCode(await runPendingClaim(cliIo(), flags)));
+}
 
 export interface PendingFlags {
   readonly consumer?: string;

@@ -1,3 +1,4 @@
+import type { Command } from 'commander';
 import { asDependencyError } from '../db/errors.ts';
 import { refuseReadOnly } from '../db/ground.ts';
 import { withClient } from '../db/migrator.ts';
@@ -10,7 +11,15 @@ import {
 import { noteChange } from './audit.ts';
 import { askConsent, type ChangeFlags } from './change.ts';
 import { type CliExit, type CliIo, cliExits, print } from './io.ts';
+import { changeExits, changing, cliIo, type SetExitCode } from './options.ts';
 import { type Stores, silent, withStores } from './stores.ts';
+
+/** Registers `processor retention`. */
+export function register(command: Command, setExitCode: SetExitCode): void {
+  changing(command)
+    .addHelpText('after', changeExits)
+    .action(async (flags: ChangeFlags) => setExitCode(await runRetention(cliIo(), flags)));
+}
 
 /**
  * `processor retention`: drops what is older than RETENTION, where the server has no policy that

@@ -1,20 +1,96 @@
 import type { Writable } from 'node:stream';
-import type { ConnectionOptions } from 'node:tls';
-import { Redis } from 'ioredis';
+import { type Command, Option } from 'commander';
+import { processHost } from '../config/host.ts';
+import { formatProblems } from '../config/load.ts';
+import { loadRedisLogin } from '../config/redis-login.ts';
 import { type FeedTotals, feed } from '../simulator/feed.ts';
-import { createFleet, type FleetForm } from '../simulator/fleet.ts';
+import { createFleet, type FleetForm, fleetForms } from '../simulator/fleet.ts';
 import { plainHabits, realHabits } from '../simulator/habits.ts';
 import { createLedger, type Ledger } from '../simulator/ledger.ts';
 import { writeLedger } from '../simulator/ledger-file.ts';
 import { createSender } from '../simulator/sender.ts';
-import { checkGround } from '../stream/ground.ts';
-import { endOnRefusedSelect, watchReason } from '../stream/redis.ts';
 import { type CliExit, cliExits } from './io.ts';
+import { cliIo, type SetExitCode, wholeNumber } from './options.ts';
+import { checkServer, openConnections, type SimulateRedis } from './simulate-redis.ts';
 
-export interface SimulateOptions {
-  readonly redisUrl: string;
-  /** Null: plain text. */
-  readonly redisTls: ConnectionOptions | null;
+interface SimulateFlags {
+  readonly redisUrl?: string;
+  readonly stream: string;
+  readonly devices: number;
+  readonly records?: number;
+  readonly duration?: number;
+  readonly rate?: number;
+  readonly seed: number;
+  readonly form: FleetForm;
+  readonly packetRecords: number;
+  readonly plain: boolean;
+  readonly ledger?: string;
+  readonly baseTime?: number;
+  readonly maxBacklog?: number;
+  readonly json: boolean;
+}
+
+/** Registers `processor simulate`. */
+export function register(command: Command, setExitCode: SetExitCode): void {
+  command
+    .option('--redis-url <url>', 'the Redis to send to, in place of REDIS_URL')
+    .addOption(
+      new Option('--stream <key>', 'the stream to send to')
+        .env('REDIS_TELEMETRY_STREAM')
+        .default('telemetry:teltonika'),
+    )
+    .option('--devices <count>', 'trackers in the fleet', wholeNumber, 100)
+    .option('--records <count>', 'end after this many records', wholeNumber)
+    .option('--duration <seconds>', 'end after this time', wholeNumber)
+    .option('--rate <records>', 'records a second; without it flat out', wholeNumber)
+    .option('--seed <number>', 'the same seed and base time give the same entries', wholeNumber, 1)
+    .addOption(
+      new Option('--form <form>', 'a: payloads, b: frames').choices(fleetForms).default('mixed'),
+    )
+    .option('--packet-records <count>', 'records in a packet, on average', wholeNumber, 10)
+    .option('--plain', 'only good records, each once and in order', false)
+    .option('--ledger <file>', 'write what was sent to this file (NDJSON)')
+    .option('--base-time <ms>', '"now" of the fleet, epoch milliseconds', wholeNumber)
+    .option('--max-backlog <entries>', 'wait while more entries are unprocessed', wholeNumber)
+    .option('--json', 'print the summary as JSON', false)
+    .addHelpText(
+      'after',
+      '\nREDIS_URL, REDIS_PASSWORD, REDIS_PASSWORD_FILE and REDIS_CA_FILE are read as the service reads them.' +
+        '\nExit codes: 0 all was sent, 1 Redis or the file failed, 2 wrong options.',
+    )
+    .action(async (flags: SimulateFlags) => {
+      const { redisUrl, records, duration, rate, ledger, baseTime, maxBacklog, ...others } = flags;
+      const login = readLogin(redisUrl);
+      if (!login.ok) {
+        process.stderr.write(`${formatProblems(login.problems)}\n`);
+        return setExitCode(cliExits.failed);
+      }
+      const options = {
+        ...others,
+        redisUrl: login.url,
+        redisTls: login.tls,
+        records: records ?? null,
+        durationSeconds: duration ?? null,
+        rate: rate ?? null,
+        ledgerFile: ledger ?? null,
+        baseTime: baseTime ?? null,
+        maxBacklog: maxBacklog ?? null,
+      };
+      setExitCode(await runSimulate(options, cliIo()));
+    });
+}
+
+/** The Redis of the environment, where the option does not name another. */
+function readLogin(redisUrl: string | undefined) {
+  const { REDIS_URL: fromEnv, REDIS_URL_FILE: fromFile, ...env } = process.env;
+  const urls =
+    redisUrl === undefined
+      ? { REDIS_URL: fromEnv, REDIS_URL_FILE: fromFile }
+      : { REDIS_URL: redisUrl };
+  return loadRedisLogin({ ...env, ...urls }, processHost());
+}
+
+export interface SimulateOptions extends SimulateRedis {
   readonly stream: string;
   readonly devices: number;
   /** How many records to send; null: until `durationSeconds` are over. */
@@ -47,9 +123,6 @@ export interface SimulateIo {
 
 /** Faster than one Redis takes them: how many records a run by duration may need at most. */
 const MOST_RECORDS_A_SECOND = 100_000;
-const CONNECT_TIMEOUT_MS = 5_000;
-/** Then the connection is replaced and the entry sent again under its id. */
-const COMMAND_TIMEOUT_MS = 5_000;
 
 /**
  * `processor simulate`: a fleet's entries into the stream, then one line of totals.
@@ -120,51 +193,6 @@ async function send(
   } finally {
     sender.close();
   }
-}
-
-/** @throws when Redis cannot be reached, or is no single primary */
-async function checkServer(
-  { open, reason }: ReturnType<typeof openConnections>,
-  stream: string,
-): Promise<void> {
-  const redis = open();
-  try {
-    await redis.connect().catch((cause) => {
-      const message = `no connection to Redis: ${reason()}; are REDIS_URL and its password right?`;
-      throw new Error(message, { cause });
-    });
-    await checkGround(redis, stream);
-  } finally {
-    redis.disconnect();
-  }
-}
-
-function openConnections({ redisUrl, redisTls }: SimulateOptions) {
-  // The rejection of a connect only says that it is closed; an event says why.
-  let reasonOf: () => Error | null = () => null;
-  return {
-    reason: () => reasonOf()?.message ?? 'no answer',
-    open(): Redis {
-      const redis = new Redis(redisUrl, {
-        ...(redisTls && { tls: redisTls }),
-        connectionName: 'processor:simulate',
-        connectTimeout: CONNECT_TIMEOUT_MS,
-        commandTimeout: COMMAND_TIMEOUT_MS,
-        lazyConnect: true,
-        enableOfflineQueue: false,
-        // Two commands more that an ACL would have to allow.
-        disableClientInfo: true,
-        protocol: 2,
-        // The sender resends, because only it knows under which id.
-        autoResendUnfulfilledCommands: false,
-        maxRetriesPerRequest: 0,
-        retryStrategy: () => null,
-      });
-      endOnRefusedSelect(redis);
-      reasonOf = watchReason(redis);
-      return redis;
-    },
-  };
 }
 
 function optionProblem({ records, durationSeconds, rate, maxBacklog }: SimulateOptions) {

@@ -1,5 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
+import type { Command } from 'commander';
 import { type CliIo, cliExits, type OutputFlags, print } from './io.ts';
+import { cliIo, collect, positive, type SetExitCode, wholeNumber } from './options.ts';
 import { attentionOf, limitsOf, unreachableOf } from './status/attention.ts';
 import { jsonOf } from './status/json.ts';
 import { stallMs, stallsBetween } from './status/movement.ts';
@@ -9,6 +11,37 @@ import { renderLine, renderStatus, type Status } from './status/view.ts';
 import { graphSamples, renderWatch } from './status/watch-view.ts';
 import { type Stores, withStores } from './stores.ts';
 import { type Terminal, terminalOf } from './terminal.ts';
+
+interface StatusOptions {
+  readonly json: boolean;
+  readonly watch?: number | true;
+  readonly frames?: number;
+  readonly metricsUrl: readonly string[];
+  readonly maxLag: number;
+}
+
+/** Registers `processor status`. */
+export function register(command: Command, setExitCode: SetExitCode): void {
+  command
+    .option('--json', 'print the result as one JSON line', false)
+    .option('--watch [seconds]', 'redraw it, by default every 2 seconds', positive)
+    .option('--frames <looks>', 'end watching after so many', positive)
+    .option('--metrics-url <url>', "an instance's /metrics; may be repeated", collect, [])
+    .option('--max-lag <seconds>', 'lag that deserves attention', wholeNumber, 60)
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 all is well, 1 something cannot be reached, 3 something deserves attention.',
+    )
+    .action(async ({ watch, frames, ...flags }: StatusOptions) =>
+      setExitCode(
+        await runStatus(cliIo(), {
+          ...flags,
+          watch: watch === undefined ? null : watch === true ? 2 : watch,
+          frames: frames ?? null,
+        }),
+      ),
+    );
+}
 
 export interface StatusFlags extends OutputFlags {
   /** Seconds between two samples, or null: report once. */

@@ -1,3 +1,4 @@
+import type { Command } from 'commander';
 import type { Entry, EntryId, Interpretation, Position } from '../core/types.ts';
 import { compareStored } from '../db/stored-rows.ts';
 import {
@@ -11,11 +12,39 @@ import { createInterpret } from '../teltonika/interpret.ts';
 import { countText, plural } from './format.ts';
 import { idFaultText } from './id-fault.ts';
 import { type CliIo, cliExits, type OutputFlags, print } from './io.ts';
+import { cliIo, collect, instant, positive, type SetExitCode } from './options.ts';
 import { readResidual } from './status/instance.ts';
 import { type Stores, withStores } from './stores.ts';
 import { table } from './table.ts';
 import { createVerifyAccount, fates, type VerifyResult } from './verify/account.ts';
 import { createLetterIndex } from './verify/letter-index.ts';
+
+interface VerifyOptions {
+  readonly json: boolean;
+  readonly from: number;
+  readonly to?: number;
+  readonly device?: string;
+  readonly limit: number;
+  readonly metricsUrl: readonly string[];
+}
+
+/** Registers `processor verify`. */
+export function register(command: Command, setExitCode: SetExitCode): void {
+  command
+    .option('--from <time>', 'ISO 8601, or how long ago: 30m, 2h, 7d; default 1h', instant)
+    .option('--to <time>', 'likewise; default now', instant)
+    .option('--device <imei>', 'only entries of this device')
+    .option('--limit <findings>', 'findings that are listed; all are counted', positive, 20)
+    .option('--metrics-url <url>', "also an instance's account; may be repeated", collect, [])
+    .option('--json', 'print the result as one JSON line', false)
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 nothing is missing, 1 failed or interrupted, 2 wrong usage, 3 dead letters are gone or a part of the range could not be examined, 4 records are missing.',
+    )
+    .action(async (flags: VerifyOptions) =>
+      setExitCode(await runVerify(cliIo(), { ...flags, from: flags.from ?? instant('1h') })),
+    );
+}
 
 export interface VerifyFlags extends OutputFlags {
   /** Epoch milliseconds of the entries' own ids. */

@@ -95,17 +95,17 @@ describe('what doctor finds with the shipped ACL', () => {
     }
   });
 
-  test.each([
-    'processor',
-    operatorUser,
-  ] as const)('checks by %s leave no denial in the ACL log', async (user) => {
-    await acl.denials();
-    const redis = user === operatorUser ? operator : service;
-    const checks = await checkRedis(redis, stream, user);
+  test.each(['processor', operatorUser] as const)(
+    'checks by %s leave no denial in the ACL log',
+    async (user) => {
+      await acl.denials();
+      const redis = user === operatorUser ? operator : service;
+      const checks = await checkRedis(redis, stream, user);
 
-    expect(checks.map(({ name }) => name)).toContain('control keys');
-    expect(await acl.denials()).toEqual([]);
-  });
+      expect(checks.map(({ name }) => name)).toContain('control keys');
+      expect(await acl.denials()).toEqual([]);
+    },
+  );
 
   test.each(Object.keys(controlKeys(key)))('%s of the wrong type is named', async (name) => {
     const wrongKey = Object.entries(controlKeys(key)).find(([other]) => other === name)?.[1] ?? '';

@@ -1,12 +1,15 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { parseIsoMs } from '../../teltonika/iso-time.ts';
-import type { CliIo } from '../io.ts';
+import { parseIsoMs } from '../teltonika/iso-time.ts';
+import type { CliIo } from './io.ts';
 
 /** How a command's action tells the program what to exit with. */
 export type SetExitCode = (code: number) => void;
 
 /** The exit codes of every command that changes something, for its help. */
 export const changeExits = '\nExit codes: 0 done, 1 failed, 2 not carried out.';
+
+/** The exit codes of most read-only commands, for their help. */
+export const readExits = '\nExit codes: 0 done, 1 failed.';
 
 /** The options of every command that changes something. */
 export function changing(command: Command): Command {

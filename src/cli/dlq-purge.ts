@@ -1,0 +1,50 @@
+import type { Command } from 'commander';
+import { removeDeadLetters } from '../stream/stored-dead-letters.ts';
+import { audit } from './audit.ts';
+import { askConsent, type ChangeFlags } from './change.ts';
+import { isEmptyFilter, tellFilter } from './dlq/filter.ts';
+import { type FilterFlags, matching } from './dlq/matching.ts';
+import { filtered, many } from './dlq/options.ts';
+import { type CliExit, type CliIo, cliExits, print } from './io.ts';
+import { changeExits, changing, cliIo, type SetExitCode } from './options.ts';
+import { withStores } from './stores.ts';
+
+/** Registers `processor dlq purge`. */
+export function register(command: Command, setExitCode: SetExitCode): void {
+  changing(filtered(command, many))
+    .description('delete dead letters for good')
+    .option('--all', 'all dead letters, without a filter', false)
+    .addHelpText('after', changeExits)
+    .action(async (flags: ChangeFlags & FilterFlags & { all: boolean }) =>
+      setExitCode(await runDlqPurge(cliIo(), flags)),
+    );
+}
+
+/** `processor dlq purge`: deletes dead letters for good. */
+export function runDlqPurge(
+  io: CliIo,
+  flags: ChangeFlags & FilterFlags & { all: boolean },
+): Promise<CliExit> {
+  return withStores(io, async (stores) => {
+    const { stream } = stores.config;
+    if (!flags.all && isEmptyFilter(flags)) {
+      io.stderr.write(
+        'processor: name what to purge (--reason, --device …), or all of it by --all\n',
+      );
+      return cliExits.refused;
+    }
+    const ids: string[] = [];
+    for await (const letter of matching(stores, flags, 'oldest_first')) ids.push(letter.id);
+    const what = `delete ${ids.length} dead letters for good (${tellFilter(flags)})`;
+    const consent = ids.length === 0 ? 'given' : await askConsent(io, flags, what);
+    if (consent === 'refused') return cliExits.refused;
+    if (consent === 'dry_run') {
+      print(io, flags, { dry_run: true, letters: ids.length, purged: 0 }, `would ${what}`);
+      return cliExits.ok;
+    }
+    const purged = await removeDeadLetters(await stores.redis(), stream.deadLetterKey, ids);
+    await audit(io, flags, stores, 'dlq purge', `${purged} letters: ${tellFilter(flags)}`);
+    print(io, flags, { letters: ids.length, purged }, `${purged} dead letters deleted`);
+    return cliExits.ok;
+  });
+}
