@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { type Entry, type EntryId, type Position, packFields } from '../src/core/types.ts';
+import type { EntryId, Position } from '../src/core/types.ts';
 import { createFleet, type FleetForm } from '../src/simulator/fleet.ts';
 import { plainHabits } from '../src/simulator/habits.ts';
+import { makeEntry } from '../src/stream/make-entry.ts';
 import { createInterpret, type Interpret } from '../src/teltonika/interpret.ts';
 
 /** What one case sends: the same seed gives the same entries and rows. */
@@ -48,13 +49,6 @@ export function makeLoad(
 
 function toRows(fields: readonly (string | Buffer)[], interpret: Interpret): readonly Position[] {
   const buffers = fields.map((field) => (typeof field === 'string' ? Buffer.from(field) : field));
-  const entry: Entry = {
-    id: '0-1' as EntryId,
-    source: 'new',
-    deliveries: 1,
-    fields: packFields(buffers),
-    bytes: 0,
-  };
-  const found = interpret(entry);
+  const found = interpret(makeEntry('0-1' as EntryId, buffers));
   return found.kind === 'records' ? found.positions : [];
 }

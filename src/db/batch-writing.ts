@@ -13,7 +13,7 @@ import {
   readDatabaseFailure,
   toDependencyError,
 } from './errors.ts';
-import { encodePositions, insertStatement } from './position-columns.ts';
+import { encodePositions, hasSameValues, insertStatement } from './position-columns.ts';
 import { writeReasonOf } from './refuser.ts';
 import { readSkipFailure } from './skippers.ts';
 import { groupByChunk, type KeyGroup } from './write-plan.ts';
@@ -195,7 +195,7 @@ export class BatchWriting {
     this.#outcomes[first] = 'inserted';
     const inserted = this.#row(first);
     return others.filter((other) => {
-      const same = hasSameText(inserted, this.#row(other));
+      const same = hasSameValues(inserted, this.#row(other));
       if (same) this.#outcomes[other] = 'duplicate';
       return !same;
     });
@@ -262,21 +262,4 @@ export class BatchWriting {
 /** A value that PostgreSQL cannot read or compute was never stored, and cannot be compared. */
 function mayBeStored({ code, refuser }: DatabaseFailure): boolean {
   return !code.startsWith('22') || refuser.function !== null;
-}
-
-/** Equal to the letter; what is not is left to the database's own comparison. */
-function hasSameText(a: Position, b: Position): boolean {
-  return (
-    a.latitude === b.latitude &&
-    a.longitude === b.longitude &&
-    a.altitude === b.altitude &&
-    a.angle === b.angle &&
-    a.speed === b.speed &&
-    a.satellites === b.satellites &&
-    a.priority === b.priority &&
-    a.fix === b.fix &&
-    a.eventIoId === b.eventIoId &&
-    a.generationType === b.generationType &&
-    a.attributes === b.attributes
-  );
 }

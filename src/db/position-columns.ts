@@ -10,44 +10,40 @@ import {
   encodeTimestamps,
 } from './binary-arrays.ts';
 
+type Value = string | number | boolean | null;
+
 interface Column {
   readonly name: string;
   readonly type: string;
+  readonly value: (row: Position) => Value;
   readonly encode: (rows: readonly Position[]) => Buffer;
+}
+
+function column<ColumnValue extends Value>(
+  name: string,
+  type: string,
+  value: (row: Position) => ColumnValue,
+  encode: (rows: readonly Position[], value: (row: Position) => ColumnValue) => Buffer,
+): Column {
+  return { name, type, value, encode: (rows) => encode(rows, value) };
 }
 
 /** The columns the writer fills, in statement order. `ingested_at` is the database's own. */
 export const positionColumns: readonly Column[] = [
-  {
-    name: 'device_id',
-    type: 'text',
-    encode: (rows) => encodeAsciiText(rows, (row) => row.deviceId),
-  },
-  { name: 'ts', type: 'timestamptz', encode: (rows) => encodeTimestamps(rows, (row) => row.ts) },
-  { name: 'latitude', type: 'float8', encode: (rows) => encodeFloat8(rows, (row) => row.latitude) },
-  {
-    name: 'longitude',
-    type: 'float8',
-    encode: (rows) => encodeFloat8(rows, (row) => row.longitude),
-  },
-  { name: 'altitude', type: 'int4', encode: (rows) => encodeInt4(rows, (row) => row.altitude) },
-  { name: 'angle', type: 'float4', encode: (rows) => encodeFloat4(rows, (row) => row.angle) },
-  { name: 'speed', type: 'int4', encode: (rows) => encodeInt4(rows, (row) => row.speed) },
-  { name: 'satellites', type: 'int2', encode: (rows) => encodeInt2(rows, (row) => row.satellites) },
-  { name: 'priority', type: 'int2', encode: (rows) => encodeInt2(rows, (row) => row.priority) },
-  { name: 'fix', type: 'bool', encode: (rows) => encodeBool(rows, (row) => row.fix) },
-  { name: 'event_io_id', type: 'int4', encode: (rows) => encodeInt4(rows, (row) => row.eventIoId) },
-  {
-    name: 'generation_type',
-    type: 'int2',
-    encode: (rows) => encodeInt2(rows, (row) => row.generationType),
-  },
-  { name: 'codec', type: 'text', encode: (rows) => encodeAsciiText(rows, (row) => row.codec) },
-  {
-    name: 'attributes',
-    type: 'jsonb',
-    encode: (rows) => encodeAsciiJsonb(rows, (row) => row.attributes),
-  },
+  column('device_id', 'text', (row) => row.deviceId, encodeAsciiText),
+  column('ts', 'timestamptz', (row) => row.ts, encodeTimestamps),
+  column('latitude', 'float8', (row) => row.latitude, encodeFloat8),
+  column('longitude', 'float8', (row) => row.longitude, encodeFloat8),
+  column('altitude', 'int4', (row) => row.altitude, encodeInt4),
+  column('angle', 'float4', (row) => row.angle, encodeFloat4),
+  column('speed', 'int4', (row) => row.speed, encodeInt4),
+  column('satellites', 'int2', (row) => row.satellites, encodeInt2),
+  column('priority', 'int2', (row) => row.priority, encodeInt2),
+  column('fix', 'bool', (row) => row.fix, encodeBool),
+  column('event_io_id', 'int4', (row) => row.eventIoId, encodeInt4),
+  column('generation_type', 'int2', (row) => row.generationType, encodeInt2),
+  column('codec', 'text', (row) => row.codec, encodeAsciiText),
+  column('attributes', 'jsonb', (row) => row.attributes, encodeAsciiJsonb),
 ];
 
 /** Their names, for the column list of an INSERT. */
@@ -81,12 +77,19 @@ LEFT JOIN inserted USING (device_id, ts) WHERE inserted.ts IS NULL`;
 
 // codec says how a record was carried, not what it says: a device that switches to codec 8E
 // resends the same record in it (decision 0003).
-const content = positionColumns
-  .map((column) => column.name)
-  .filter((name) => !['device_id', 'ts', 'codec'].includes(name));
-const sameContent = content
-  .map((name) => `stored.${name} IS NOT DISTINCT FROM batch.${name}`)
+const notContent: readonly string[] = ['device_id', 'ts', 'codec'];
+const contentColumns = positionColumns.filter(({ name }) => !notContent.includes(name));
+const sameContent = contentColumns
+  .map(({ name }) => `stored.${name} IS NOT DISTINCT FROM batch.${name}`)
   .join(' AND ');
+
+/**
+ * Whether two rows of one key have the same content, value by value. False does not mean that they
+ * differ: PostgreSQL's own comparison decides then (attributes in another order, float4).
+ */
+export function hasSameValues(a: Position, b: Position): boolean {
+  return contentColumns.every(({ value }) => value(a) === value(b));
+}
 
 const parameters = positionColumns.length;
 const batch = `(SELECT ${rowsOf(positionColumns)}, ${ordinal}) AS batch`;

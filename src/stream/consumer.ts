@@ -1,13 +1,14 @@
 import type { Redis } from 'ioredis';
 import type { Entry, EntryId, EntrySource } from '../core/types.ts';
-import { DependencyError, packFields } from '../core/types.ts';
+import { DependencyError } from '../core/types.ts';
 import { maxEntryId } from './entry-id.ts';
 import { claimStuck, countDeliveries, createGroup, removeIdleConsumers } from './group.ts';
 import { type Inspection, inspectCommand, parseInspection } from './inspection.ts';
+import { makeEntry } from './make-entry.ts';
 import { type RawConnection, takeOver } from './raw-connection.ts';
 import { ReplyReader } from './raw-replies.ts';
 import { serverRunId, unknownServer } from './read-count.ts';
-import { asRedisError, connectRedis, isGroupGone } from './redis.ts';
+import { asRedisError, callRedis, connectRedis, isGroupGone } from './redis.ts';
 import { parseRead, type RawEntry } from './replies.ts';
 
 export interface ConsumerOptions {
@@ -101,11 +102,7 @@ export function createConsumer(
   }
 
   async function makeGroup(): Promise<boolean> {
-    try {
-      return await createGroup(await shared(), key, group);
-    } catch (error) {
-      throw asRedisError(error);
-    }
+    return await callRedis(async () => createGroup(await shared(), key, group));
   }
 
   /** Nothing is left to process, and unacknowledged the ids would stay for ever. */
@@ -228,6 +225,5 @@ async function withDeadline<Value>(reply: Promise<Value>, deadlineMs: number): P
 
 function toEntry({ id, fields }: RawEntry, source: EntrySource, deliveries: number): Entry[] {
   if (fields === null) return [];
-  const packed = packFields(fields);
-  return [{ id, source, deliveries, fields: packed, bytes: packed.bytes }];
+  return [makeEntry(id, fields, source, deliveries)];
 }

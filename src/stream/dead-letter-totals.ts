@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { controlKeys } from './control-keys.ts';
 import { watchScript } from './dead-letter-scripts.ts';
-import { asRedisError } from './redis.ts';
+import { callRedis } from './redis.ts';
 import { unexpectedReply } from './replies.ts';
 
 /** The dead-letter stream as the state key counts it. */
@@ -28,21 +28,19 @@ export async function watchDeadLetters(
   redis: Redis,
   { key, deadLetterKey, deadLetterMaxEntries, deadLetterStreamMaxBytes }: DeadLetterLimits,
 ): Promise<DeadLetterTotals> {
-  try {
+  return await callRedis(async () => {
     const keys = [deadLetterKey, controlKeys(key).deadLetters];
     const limits = [deadLetterMaxEntries, deadLetterStreamMaxBytes].map(String);
     const reply = await redis.eval(watchScript, 2, ...keys, ...limits);
     if (!Array.isArray(reply)) throw unexpectedReply('EVAL');
     const [, bytes = 0, isComplete, droppedEntries = 0, droppedBytes = 0] = reply.map(Number);
     return { bytes: isComplete === 1 ? bytes : null, droppedEntries, droppedBytes };
-  } catch (error) {
-    throw asRedisError(error);
-  }
+  });
 }
 
 /** The totals as they were last counted; for commands that change nothing. @throws DependencyError */
 export async function readDeadLetterTotals(redis: Redis, key: string): Promise<DeadLetterTotals> {
-  try {
+  return await callRedis(async () => {
     const state = await redis.hgetall(controlKeys(key).deadLetters);
     const counter = (text: string | undefined) => (text === undefined ? null : Number(text));
     return {
@@ -50,7 +48,5 @@ export async function readDeadLetterTotals(redis: Redis, key: string): Promise<D
       droppedEntries: counter(state.dropped_entries) ?? 0,
       droppedBytes: counter(state.dropped_bytes) ?? 0,
     };
-  } catch (error) {
-    throw asRedisError(error);
-  }
+  });
 }

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { type ConsumerView, consumersOf, type GroupPlace } from './group-view.ts';
 import { groupInfoOf, infoOf, numberOf } from './info.ts';
 import { certainRead } from './read-count.ts';
-import { asRedisError } from './redis.ts';
+import { callRedis } from './redis.ts';
 import { unexpectedReply } from './replies.ts';
 
 /** How far the group is at one moment, from one round trip. */
@@ -40,7 +40,7 @@ export async function viewProgress(
   { key, group }: GroupPlace,
   idleLimitMs: number,
 ): Promise<Progress> {
-  try {
+  return await callRedis(async () => {
     const replies = await redis
       .pipeline([
         ['xinfo', 'STREAM', key],
@@ -57,9 +57,7 @@ export async function viewProgress(
     const [consumers, summary, unclaimed] = ofGroup.map(replyOf);
     const progress = progressOf(infoOf(replyOf(stream)), found, consumers, summary, unclaimed);
     return { kind: 'there', value: { ...progress, read: await certainRead(redis, key, found) } };
-  } catch (error) {
-    throw asRedisError(error);
-  }
+  });
 }
 
 function replyOf(answer: readonly [error: Error | null, result: unknown] | undefined): unknown {

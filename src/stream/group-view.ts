@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import type { EntryId } from '../core/types.ts';
 import { rangeAfter } from './entry-id.ts';
 import { infoOf } from './info.ts';
-import { asRedisError } from './redis.ts';
+import { callRedis } from './redis.ts';
 import { unexpectedReply } from './replies.ts';
 
 /** Where to look: a stream and its consumer group. */
@@ -36,7 +36,7 @@ export function aliveMs({ blockMs }: { readonly blockMs: number }): number {
 
 /** @throws DependencyError */
 export function viewConsumers(redis: Redis, { key, group }: GroupPlace): Promise<ConsumerView[]> {
-  return asked(async () => consumersOf(await redis.xinfo('CONSUMERS', key, group)));
+  return callRedis(async () => consumersOf(await redis.xinfo('CONSUMERS', key, group)));
 }
 
 /** The consumers in a reply of XINFO CONSUMERS. @throws DependencyError */
@@ -63,7 +63,7 @@ export async function* viewPending(
   let from = '-';
   for (;;) {
     const words = ['IDLE', String(minIdleMs), from, '+', String(pageEntries)];
-    const page = await asked(async () => {
+    const page = await callRedis(async () => {
       const reply: unknown = await redis.call(
         'XPENDING',
         ...[key, group, ...words, ...(consumer === undefined ? [] : [consumer])],
@@ -98,7 +98,7 @@ export function viewDevices(
   key: string,
   ids: readonly EntryId[],
 ): Promise<(string | null)[]> {
-  return asked(async () => {
+  return callRedis(async () => {
     const replies = await redis.pipeline(ids.map((id) => ['xrange', key, id, id])).exec();
     return ids.map((_, at) => {
       const [error, found]: unknown[] = replies?.[at] ?? [];
@@ -141,7 +141,7 @@ export function agePending(
   },
 ): Promise<EntryId[]> {
   const { consumer, minIdleMs, idleMs, most } = options;
-  return asked(async () => {
+  return callRedis(async () => {
     const reply = await redis.eval(ageScript, 1, key, group, consumer, minIdleMs, idleMs, most);
     if (!Array.isArray(reply)) throw unexpectedReply('EVAL');
     return reply.map((id) => String(id) as EntryId);
@@ -172,18 +172,10 @@ export function removeConsumer(
   consumer: string,
   minIdleMs: number,
 ): Promise<Removal> {
-  return asked(async () => {
+  return callRedis(async () => {
     const reply = String(await redis.eval(removeScript, 1, key, group, consumer, minIdleMs));
     const removal = removals.find((one) => one === reply);
     if (removal === undefined) throw unexpectedReply('EVAL');
     return removal;
   });
-}
-
-async function asked<Result>(work: () => Promise<Result>): Promise<Result> {
-  try {
-    return await work();
-  } catch (error) {
-    throw asRedisError(error);
-  }
 }

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { EntryId } from '../core/types.ts';
-import { asRedisError } from './redis.ts';
+import { callRedis } from './redis.ts';
 
 export interface KeeperOptions {
   readonly key: string;
@@ -36,7 +36,7 @@ export function createKeeper(
   { key, group, consumer }: KeeperOptions,
 ): (ids: readonly EntryId[]) => Promise<number> {
   return async (ids) => {
-    try {
+    return await callRedis(async () => {
       const redis = await connected();
       let kept = 0;
       for (let from = 0; from < ids.length; from += keepChunk) {
@@ -44,8 +44,6 @@ export function createKeeper(
         kept += Number(await redis.eval(keepScript, 1, key, group, consumer, ...chunk));
       }
       return kept;
-    } catch (error) {
-      throw asRedisError(error);
-    }
+    });
   };
 }

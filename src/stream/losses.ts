@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { type LossCause, lossCauses } from '../core/types.ts';
-import { asRedisError } from './redis.ts';
+import { callRedis } from './redis.ts';
 
 /** What was lost since the record was started; it ends a day after the last loss. */
 export interface Losses {
@@ -41,12 +41,10 @@ export function createLossRecord(
       const found = lossCauses.filter((cause) => noted[cause] > 0);
       if (found.length === 0) return;
       const counts = found.map((cause) => [cause, noted[cause]] as const);
-      try {
+      await callRedis(async () => {
         const redis = await connected();
         await redis.eval(recordScript, 1, key, ...counts.flat(), now(), lossesKeptMs);
-      } catch (error) {
-        throw asRedisError(error);
-      }
+      });
       // What came while the script ran stays noted.
       for (const [cause, entries] of counts) noted[cause] -= entries;
     },
@@ -55,7 +53,7 @@ export function createLossRecord(
 
 /** The record, or null when nothing was lost in the last day. @throws DependencyError */
 export async function readLosses(redis: Redis, key: string): Promise<Losses | null> {
-  try {
+  return await callRedis(async () => {
     const found = await redis.hgetall(key);
     const lastMs = Number(found.last_at_ms);
     if (!Number.isSafeInteger(lastMs)) return null;
@@ -64,7 +62,5 @@ export async function readLosses(redis: Redis, key: string): Promise<Losses | nu
       trimmed_pending: Number(found.trimmed_pending ?? 0),
     };
     return { entries, lastMs };
-  } catch (error) {
-    throw asRedisError(error);
-  }
+  });
 }

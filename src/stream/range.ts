@@ -1,9 +1,10 @@
 import type { Redis } from 'ioredis';
-import { type Entry, type EntryId, type IdFault, packFields } from '../core/types.ts';
+import type { Entry, EntryId, IdFault } from '../core/types.ts';
 import { idFault, rangeAfter } from './entry-id.ts';
 import type { GroupPlace } from './group-view.ts';
 import { infoOf } from './info.ts';
-import { asRedisError } from './redis.ts';
+import { makeEntry } from './make-entry.ts';
+import { callRedis } from './redis.ts';
 import { unsettledIn } from './replay.ts';
 import { parseRange, unexpectedReply } from './replies.ts';
 
@@ -40,17 +41,12 @@ async function readPage(
   place: GroupPlace,
   { from, to }: { readonly from: string; readonly to: string },
 ): Promise<Page> {
-  try {
+  return await callRedis(async () => {
     const reply = await redis.xrangeBuffer(place.key, from, to, 'COUNT', pageEntries);
-    const entries = parseRange(reply).map(({ id, fields }): Entry => {
-      const packed = packFields(fields);
-      return { id, source: 'new', deliveries: 1, fields: packed, bytes: packed.bytes };
-    });
+    const entries = parseRange(reply).map(({ id, fields }) => makeEntry(id, fields));
     const ids = entries.map(({ id }) => id);
     return { entries, ...(await unsettledIn(redis, place, ids)) };
-  } catch (error) {
-    throw asRedisError(error);
-  }
+  });
 }
 
 /** Entries that are no longer in the stream. */
@@ -63,7 +59,7 @@ export interface TrimmedPart {
 
 /** What was removed; null while the stream holds all that was ever added. @throws DependencyError */
 export async function trimmedPart(redis: Redis, key: string): Promise<TrimmedPart | null> {
-  try {
+  return await callRedis(async () => {
     const reply: unknown = await redis.xinfo('STREAM', key);
     if (!Array.isArray(reply)) throw unexpectedReply('XINFO');
     const stream = infoOf(reply);
@@ -72,21 +68,17 @@ export async function trimmedPart(redis: Redis, key: string): Promise<TrimmedPar
     const first = stream.get('first-entry');
     const before = Array.isArray(first) ? first[0] : stream.get('last-generated-id');
     return { before: String(before), entries };
-  } catch (error) {
-    throw asRedisError(error);
-  }
+  });
 }
 
 /** Why ids of the stream are no clock: of the oldest entry and of the newest. @throws DependencyError */
 export async function idFaultsOf(redis: Redis, key: string, nowMs: number): Promise<IdFault[]> {
-  try {
+  return await callRedis(async () => {
     const reply: unknown = await redis.xinfo('STREAM', key);
     const stream = infoOf(reply);
     const first = stream.get('first-entry');
     const ids = [Array.isArray(first) ? first[0] : null, stream.get('last-generated-id')];
     const faults = ids.map((id) => (typeof id === 'string' ? idFault(id, nowMs) : null));
     return [...new Set(faults.filter((fault) => fault !== null))];
-  } catch (error) {
-    throw asRedisError(error);
-  }
+  });
 }

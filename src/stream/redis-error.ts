@@ -37,15 +37,20 @@ export function asRedisError(error: unknown, keys: readonly string[] = []): Depe
     const message = `redis ${code}: its certificate is not trusted: check REDIS_CA_FILE, the host in REDIS_URL and the certificate`;
     return new DependencyError('redis', 'configuration', code, message, { cause: error });
   }
-  return new DependencyError(
-    'redis',
-    'unavailable',
-    code,
-    `redis ${code}: not available at the moment`,
-    {
-      cause: error,
-    },
-  );
+  const message = `redis ${code}: not available at the moment`;
+  return new DependencyError('redis', 'unavailable', code, message, { cause: error });
+}
+
+/**
+ * Runs Redis calls and turns what they throw into a DependencyError. A TypeError or RangeError, which
+ * is a bug, passes unchanged.
+ */
+export async function callRedis<Result>(calls: () => Promise<Result>): Promise<Result> {
+  try {
+    return await calls();
+  } catch (error) {
+    throw asRedisError(error);
+  }
 }
 
 function answered(error: Error, keys: readonly string[]): DependencyError {

@@ -3,9 +3,9 @@ import { Redis, ReplyError } from 'ioredis';
 import { backoffMs } from '../core/backoff.ts';
 import { DependencyError, type Logger } from '../core/types.ts';
 import { checkGround } from './ground.ts';
-import { asRedisError } from './redis-error.ts';
+import { asRedisError, callRedis } from './redis-error.ts';
 
-export { asRedisError, isGroupGone } from './redis-error.ts';
+export { asRedisError, callRedis, isGroupGone } from './redis-error.ts';
 
 export interface RedisOptions {
   /** Its path is the number of the database, selected on each connection before it is used. */
@@ -102,11 +102,7 @@ export async function connectRedis(client: Redis, streamKey: string | null): Pro
   } catch (error) {
     throw asRedisError(reason() ?? error);
   }
-  try {
-    await checkGround(client, streamKey);
-  } catch (error) {
-    throw asRedisError(error);
-  }
+  await callRedis(() => checkGround(client, streamKey));
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import type { EntryId } from '../core/types.ts';
 import { compareIds } from './entry-id.ts';
 import { groupInfoOf } from './info.ts';
-import { asRedisError } from './redis.ts';
+import { callRedis } from './redis.ts';
 import { unexpectedReply } from './replies.ts';
 
 /** Adds an entry with these fields, byte for byte. @throws DependencyError */
@@ -11,14 +11,12 @@ export async function addEntry(
   key: string,
   fields: readonly (readonly [name: Buffer, value: Buffer])[],
 ): Promise<EntryId> {
-  try {
+  return await callRedis(async () => {
     const id: unknown = await redis.call('XADD', key, '*', ...fields.flat());
     if (typeof id !== 'string') throw unexpectedReply('XADD');
     // Redis prints its ids.
     return id as EntryId;
-  } catch (error) {
-    throw asRedisError(error);
-  }
+  });
 }
 
 /** Which of some entries the group has not settled. */
@@ -35,7 +33,7 @@ export async function unsettledIn(
   ids: readonly EntryId[],
 ): Promise<Unsettled> {
   if (ids.length === 0) return { undelivered: new Set(), pending: new Set() };
-  try {
+  return await callRedis(async () => {
     const delivered = await lastDelivered(redis, key, group);
     const replies = await redis
       .pipeline(ids.map((id) => ['xpending', key, group, id, id, '1']))
@@ -47,9 +45,7 @@ export async function unsettledIn(
     });
     const undelivered = ids.filter((id) => isBefore(delivered, id));
     return { undelivered: new Set(undelivered), pending: new Set(pending) };
-  } catch (error) {
-    throw asRedisError(error);
-  }
+  });
 }
 
 async function lastDelivered(redis: Redis, key: string, group: string): Promise<string> {

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { asRedisError } from './redis.ts';
+import { callRedis } from './redis.ts';
 import { parseRejections, type RejectionGroup } from './rejections.ts';
 import { unexpectedReply } from './replies.ts';
 
@@ -73,16 +73,14 @@ async function readPage(
   key: string,
   { from, to, order }: DeadLetterRange,
 ): Promise<(StoredDeadLetter | Malformed)[]> {
-  try {
+  return await callRedis(async () => {
     const reply: unknown =
       order === 'oldest_first'
         ? await redis.xrangeBuffer(key, from, to, 'COUNT', pageEntries)
         : await redis.xrevrangeBuffer(key, to, from, 'COUNT', pageEntries);
     if (!Array.isArray(reply)) throw unexpectedReply('XRANGE');
     return reply.map(parseDeadLetter);
-  } catch (error) {
-    throw asRedisError(error);
-  }
+  });
 }
 
 /** Deletes dead letters by their own ids. @returns how many were there @throws DependencyError */
@@ -92,13 +90,11 @@ export async function removeDeadLetters(
   ids: readonly string[],
 ): Promise<number> {
   let removed = 0;
-  try {
+  await callRedis(async () => {
     for (let from = 0; from < ids.length; from += removeChunk) {
       removed += await redis.xdel(key, ...ids.slice(from, from + removeChunk));
     }
-  } catch (error) {
-    throw asRedisError(error);
-  }
+  });
   return removed;
 }
 

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { EntryId } from '../core/types.ts';
 import type { ControlKeys } from './control-keys.ts';
-import { asRedisError } from './redis.ts';
+import { callRedis } from './redis.ts';
 
 /** Counts, over the lives of all instances, how often an entry was tried alone and not survived. */
 export interface Suspects {
@@ -21,21 +21,17 @@ const keptSeconds = 7 * 86_400;
 export function createSuspects(connected: () => Promise<Redis>, keys: ControlKeys): Suspects {
   return {
     async enter(id) {
-      try {
+      return await callRedis(async () => {
         const redis = await connected();
         const tries = await redis.hincrby(keys.suspects, id, 1);
         await redis.expire(keys.suspects, keptSeconds);
         return tries;
-      } catch (error) {
-        throw asRedisError(error);
-      }
+      });
     },
     async leave(id) {
-      try {
+      await callRedis(async () => {
         await (await connected()).hdel(keys.suspects, id);
-      } catch (error) {
-        throw asRedisError(error);
-      }
+      });
     },
   };
 }

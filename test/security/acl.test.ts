@@ -14,8 +14,9 @@ import {
   onTestFinished,
   test,
 } from 'vitest';
-import { type Entry, type EntryId, packFields, type Rejection } from '../../src/core/types.ts';
+import type { EntryId, Rejection } from '../../src/core/types.ts';
 import { createAcknowledger } from '../../src/stream/acknowledger.ts';
+import { makeEntry } from '../../src/stream/make-entry.ts';
 import { eventually, type RunningService, startService } from '../../tools/service.ts';
 import { type FreshDatabase, freshDatabase } from '../setup/database.ts';
 import { type AclRedis, startAclRedis, type User, users } from './acl.ts';
@@ -86,10 +87,9 @@ describe('the users of deploy/redis/users.acl', () => {
     number = 1000,
     deadLetterMaxEntries = 1000,
   ): Promise<void> {
-    const fields = packFields([Buffer.from('nonsense'), Buffer.from('x')]);
     // Redis printed ids like it; this one is long gone.
     const id = `${number}-0` as EntryId;
-    const held: Entry = { id, source: 'new', deliveries: 1, fields, bytes: fields.bytes };
+    const held = makeEntry(id, [Buffer.from('nonsense'), Buffer.from('x')]);
     const options = {
       ...{ key: stream, group, deadLetterKey: `${stream}:dlq`, deadLetterMaxEntries },
       ...{ instance: 'test', maxFieldBytes: 1024, deadLetterStreamMaxBytes: 1_000_000 },

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
-import { type Entry, type EntryId, type Interpretation, packFields } from '../../src/core/types.ts';
+import type { Entry, EntryId, Interpretation } from '../../src/core/types.ts';
 import type { LedgerRecord, SimulatedEntry } from '../../src/simulator/entry.ts';
 import { contentFingerprint } from '../../src/simulator/fingerprint.ts';
 import { createFleet, type FleetForm } from '../../src/simulator/fleet.ts';
 import { realHabits } from '../../src/simulator/habits.ts';
+import { makeEntry } from '../../src/stream/make-entry.ts';
 import { createInterpret } from '../../src/teltonika/interpret.ts';
 
 const baseTime = Date.UTC(2026, 5, 1, 12);
@@ -26,8 +27,7 @@ function asEntry(simulated: SimulatedEntry): Entry {
   const id = '1-1';
   if (!isEntryId(id)) throw new TypeError('not an entry id');
   const fields = simulated.fields.map((field) => Buffer.from(field));
-  const bytes = fields.reduce((sum, field) => sum + field.length, 0);
-  return { id, source: 'new', deliveries: 1, fields: packFields(fields), bytes };
+  return makeEntry(id, fields);
 }
 
 /** An interpretation in the ledger's words: what each record became. */

@@ -1,8 +1,9 @@
 import { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
-import { type Entry, type EntryId, type Logger, packFields } from '../../src/core/types.ts';
+import type { Entry, EntryId, Logger } from '../../src/core/types.ts';
 import type { Acknowledger, Settled } from '../../src/stream/acknowledger.ts';
 import { type Consumer, type ConsumerEvents, createConsumer } from '../../src/stream/consumer.ts';
+import { makeEntry } from '../../src/stream/make-entry.ts';
 import { createConnection, openRedis } from '../../src/stream/redis.ts';
 import { redisUrl } from '../setup/database.ts';
 
@@ -14,9 +15,8 @@ export function entryId(text: string): EntryId {
 }
 
 export function entryOf(fields: readonly (string | Buffer)[], id = '1-1'): Entry {
-  const buffers = fields.map((field) => Buffer.from(field));
-  const bytes = buffers.reduce((sum, field) => sum + field.length, 0);
-  return { id: entryId(id), source: 'new', deliveries: 1, fields: packFields(buffers), bytes };
+  const parts = fields.map((field) => Buffer.from(field));
+  return makeEntry(entryId(id), parts);
 }
 
 /** A client for looking at Redis from outside; disconnected with the test. */

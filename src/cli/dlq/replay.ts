@@ -1,7 +1,8 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { type Entry, type EntryId, type Interpretation, packFields } from '../../core/types.ts';
+import type { Entry, EntryId, Interpretation } from '../../core/types.ts';
 import { compareStored } from '../../db/stored-rows.ts';
+import { makeEntry } from '../../stream/make-entry.ts';
 import { addEntry, unsettledIn } from '../../stream/replay.ts';
 import {
   readDeadLetters,
@@ -186,9 +187,7 @@ async function storedOf(
 ): Promise<ReadonlySet<EntryId>> {
   const stored = new Set<EntryId>();
   for (const { id, fields } of ended) {
-    const packed = packFields(fields.flat());
-    const entry: Entry = { id, source: 'new', deliveries: 1, fields: packed, bytes: packed.bytes };
-    const found = interpret(entry);
+    const found = interpret(makeEntry(id, fields.flat()));
     if (found.kind === 'message') stored.add(id);
     if (found.kind !== 'records' || found.rejections.length > 0) continue;
     const { chunkIntervalMs } = stores.config.database;
