@@ -9,7 +9,7 @@ export interface Loads {
   readonly formB: ReadonlyMap<number, Load>;
 }
 
-export const packetSizes = [1, 10, 25] as const;
+const packetSizes = [1, 10, 25] as const;
 
 export function makeLoads(records: number, baseTime: number): Loads {
   return {

@@ -96,7 +96,7 @@ function factsOf({ sent, metrics }: ProgressSample): string {
 }
 
 /** Records that have their outcome. */
-export function settledOf({ records }: ServiceMetrics): number {
+function settledOf({ records }: ServiceMetrics): number {
   return Object.values(records).reduce((sum, count) => sum + count, 0);
 }
 

@@ -1,4 +1,4 @@
-export const migrationErrorCodes = [
+const migrationErrorCodes = [
   'checksum_changed',
   'unknown_newer_version',
   'pending',

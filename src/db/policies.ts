@@ -26,7 +26,7 @@ export interface Policies extends PolicyOptions {
   readonly compressedChunks: number;
 }
 
-export const policyNames = ['columnstore', 'retention', 'aggregates'] as const;
+const policyNames = ['columnstore', 'retention', 'aggregates'] as const;
 export type PolicyName = (typeof policyNames)[number];
 
 /** A policy that is asked for and that this server cannot carry out. */

@@ -1,5 +1,3 @@
-import type { Codec, DeviceId } from '../core/types.ts';
-
 /** IO values by their width on the wire: id, value, id, value … */
 export interface IoGroups {
   readonly one: readonly number[];
@@ -52,12 +50,6 @@ export interface RowContent {
   readonly eventIoId: number | null;
   readonly generationType: number | null;
   readonly attributes: Readonly<Record<string, number | string>>;
-}
-
-/** The device that a record comes from, and how it speaks. */
-export interface Sender {
-  readonly deviceId: DeviceId;
-  readonly codec: Codec;
 }
 
 /**

@@ -9,7 +9,7 @@ export interface DeadLetterOptions {
 }
 
 /** The shape written by `composeDeadLetter`; shape 1 had one dead letter a rejected record. */
-export const deadLetterVersion = 2;
+const deadLetterVersion = 2;
 const prefixBytes = 1024;
 const maxNameBytes = 256;
 const maxFields = 64;

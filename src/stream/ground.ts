@@ -10,7 +10,7 @@ export interface Ground {
 }
 
 /** Codes of a server that is no single primary Redis. */
-export const groundCodes = ['SENTINEL', 'CLUSTER', 'REPLICA'] as const;
+const groundCodes = ['SENTINEL', 'CLUSTER', 'REPLICA'] as const;
 export type GroundCode = (typeof groundCodes)[number];
 
 export function isGroundCode(code: string): code is GroundCode {
@@ -33,7 +33,7 @@ export async function readGround(redis: Redis): Promise<Ground> {
 }
 
 /** The code and the advice for a server that is no single primary Redis; null for one that is. */
-export function groundFault(
+function groundFault(
   { mode, role, primary }: Ground,
   streamKey: string | null,
 ): { readonly code: GroundCode; readonly advice: string } | null {
@@ -56,7 +56,7 @@ export function groundFault(
 }
 
 /** All keys are named after the stream: with a hash tag they are in one slot of one node. */
-export function hasHashTag(streamKey: string | null): boolean {
+function hasHashTag(streamKey: string | null): boolean {
   return streamKey !== null && /\{[^}]+\}/.test(streamKey);
 }
 

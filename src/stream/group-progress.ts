@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { compareIds } from './entry-id.ts';
 import { type ConsumerView, consumersOf, type GroupPlace } from './group-view.ts';
 import { groupInfoOf, infoOf, numberOf } from './info.ts';
 import { certainRead } from './read-count.ts';
@@ -91,21 +92,9 @@ function progressOf(
   };
 }
 
-/** Compares two entry ids exactly; an id may be larger than a double holds. */
-export function isIdBefore(a: string, b: string): boolean {
-  const [aMs, aSeq] = partsOf(a);
-  const [bMs, bSeq] = partsOf(b);
-  return aMs === bMs ? aSeq < bSeq : aMs < bMs;
-}
-
-function partsOf(id: string): [bigint, bigint] {
-  const [ms, seq] = /^(\d{1,20})-(\d{1,20})$/.exec(id)?.slice(1) ?? [];
-  return [BigInt(ms ?? 0), BigInt(seq ?? 0)];
-}
-
 /** Whether everything that is left in the stream is unread: whatever is trimmed now is lost. */
 export function isTrimReached({ firstId, lastId, deliveredId }: GroupProgress): boolean {
-  return isIdBefore(deliveredId, firstId ?? lastId);
+  return compareIds(deliveredId, firstId ?? lastId) < 0;
 }
 
 /**

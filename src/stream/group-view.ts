@@ -162,7 +162,7 @@ for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
 end
 return 'absent'`;
 
-export const removals = ['removed', 'pending', 'alive', 'absent'] as const;
+const removals = ['removed', 'pending', 'alive', 'absent'] as const;
 export type Removal = (typeof removals)[number];
 
 /** Removes a consumer that holds nothing and has not asked for `minIdleMs`. @throws DependencyError */

@@ -43,7 +43,7 @@ export async function unsettledIn(
       if (error !== null) throw error;
       return Array.isArray(found) && found.length > 0;
     });
-    const undelivered = ids.filter((id) => isBefore(delivered, id));
+    const undelivered = ids.filter((id) => compareIds(delivered, id) < 0);
     return { undelivered: new Set(undelivered), pending: new Set(pending) };
   });
 }
@@ -53,9 +53,4 @@ async function lastDelivered(redis: Redis, key: string, group: string): Promise<
   if (!Array.isArray(groups)) throw unexpectedReply('XINFO');
   // Without a group nobody has ever read: nothing is delivered.
   return String(groupInfoOf(groups, group).get('last-delivered-id') ?? '0-0');
-}
-
-/** Whether one id of a stream lies before another. */
-export function isBefore(a: string, b: string): boolean {
-  return compareIds(a, b) < 0;
 }

@@ -99,7 +99,7 @@ export async function removeDeadLetters(
 }
 
 /** One entry of the dead-letter stream as Redis replies it: `[id, [name, value, …]]`. */
-export function parseDeadLetter(item: unknown): StoredDeadLetter | Malformed {
+function parseDeadLetter(item: unknown): StoredDeadLetter | Malformed {
   const [id, parts]: unknown[] = Array.isArray(item) ? item : [];
   if (!Buffer.isBuffer(id) || !Array.isArray(parts)) throw unexpectedReply('XRANGE');
   const facts = new Map<string, string>();

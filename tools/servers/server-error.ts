@@ -1,4 +1,4 @@
-export const serverErrorCodes = [
+const serverErrorCodes = [
   'not_reachable',
   'no_program',
   'start_failed',

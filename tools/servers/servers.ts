@@ -17,7 +17,7 @@ import { startRedis } from './redis.ts';
 export type { LocalServer, RunningServer } from './local-server.ts';
 export { type PostgresOptions, startPostgres } from './postgres.ts';
 export { type RedisOptions, startRedis } from './redis.ts';
-export { ServerError, type ServerErrorCode } from './server-error.ts';
+export { ServerError } from './server-error.ts';
 
 export interface ProvideOptions {
   /** For what is started here; a given server is as durable as it is. */

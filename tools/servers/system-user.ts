@@ -30,7 +30,7 @@ export function unprivilegedUser(): SystemUser | null {
  * Folders for temporary files that another user can enter, best first: as root, TMPDIR may lie
  * in /root or in pam_tmpdir's /tmp/user/0.
  */
-export function temporaryFolders(): readonly string[] {
+function temporaryFolders(): readonly string[] {
   return entered([tmpdir(), '/tmp', '/var/tmp']);
 }
 
