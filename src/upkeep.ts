@@ -172,7 +172,7 @@ function countingChunks({ rooms, metrics, log }: Surroundings) {
 
 /** Carries out what operators asked for, and watches that no other process has our name. */
 function controlling({ config, rooms, metrics, health, log }: Surroundings) {
-  const { control, pipeline, states } = rooms;
+  const { control, pipeline, states, writer } = rooms;
   const { consumer } = config.stream;
   let isShared = false;
   let inForce: Pause | null = null;
@@ -204,6 +204,7 @@ function controlling({ config, rooms, metrics, health, log }: Surroundings) {
       for (const { device } of await control.readRequests()) {
         if (!isDeviceId(device)) continue;
         states.forget(device);
+        writer.forget(device);
         metrics.controlRequests.inc();
         log.info({}, 'state of a device dropped on request; its next record looks it up');
       }

@@ -167,6 +167,7 @@ export function wireRooms(
   return {
     http,
     database,
+    writer,
     consumer,
     connection,
     account,

@@ -274,4 +274,10 @@ ALTER DEFAULT PRIVILEGES FOR ROLE :"migrator" IN SCHEMA positions
     JOIN pg_extension AS e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
    WHERE e.extname = 'timescaledb' AND p.proname IN ('add_job', 'alter_job', 'run_job') \gexec
 \endif
+-- The migrator adds one job beside the retention policy: positions.forget_devices.
+SELECT format('GRANT EXECUTE ON ROUTINE %s TO %I', p.oid::regprocedure, :'migrator')
+  FROM pg_proc AS p
+  JOIN pg_depend AS d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+  JOIN pg_extension AS e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
+ WHERE e.extname = 'timescaledb' AND p.proname = 'add_job' \gexec
 COMMIT;

@@ -3,6 +3,7 @@ import { createSwitches } from '../stream/control.ts';
 import { controlKeys } from '../stream/control-keys.ts';
 import { isDeviceId } from '../teltonika/imei.ts';
 import { askConsent, type ChangeFlags, operatorOf } from './change.ts';
+import { deviceMark } from './device-mark.ts';
 import { type CliExit, type CliIo, cliExits, print } from './io.ts';
 import { changeExits, changing, cliIo, type SetExitCode } from './options.ts';
 import { withStores } from './stores.ts';
@@ -35,7 +36,8 @@ export function runRehydrate(io: CliIo, device: string, flags: ChangeFlags): Pro
       return cliExits.ok;
     }
     const switches = createSwitches(redis, controlKeys(config.stream.key));
-    await switches.request({ command: 'rehydrate', device }, operatorOf(io, flags));
+    const mark = deviceMark(config, device);
+    await switches.request({ command: 'rehydrate', device }, operatorOf(io, flags), mark);
     const text = 'requested; running instances drop the state within two seconds';
     print(io, flags, { requested: true }, text);
     return cliExits.ok;

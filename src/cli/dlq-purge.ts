@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { removeDeadLetters } from '../stream/stored-dead-letters.ts';
 import { audit } from './audit.ts';
 import { askConsent, type ChangeFlags } from './change.ts';
-import { isEmptyFilter, tellFilter } from './dlq/filter.ts';
+import { auditFilter, isEmptyFilter, tellFilter } from './dlq/filter.ts';
 import { type FilterFlags, matching } from './dlq/matching.ts';
 import { filtered, many } from './dlq/options.ts';
 import { type CliExit, type CliIo, cliExits, print } from './io.ts';
@@ -43,7 +43,13 @@ export function runDlqPurge(
       return cliExits.ok;
     }
     const purged = await removeDeadLetters(await stores.redis(), stream.deadLetterKey, ids);
-    await audit(io, flags, stores, 'dlq purge', `${purged} letters: ${tellFilter(flags)}`);
+    await audit(
+      io,
+      flags,
+      stores,
+      'dlq purge',
+      `${purged} letters: ${auditFilter(stores.config, flags)}`,
+    );
     print(io, flags, { letters: ids.length, purged }, `${purged} dead letters deleted`);
     return cliExits.ok;
   });

@@ -3,7 +3,7 @@ import type { StoredDeadLetter } from '../stream/stored-dead-letters.ts';
 import { createInterpret } from '../teltonika/interpret.ts';
 import { audit } from './audit.ts';
 import { askConsent, type ChangeFlags } from './change.ts';
-import { deviceOf, tellFilter } from './dlq/filter.ts';
+import { auditFilter, deviceOf, tellFilter } from './dlq/filter.ts';
 import { type Fix, parseFix } from './dlq/fix.ts';
 import { type FilterFlags, matching } from './dlq/matching.ts';
 import { filtered, many } from './dlq/options.ts';
@@ -83,7 +83,7 @@ export function runDlqReplay(io: CliIo, flags: ReplayFlags): Promise<CliExit> {
         flags,
         stores,
         'dlq replay',
-        `${tellFilter(flags)}${fixedFields(wanted)}: ${sum.text()}`,
+        `${auditFilter(stores.config, flags)}${fixedFields(wanted)}: ${sum.text()}`,
       );
     }
     print(io, flags, sum.result(), sum.text());

@@ -16,6 +16,7 @@ export const optionalKeys = [
   'postgresKeyFile',
   'tracingEndpoint',
   'instance',
+  'auditKey',
 ] as const satisfies readonly (keyof Values)[];
 
 type OptionalKey = (typeof optionalKeys)[number];

@@ -9,6 +9,7 @@ export function describeConfig(config: Config): Config {
   return {
     ...config,
     tracing: { ...tracing, endpoint },
+    audit: { key: config.audit.key === null ? null : '***' },
     redis: { ...redis, url: redactUrl(redis.url), tls: describeTls(redis.tls) },
     database: {
       ...database,

@@ -13,6 +13,7 @@ const beginnings: { readonly [Key in keyof typeof variables]?: string } = {
   httpHost: 'Endpoint, log and tracing',
   retriesPerMinute: 'Retries and breakers',
   stallLimitMs: 'Standing still, panic and stop',
+  auditKey: 'Audit',
 };
 
 export interface Group {

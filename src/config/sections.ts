@@ -91,6 +91,7 @@ export function arrangeSections(
       stallLimitMs: values.stallLimitMs,
       panicDir: values.panicDir,
     },
+    audit: { key: values.auditKey },
   });
 }
 

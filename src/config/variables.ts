@@ -503,4 +503,10 @@ export const variables = {
         'How long a stop may take to write what is in flight; below the stop grace of the container.',
     },
   ),
+  auditKey: secret('AUDIT_KEY', {
+    default: null,
+    example: 'a-long-random-text',
+    meaning:
+      'Key of the HMAC that stands for an IMEI in the audit; keep it, and lines can be told to be of a device. Without it they name no device.',
+  }),
 } as const;

@@ -19,6 +19,8 @@ export interface Probe {
 export interface Canary {
   /** Notes a row that was stored; the next probe tries it first. */
   remember(row: Position): void;
+  /** Keeps no row of the device. */
+  forget(device: DeviceId): void;
   /** @throws DependencyError when the database cannot be asked */
   probe(client: pg.ClientBase, refused: DeviceId): Promise<Probe>;
 }
@@ -38,6 +40,9 @@ export function createCanary(): Canary {
     remember(row) {
       const others = recent.filter(({ deviceId }) => deviceId !== row.deviceId);
       recent = [row, ...others].slice(0, devicesKept);
+    },
+    forget(device) {
+      recent = recent.filter(({ deviceId }) => deviceId !== device);
     },
     probe: (client, refused) => probe(client, [...recent.map(again), ...copies(refused), plain]),
   };

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { applyAggregates, describeAggregates } from './aggregates.ts';
+import { applyForgetJob } from './forget-job.ts';
 import {
   intervalText,
   isHypertable,
@@ -57,8 +58,12 @@ export async function applyPolicies(
   const inForce = await describePolicies(client);
   await applyColumnstore(client, timescale, inForce, options.columnstoreAfterMs);
   await applyRetention(client, timescale, inForce.retentionMs, options.retentionMs);
+  const notAdded = await applyForgetJob(client, timescale, options.retentionMs);
   const kept = await applyAggregates(client, timescale, options);
-  return kept === null ? [] : [{ policy: 'aggregates', advice: kept }];
+  return [
+    ...(notAdded === null ? [] : [{ policy: 'retention', advice: notAdded } as const]),
+    ...(kept === null ? [] : [{ policy: 'aggregates', advice: kept } as const]),
+  ];
 }
 
 function refusals(options: PolicyOptions, what: string): PolicyRefusal[] {

@@ -1,4 +1,4 @@
-import type { Outcomes, Position } from '../core/types.ts';
+import type { DeviceId, Outcomes, Position } from '../core/types.ts';
 import { BatchWriting, type WritingOptions } from './batch-writing.ts';
 import { createCanary } from './canary.ts';
 import type { ChunkBudget } from './chunk-budget.ts';
@@ -22,6 +22,8 @@ export interface PositionWriter {
    * @throws DependencyError when the database cannot be asked or is not set up
    */
   write(rows: readonly Position[], outcomes: Outcomes): Promise<number>;
+  /** Keeps no row of the device in memory. */
+  forget(device: DeviceId): void;
 }
 
 /** Passes in a row in which nothing is settled before the rows left over count as skipped. */
@@ -34,6 +36,7 @@ export function createPositionWriter(
   let isReplay = false;
   const canary = createCanary();
   return {
+    forget: canary.forget,
     write: (rows, outcomes) =>
       database.use(async (client) => {
         const writing = new BatchWriting({ client, canary, options }, rows, outcomes);

@@ -1,7 +1,6 @@
-import { setTimeout } from 'node:timers/promises';
-import pg from 'pg';
-import { backoffMs } from '../core/backoff.ts';
+import type pg from 'pg';
 import { oneRow } from './one-row.ts';
+import { patiently } from './patiently.ts';
 import { isHypertable, usableTimescale } from './timescale.ts';
 
 /** What retention by our own command drops, and how. */
@@ -159,21 +158,4 @@ async function forgetDevices(client: pg.ClientBase, cutoff: Date): Promise<void>
     );
     return deleted.rowCount ?? 0;
   });
-}
-
-const attempts = 10;
-/** Pauses between attempts; ten of them take about seven seconds. */
-const lockBackoff = { minMs: 100, maxMs: 1000 };
-
-/** Tries again when a lock was not got in time: a chunk is dropped between two reads of it. */
-async function patiently(step: () => Promise<number>): Promise<number> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await step();
-    } catch (error) {
-      const again = error instanceof pg.DatabaseError && error.code === '55P03';
-      if (!again || attempt === attempts) throw error;
-      await setTimeout(backoffMs(attempt, lockBackoff));
-    }
-  }
 }

@@ -115,8 +115,10 @@ export interface Switches {
   pause(pause: Pause): Promise<boolean>;
   /** @returns the pause that was taken back, or null. @throws DependencyError */
   resume(by: string): Promise<Pause | null>;
-  /** @throws DependencyError */
-  request(request: ControlRequest, by: string): Promise<void>;
+  /** `detail` is what the audit says of the device. @throws DependencyError */
+  request(request: ControlRequest, by: string, detail: string): Promise<void>;
+  /** Requests it without an audit line: a part of another change. @throws DependencyError */
+  dropState(device: string): Promise<void>;
   /** Notes what an operator changed; for what has no switch of its own. @throws DependencyError */
   note(line: AuditLine): Promise<void>;
 }
@@ -146,6 +148,11 @@ export function createSwitches(connected: () => Promise<Redis>, keys: ControlKey
     await redis.xadd(keys.audit, 'MAXLEN', '~', maxAuditLines, '*', ...fields);
   }
 
+  async function send(redis: Redis, { command, device }: ControlRequest): Promise<void> {
+    const fields = ['command', command, 'device', device];
+    await redis.xadd(keys.requests, 'MAXLEN', '~', maxRequests, '*', ...fields);
+  }
+
   return {
     pause: (pause) =>
       asked(async (redis) => {
@@ -161,12 +168,12 @@ export function createSwitches(connected: () => Promise<Redis>, keys: ControlKey
         await note(redis, { by, command: 'resume', detail: `paused by ${pause.by}` });
         return pause;
       }),
-    request: ({ command, device }, by) =>
+    request: (request, by, detail) =>
       asked(async (redis) => {
-        const fields = ['command', command, 'device', device];
-        await redis.xadd(keys.requests, 'MAXLEN', '~', maxRequests, '*', ...fields);
-        await note(redis, { by, command: `device ${command}`, detail: device });
+        await send(redis, request);
+        await note(redis, { by, command: `device ${request.command}`, detail });
       }),
+    dropState: (device) => asked((redis) => send(redis, { command: 'rehydrate', device })),
     note: (line) => asked((redis) => note(redis, line)),
   };
 }

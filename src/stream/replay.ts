@@ -35,6 +35,7 @@ export async function unsettledIn(
   if (ids.length === 0) return { undelivered: new Set(), pending: new Set() };
   return await callRedis(async () => {
     const delivered = await lastDelivered(redis, key, group);
+    if (delivered === null) return { undelivered: new Set(ids), pending: new Set() };
     const replies = await redis
       .pipeline(ids.map((id) => ['xpending', key, group, id, id, '1']))
       .exec();
@@ -48,9 +49,10 @@ export async function unsettledIn(
   });
 }
 
-async function lastDelivered(redis: Redis, key: string, group: string): Promise<string> {
+async function lastDelivered(redis: Redis, key: string, group: string): Promise<string | null> {
   const groups: unknown = await redis.xinfo('GROUPS', key);
   if (!Array.isArray(groups)) throw unexpectedReply('XINFO');
-  // Without a group nobody has ever read: nothing is delivered.
-  return String(groupInfoOf(groups, group).get('last-delivered-id') ?? '0-0');
+  // Without a group nobody has ever read: nothing is delivered, and XPENDING would fail.
+  const id = groupInfoOf(groups, group).get('last-delivered-id');
+  return id === undefined ? null : String(id);
 }

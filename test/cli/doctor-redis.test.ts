@@ -137,7 +137,9 @@ function wrongTypeFor(name: string, key: string): [string, ...string[]] {
 
 function nameOf(words: readonly string[]): string {
   const [command = '', sub = ''] = words.map((word) => word.toLowerCase());
-  return ['xinfo', 'xgroup', 'client', 'acl'].includes(command) ? `${command}|${sub}` : command;
+  return ['xinfo', 'xgroup', 'client', 'acl', 'script'].includes(command)
+    ? `${command}|${sub}`
+    : command;
 }
 
 /** An ACL rule for one needed command; null for the one that is left out. */

@@ -57,7 +57,7 @@ describeHypertable('policies', (fresh) => {
       orderBy: 'ts DESC',
       compressedChunks: 0,
     });
-    expect(before).toHaveLength(4);
+    expect(before).toHaveLength(5);
     expect(await jobs(here.client)).toEqual(before);
   });
 
@@ -68,9 +68,9 @@ describeHypertable('policies', (fresh) => {
 
     expect(policies).toMatchObject({ ...all, columnstoreAfterMs: 45 * dayMs });
     const after = await jobs(here.client);
-    expect(after).toHaveLength(4);
+    expect(after).toHaveLength(5);
     const kept = before.filter((job) => JSON.stringify(after).includes(JSON.stringify(job)));
-    expect(kept).toHaveLength(3);
+    expect(kept).toHaveLength(4);
   });
 
   onCommunity('a changed retention moves the start of the refresh along', async (here) => {

@@ -229,9 +229,28 @@ describe('the users of deploy/redis/users.acl', () => {
     expect(await processor('dlq', 'list')).toContain('field_missing');
     await processor('dlq', 'replay', '--yes').catch(() => undefined);
     expect(await processor('dlq', 'purge', '--all', '--yes')).toContain('1 dead letters deleted');
+    expect(await processor('device', 'forget', imei(0), '--yes')).toContain('forgot');
     await processor('doctor');
 
     expect(await acl.denials()).toEqual([]);
+  });
+
+  test('let the operator end a script that does not end by itself', async () => {
+    const client = acl.connect('processor');
+    onTestFinished(() => client.disconnect());
+    const endless = client.call('EVAL', 'while true do end', '1', stream);
+    const outcome = endless.then(String, (error: Error) => error.message);
+    const operator = acl.connect('processor-operator');
+    onTestFinished(() => operator.disconnect());
+    // Redis answers others only after busy-reply-threshold, by default 5 s.
+    await acl.admin.ping().catch(() => undefined);
+    const killed = await eventually('Redis ends the script', async () =>
+      operator.call('SCRIPT', 'KILL').catch(() => undefined),
+    );
+
+    expect(killed).toBe('OK');
+    expect(await outcome).toMatch(/killed/i);
+    expect(await acl.admin.ping()).toBe('PONG');
   });
 
   const refused: Readonly<Record<User, readonly (readonly string[])[]>> = {

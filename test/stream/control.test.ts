@@ -82,10 +82,10 @@ describe('the name of a consumer', () => {
 describe('requests to running instances', () => {
   test('come once, in order, and not those from before', async () => {
     const { control, switches } = setUp();
-    await switches.request({ command: 'rehydrate', device: '350000000000000' }, 'anna');
+    await switches.request({ command: 'rehydrate', device: '350000000000000' }, 'anna', 'a device');
     expect(await control.readRequests()).toEqual([]);
-    await switches.request({ command: 'rehydrate', device: '350000000000001' }, 'anna');
-    await switches.request({ command: 'rehydrate', device: '350000000000002' }, 'anna');
+    await switches.request({ command: 'rehydrate', device: '350000000000001' }, 'anna', 'a device');
+    await switches.request({ command: 'rehydrate', device: '350000000000002' }, 'anna', 'a device');
 
     expect((await control.readRequests()).map(({ device }) => device)).toEqual([
       '350000000000001',
@@ -99,7 +99,11 @@ describe('requests to running instances', () => {
     const other = createControl(() => Promise.resolve(one.redis), one.keys);
     await one.control.readRequests();
     await other.readRequests();
-    await one.switches.request({ command: 'rehydrate', device: '350000000000001' }, 'anna');
+    await one.switches.request(
+      { command: 'rehydrate', device: '350000000000001' },
+      'anna',
+      'a device',
+    );
 
     expect(await one.control.readRequests()).toHaveLength(1);
     expect(await other.readRequests()).toHaveLength(1);

@@ -1,8 +1,10 @@
+import type { Config } from '../../config/load.ts';
 import {
   keptField,
   type Malformed,
   type StoredDeadLetter,
 } from '../../stream/stored-dead-letters.ts';
+import { deviceMark } from '../device-mark.ts';
 
 /** Which dead letters a command is about. */
 export interface LetterFilter {
@@ -54,7 +56,15 @@ export function deviceOf(letter: StoredDeadLetter): string | null {
   return /^[\x21-\x7e]{1,40}$/.test(text) ? text : null;
 }
 
-/** The filter as one text, for the audit. */
+/** The same for the audit, which never holds an IMEI. */
+export function auditFilter(config: Pick<Config, 'audit'>, filter: LetterFilter): string {
+  const { device } = filter;
+  return tellFilter(
+    device === undefined ? filter : { ...filter, device: deviceMark(config, device) },
+  );
+}
+
+/** The filter as one text, for the operator. */
 export function tellFilter(filter: LetterFilter): string {
   const { id, reason, stage, device, since, until } = filter;
   const parts = Object.entries({

@@ -51,7 +51,7 @@ export async function checkRedisRights(redis: Redis, options: RightsOptions): Pr
 function describe(words: NeededCommand, options: RightsOptions): string {
   const keys = [options.key, options.deadLetterKey, ...Object.values(controlKeys(options.key))];
   const key = words.find((word) => keys.includes(word)) ?? '';
-  const hasSubcommand = ['XINFO', 'XGROUP', 'CLIENT', 'ACL'].includes(words[0] ?? '');
+  const hasSubcommand = ['XINFO', 'XGROUP', 'CLIENT', 'ACL', 'SCRIPT'].includes(words[0] ?? '');
   const command = hasSubcommand ? `${words[0]} ${words[1]}` : (words[0] ?? '');
   return `${command}${key === '' ? '' : ` on ${key}`}`;
 }
@@ -128,6 +128,9 @@ function ofOperator({ key, deadLetterKey }: RightsOptions): readonly NeededComma
     ['GET', control.paused],
     ['XADD', control.requests, id, 'f', 'v'],
     ['XADD', control.audit, id, 'f', 'v'],
+    ['XDEL', control.requests, id],
+    ['XDEL', control.audit, id],
+    ['SCRIPT', 'KILL'],
     ['XRANGE', control.audit, id, id],
     ['XREVRANGE', control.audit, id, id],
     ['HGETALL', control.suspects],

@@ -1,0 +1,20 @@
+import { setTimeout } from 'node:timers/promises';
+import pg from 'pg';
+import { backoffMs } from '../core/backoff.ts';
+
+const attempts = 10;
+/** Pauses between attempts; ten of them take about seven seconds. */
+const lockBackoff = { minMs: 100, maxMs: 1000 };
+
+/** Retries a step when a lock was not got in time: a chunk is changed between two reads of it. */
+export async function patiently(step: () => Promise<number>): Promise<number> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await step();
+    } catch (error) {
+      const again = error instanceof pg.DatabaseError && error.code === '55P03';
+      if (!again || attempt === attempts) throw error;
+      await setTimeout(backoffMs(attempt, lockBackoff));
+    }
+  }
+}

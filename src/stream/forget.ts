@@ -1,0 +1,118 @@
+import type { Redis } from 'ioredis';
+import type { DeviceId, EntryId } from '../core/types.ts';
+import type { ControlKeys } from './control-keys.ts';
+import { asRedisError } from './redis.ts';
+import { unsettledIn } from './replay.ts';
+import { unexpectedReply } from './replies.ts';
+
+export interface ForgetPlace {
+  readonly key: string;
+  readonly group: string;
+  readonly deadLetterKey: string;
+  readonly keys: ControlKeys;
+}
+
+/** Ids of what names one device, key by key. */
+export interface DeviceTraces {
+  /** Entries of the stream that the group has settled. */
+  readonly settled: readonly string[];
+  /** Entries of the stream that would be stored yet, or again. */
+  readonly unsettled: number;
+  readonly deadLetters: readonly string[];
+  /** Lines of the audit and requests to instances that hold the IMEI. */
+  readonly audit: readonly string[];
+  readonly requests: readonly string[];
+}
+
+/** An entry may have MAX_ENTRY_BYTES. */
+const pageEntries = 200;
+/** Ids in one XDEL. */
+const removeChunk = 500;
+
+/**
+ * Looks for a device in the stream, the dead letters, the audit and the requests. An entry counts
+ * when any part of it holds the IMEI, as text or as the hex digits of the text: payloads and login
+ * frames repeat it. Changes nothing. @throws DependencyError
+ */
+export async function findDevice(
+  redis: Redis,
+  place: ForgetPlace,
+  device: DeviceId,
+  signal: AbortSignal,
+): Promise<DeviceTraces> {
+  const ids = (key: string) => idsNaming(redis, key, device, signal);
+  const entries = await ids(place.key);
+  const unsettled = new Set<EntryId>();
+  for (let from = 0; from < entries.length; from += removeChunk) {
+    const found = await unsettledIn(redis, place, entries.slice(from, from + removeChunk));
+    for (const id of [...found.undelivered, ...found.pending]) unsettled.add(id);
+  }
+  return {
+    settled: entries.filter((id) => !unsettled.has(id)),
+    unsettled: unsettled.size,
+    deadLetters: await ids(place.deadLetterKey),
+    audit: await ids(place.keys.audit),
+    requests: await ids(place.keys.requests),
+  };
+}
+
+async function idsNaming(
+  redis: Redis,
+  key: string,
+  device: DeviceId,
+  signal: AbortSignal,
+): Promise<EntryId[]> {
+  const ids: EntryId[] = [];
+  let from = '-';
+  while (!signal.aborted) {
+    const page = await readPage(redis, key, from);
+    for (const { id, parts } of page) if (isNamed(parts, device)) ids.push(id);
+    const last = page.at(-1);
+    if (last === undefined || page.length < pageEntries) break;
+    from = `(${last.id}`;
+  }
+  return ids;
+}
+
+async function readPage(
+  redis: Redis,
+  key: string,
+  from: string,
+): Promise<{ readonly id: EntryId; readonly parts: readonly Buffer[] }[]> {
+  try {
+    const reply: unknown = await redis.xrangeBuffer(key, from, '+', 'COUNT', pageEntries);
+    if (!Array.isArray(reply)) throw unexpectedReply('XRANGE');
+    return reply.map((item: unknown) => {
+      const [id, parts]: unknown[] = Array.isArray(item) ? item : [];
+      if (!Buffer.isBuffer(id) || !Array.isArray(parts)) throw unexpectedReply('XRANGE');
+      // Redis prints its ids.
+      return { id: id.toString('latin1') as EntryId, parts: parts.filter(Buffer.isBuffer) };
+    });
+  } catch (error) {
+    throw asRedisError(error);
+  }
+}
+
+function isNamed(parts: readonly Buffer[], device: DeviceId): boolean {
+  const hex = Buffer.from(device, 'latin1').toString('hex');
+  return parts.some(
+    (part) => part.includes(device, 0, 'latin1') || part.includes(hex, 0, 'latin1'),
+  );
+}
+
+/** Deletes entries by their ids. @returns how many were there @throws DependencyError */
+export async function removeEntries(
+  redis: Redis,
+  key: string,
+  ids: readonly string[],
+): Promise<number> {
+  let removed = 0;
+  try {
+    for (let from = 0; from < ids.length; from += removeChunk) {
+      removed += await redis.xdel(key, ...ids.slice(from, from + removeChunk));
+    }
+  } catch (error) {
+    throw asRedisError(error);
+  }
+  return removed;
+}
