@@ -64,6 +64,9 @@ export function nameRefuser(refuser: Refuser): string | null {
   return refuser.skippers.length === 0 ? null : refuser.skippers.join(' or ');
 }
 
+/** undefined_table, undefined_function and undefined_object. */
+const unresolvedNames: ReadonlySet<string> = new Set(['42P01', '42883', '42704']);
+
 /** What to do where every row is refused; null where the code alone says it. */
 export function adviceForAll(code: string, refuser: Refuser): string | null {
   if (refuser.isPolicy) {
@@ -75,6 +78,9 @@ export function adviceForAll(code: string, refuser: Refuser): string | null {
   }
   if (refuser.skippers.length > 0) {
     return `${by} keeps every row out: repair or drop it; retention that drops the chunk written to does the same`;
+  }
+  if (refuser.function !== null && unresolvedNames.has(code)) {
+    return `${by} uses a name that it does not qualify with a schema, and this service's search_path is pg_catalog, pg_temp: ALTER FUNCTION … SET search_path, or write the schema in the function`;
   }
   return by === null ? null : `${by} refuses every row: repair or drop it`;
 }

@@ -195,7 +195,7 @@ describe('a lone row that meets an error of the server', () => {
     await client.query(`
       CREATE FUNCTION refuse_all() RETURNS trigger LANGUAGE plpgsql AS $$
       BEGIN
-        PERFORM nextval('attempts');
+        PERFORM nextval('public.attempts');
         RAISE EXCEPTION 'internal' USING ERRCODE = 'XX000';
       END $$;
       CREATE TRIGGER refuse_all BEFORE INSERT ON public.positions
@@ -218,7 +218,7 @@ describe('an error that passes by itself', () => {
       await client.query(`
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
-          PERFORM nextval('attempts');
+          PERFORM nextval('public.attempts');
           RAISE EXCEPTION 'not now' USING ERRCODE = '${sqlstate}';
         END $$;
         CREATE TRIGGER refuse BEFORE INSERT ON public.positions
@@ -242,7 +242,7 @@ test('rows that vanish between insert and comparison are tried in three passes a
   await client.query(`
     CREATE SEQUENCE inserts;
     CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN PERFORM nextval('inserts'); RETURN NULL; END $$;
+    BEGIN PERFORM nextval('public.inserts'); RETURN NULL; END $$;
     CREATE TRIGGER swallow BEFORE INSERT ON public.positions FOR EACH ROW EXECUTE FUNCTION swallow()`);
   const rows = batchWithBad(new Set(), 1);
   const outcomes: Outcomes = [null];

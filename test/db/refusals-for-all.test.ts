@@ -51,6 +51,15 @@ const setUps: readonly SetUp[] = [
     names: /function refuse_all/,
   },
   {
+    name: 'a trigger whose function names no schema',
+    sql: `CREATE TABLE noted (n integer);
+      GRANT INSERT ON noted TO PUBLIC;
+      ${always('note_rows', 'INSERT INTO noted VALUES (1); RETURN NEW;')}`,
+    repair: 'ALTER FUNCTION note_rows() SET search_path = public',
+    code: '42P01',
+    names: /function note_rows.*SET search_path/,
+  },
+  {
     name: 'a trigger that skips all',
     sql: always('swallow', 'RETURN NULL;'),
     repair: 'DROP TRIGGER swallow ON positions',

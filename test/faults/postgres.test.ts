@@ -221,6 +221,6 @@ const sleepOnCommand = `
   CREATE TABLE faults_sleep (seconds integer NOT NULL);
   INSERT INTO faults_sleep VALUES (0);
   CREATE FUNCTION faults_sleep() RETURNS trigger LANGUAGE plpgsql AS
-    'BEGIN PERFORM pg_sleep(seconds) FROM faults_sleep WHERE seconds > 0; RETURN NULL; END';
+    'BEGIN PERFORM pg_sleep(seconds) FROM public.faults_sleep WHERE seconds > 0; RETURN NULL; END';
   CREATE TRIGGER faults_sleep BEFORE INSERT ON public.positions
     FOR EACH STATEMENT EXECUTE FUNCTION faults_sleep()`;
