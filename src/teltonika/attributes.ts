@@ -1,6 +1,6 @@
 import type { AvlRecord, Cell } from './avl-record.ts';
 import { u8, u16, u32 } from './bytes.ts';
-import { type IoSection, MAX_IO_ELEMENTS } from './io.ts';
+import { createIoIndex, type IoIndex, indexIo, MAX_IO_ELEMENTS } from './io.ts';
 import { writeHex, writeInteger, writeInteger64 } from './json-text.ts';
 
 /** Above this an 8-byte value has no exact JSON number: its high word is 2^21 or more. */
@@ -17,26 +17,19 @@ const CLOSE = 0x7d;
  * 1-byte id: 2 bytes, `"255":255,`); the braces and codec 7's cell data fit the constant.
  */
 const TEXT_PER_BYTE = 5;
-const TEXT_ROOM = 160;
-
-/** How an element's value is written; the fixed widths by themselves, the others as hex. */
-const VARIABLE = 0;
+const FIXED_TEXT_BYTES = 160;
 
 /**
- * Scratch space. Every call fills it before it reads it and calls are synchronous, so it carries
- * nothing from one to the next; it is here so that a record costs one allocation, its text.
+ * Scratch space, so that a record costs one allocation: its text. Every call fills it before it
+ * reads it and calls are synchronous, so it carries nothing from one call to the next.
  */
 const scratch = {
-  /** `id << 10 | index` per element, so that a plain sort orders by id and then by place. */
+  index: createIoIndex(),
   order: new Int32Array(MAX_IO_ELEMENTS),
-  /** `valueOffset << 5 | width` per element, the width 0 for a variable one. */
-  places: new Int32Array(MAX_IO_ELEMENTS),
   text: Buffer.allocUnsafeSlow(16_384),
 };
-const INDEX_BITS = 10;
-const INDEX_MASK = MAX_IO_ELEMENTS - 1;
-const WIDTH_BITS = 5;
-const WIDTH_MASK = 31;
+const ELEMENT_BITS = 10;
+const ELEMENT_MASK = MAX_IO_ELEMENTS - 1;
 
 /**
  * The jsonb text of a record's IO values, written straight from the wire: keys are decimal IO
@@ -47,61 +40,41 @@ const WIDTH_MASK = 31;
  */
 export function attributesJson(record: AvlRecord): string {
   const { io } = record;
-  const { order, places } = scratch;
-  const room = (io.end - io.start) * TEXT_PER_BYTE + TEXT_ROOM;
-  const text = room <= scratch.text.length ? scratch.text : Buffer.allocUnsafeSlow(room);
-  const count = indexElements(io);
-  sortAscending(order, count);
+  const { order, index } = scratch;
+  const maxLength = (io.end - io.start) * TEXT_PER_BYTE + FIXED_TEXT_BYTES;
+  const text = maxLength <= scratch.text.length ? scratch.text : Buffer.allocUnsafeSlow(maxLength);
+  indexIo(io, index);
+  orderById(order, index);
+  const { count } = index;
 
   text[0] = OPEN;
   let at = 1;
-  for (let index = 0; index < count; index++) {
-    const entry = order[index] ?? 0;
-    const id = entry >>> INDEX_BITS;
-    // Within one id the later place sorts later: the last one wins.
-    if (index + 1 < count && (order[index + 1] ?? 0) >>> INDEX_BITS === id) continue;
+  for (let rank = 0; rank < count; rank += 1) {
+    const key = order[rank] ?? 0;
+    const id = key >>> ELEMENT_BITS;
+    // Elements of one id are in wire order, and the last one wins.
+    if (rank + 1 < count && (order[rank + 1] ?? 0) >>> ELEMENT_BITS === id) continue;
     if (at > 1) text[at++] = COMMA;
     text[at++] = QUOTE;
     at = writeInteger(text, at, id);
     text[at++] = QUOTE;
     text[at++] = COLON;
-    at = writeValue(text, at, io.bytes, places[entry & INDEX_MASK] ?? 0);
+    at = writeValue(text, at, io.bytes, index, key & ELEMENT_MASK);
   }
   if (record.cell !== null) at = writeCell(text, at, record.cell);
   text[at++] = CLOSE;
   return text.toString('latin1', 0, at);
 }
 
-/** Fills `order` and `places` with the elements in wire order; returns how many there are. */
-function indexElements(io: IoSection): number {
-  const { order, places } = scratch;
-  const { bytes, layout } = io;
-  const { idBytes, countBytes } = layout;
-  let at = io.start + (layout.hasTotal ? countBytes : 0);
-  let found = 0;
-  for (const width of layout.widths) {
-    let count = countBytes === 1 ? u8(bytes, at) : u16(bytes, at);
-    at += countBytes;
-    for (; count > 0 && found < MAX_IO_ELEMENTS; count--) {
-      const id = idBytes === 1 ? u8(bytes, at) : u16(bytes, at);
-      order[found] = (id << INDEX_BITS) | found;
-      places[found] = ((at + idBytes) << WIDTH_BITS) | width;
-      found++;
-      at += idBytes + width;
-    }
+/**
+ * Writes `id << 10 | element` per element, in ascending order: by id, and elements of the same id
+ * in wire order.
+ */
+function orderById(order: Int32Array, { ids, count }: IoIndex): void {
+  for (let element = 0; element < count; element += 1) {
+    order[element] = ((ids[element] ?? 0) << ELEMENT_BITS) | element;
   }
-  if (!layout.hasVariable) return found;
-  let count = countBytes === 1 ? u8(bytes, at) : u16(bytes, at);
-  at += countBytes;
-  for (; count > 0 && found < MAX_IO_ELEMENTS; count--) {
-    const id = idBytes === 1 ? u8(bytes, at) : u16(bytes, at);
-    order[found] = (id << INDEX_BITS) | found;
-    at += idBytes + 2;
-    places[found] = (at << WIDTH_BITS) | VARIABLE;
-    found++;
-    at += u16(bytes, at - 2);
-  }
-  return found;
+  sortAscending(order, count);
 }
 
 /** Insertion for the usual few dozen, nearly sorted; the engine's own sort beyond. */
@@ -122,9 +95,17 @@ function sortAscending(order: Int32Array, count: number): void {
   }
 }
 
-function writeValue(text: Buffer, to: number, bytes: Buffer, place: number): number {
-  const at = place >>> WIDTH_BITS;
-  const width = place & WIDTH_MASK;
+/** Values of 1, 2, 4 and 8 bytes are numbers; other widths and values with a length are hex. */
+function writeValue(
+  text: Buffer,
+  to: number,
+  bytes: Buffer,
+  { offsets, widths, fixedCount }: IoIndex,
+  element: number,
+): number {
+  const at = offsets[element] ?? 0;
+  const width = widths[element] ?? 0;
+  if (element >= fixedCount) return writeHex(text, to, bytes, at, width);
   switch (width) {
     case 1:
       return writeInteger(text, to, u8(bytes, at));
@@ -134,8 +115,6 @@ function writeValue(text: Buffer, to: number, bytes: Buffer, place: number): num
       return writeInteger(text, to, u32(bytes, at));
     case 8:
       return writeEight(text, to, bytes, at);
-    case VARIABLE:
-      return writeHex(text, to, bytes, at, u16(bytes, at - 2));
     default:
       return writeHex(text, to, bytes, at, width);
   }
