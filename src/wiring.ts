@@ -5,7 +5,7 @@ import { DeviceStates } from './core/device-state.ts';
 import { Guard } from './core/guard.ts';
 import { InFlight } from './core/in-flight.ts';
 import { Pipeline } from './core/pipeline.ts';
-import { createSeclusion } from './core/seclusion.ts';
+import { createPoisonIsolation } from './core/poison-isolation.ts';
 import type { Dependency, Logger } from './core/types.ts';
 import { createChunkBudget } from './db/chunk-budget.ts';
 import { openDatabase } from './db/pool.ts';
@@ -25,11 +25,11 @@ import { createAcknowledger } from './stream/acknowledger.ts';
 import { createConsumer } from './stream/consumer.ts';
 import { createControl } from './stream/control.ts';
 import { controlKeys } from './stream/control-keys.ts';
+import { createCrashCounts } from './stream/crash-counts.ts';
 import { entryTimeMs } from './stream/entry-id.ts';
 import { createKeeper } from './stream/keeper.ts';
 import { createLossRecord } from './stream/losses.ts';
 import { createConnection, openRedis } from './stream/redis.ts';
-import { createSuspects } from './stream/suspects.ts';
 import { createInterpret, type Interpret } from './teltonika/interpret.ts';
 
 /** Chunks one statement may touch; far below what the default lock table holds. */
@@ -145,7 +145,7 @@ export function wireRooms(
   health.set('dead_letters', 'ok');
   const told = createPipelineEvents(metrics, log, { now, entryTimeMs });
   const events = tracing === null ? told : bothEvents(told, tracing.events);
-  const { enter, leave } = createSuspects(connection.ready, keys);
+  const crashCounts = createCrashCounts(connection.ready, keys);
   const pipeline = new Pipeline({
     account,
     inFlight,
@@ -153,7 +153,7 @@ export function wireRooms(
     states,
     guards,
     deadLetterGuard,
-    seclusion: createSeclusion({ ...stream, guard: guards.redis, enter, leave, events }),
+    isolation: createPoisonIsolation({ ...stream, ...crashCounts, guard: guards.redis, events }),
     read: consumer.read,
     interpret,
     write: writer.write,

@@ -1,6 +1,9 @@
 import { type Account, type Outcome, outcomes } from './types.ts';
 
-/** @param onSettled told of every settlement, for the counter of records */
+/**
+ * Counts the records that were read and their outcomes.
+ * @param onSettled called for every settlement, for the counter of records
+ */
 export function createAccount(onSettled: (outcome: Outcome, records: number) => void): Account {
   let read = 0;
   const settled = { inserted: 0, duplicate: 0, conflict: 0, dead_letter: 0, message: 0, lost: 0 };

@@ -13,18 +13,18 @@ import type {
 export interface AcknowledgementParts {
   readonly account: Account;
   readonly inFlight: InFlight;
-  /** Of Redis: while it fails, nothing is read. */
+  /** The guard of Redis; reading pauses while it fails. */
   readonly guard: Guard;
-  /** Of the dead-letter stream alone: while it fails, reading goes on within the budget. */
+  /** The guard of the dead-letter stream; reading continues, within the in-flight budget, while it fails. */
   readonly deadLetterGuard: Guard;
   /** Acknowledges entries without rejections. @throws DependencyError */
   readonly acknowledge: (entries: readonly Entry[]) => Promise<void>;
-  /** Moves the first of these entries, in one bounded round, to the dead-letter stream. */
+  /** Moves the first of these entries to the dead-letter stream, in one bounded round. */
   readonly moveRound: (held: readonly HeldEntry[]) => Promise<MoveResult>;
   readonly events: Pick<PipelineEvents, 'rejected' | 'acknowledged'>;
 }
 
-/** The first entries of a list, by what became of them; the others were not tried. */
+/** The entries that one round tried to move; the rest of the list was not tried. */
 export interface MoveResult {
   readonly moved: readonly HeldEntry[];
   readonly failed: readonly HeldEntry[];
@@ -33,25 +33,25 @@ export interface MoveResult {
 }
 
 export interface Acknowledgement {
-  /** Takes entries whose records all have an outcome; `run` acknowledges them. */
+  /** Adds an entry whose records all have an outcome; `run` acknowledges it. */
   add(held: HeldEntry): void;
   run(): void;
-  /** Resolves when no acknowledgement is under way and none is due. */
+  /** Resolves when both lanes are empty. */
   idle(): Promise<void>;
-  /** Entries whose dead letter is due. */
+  /** Entries that wait for their dead letter to be written. */
   readonly waiting: number;
-  /** Whether this entry's dead letter is due and cannot be written at the moment. */
+  /** Whether this entry waits for its dead letter and the dead-letter stream is failing. */
   isBlocked(id: EntryId): boolean;
 }
 
-/** Entries offered to one round; a round takes less when they are large. */
+/** Maximum number of entries in one round; a round takes fewer when they are large. */
 const maxOffered = 100;
 
 /**
- * Two lanes: entries without rejections are acknowledged in large batches, the others are moved to
- * the dead-letter stream. An entry that cannot be moved (Redis out of memory, a missing right)
- * waits in its own lane, with backoff, and delays no other acknowledgement. Each lane does one
- * thing at a time; what completes meanwhile goes with the next.
+ * Acknowledges entries in two lanes: entries without rejections in large batches, and entries with
+ * rejections by moving them to the dead-letter stream. When a move fails (Redis out of memory, a
+ * missing right), its lane retries with backoff and the other lane continues. A lane runs one
+ * operation at a time; entries added meanwhile go into the next one.
  */
 export function createAcknowledgement(
   parts: AcknowledgementParts,
@@ -77,7 +77,7 @@ export function createAcknowledgement(
     const move = async () => {
       const since = performance.now();
       const { moved, failed, failure } = await parts.moveRound(rejected.slice(0, maxOffered));
-      // What failed goes to the end: one entry that always fails holds up no other.
+      // Failed entries go to the end, so that one that always fails does not delay the others.
       rejected.splice(0, moved.length + failed.length);
       rejected.push(...failed);
       settle(moved, performance.now() - since);
@@ -124,7 +124,7 @@ export function createAcknowledgement(
   };
 }
 
-/** Does `work` as long as the queue holds anything, one at a time. */
+/** Repeats `work` while the queue holds entries, one run at a time. */
 function createLane(
   queue: readonly HeldEntry[],
   work: () => Promise<void>,

@@ -5,12 +5,12 @@ export interface BatchLimits {
   readonly bytes: number;
 }
 
-/** Fixed columns of a row, in bytes; the attributes are counted by their length. */
+/** Bytes of a row's fixed columns; the attributes' length is added. */
 const rowOverheadBytes = 120;
 
 /**
- * Gathers rows while writers are busy; a free writer takes all that is there, up to the caps.
- * No linger: idle means single rows at once, load means large batches by itself.
+ * Collects rows while the writers are busy. A free writer takes all rows, up to the limits, at once:
+ * without load a row is written alone and immediately, and under load batches grow large.
  */
 export class Batcher {
   readonly #limits: BatchLimits;
@@ -33,12 +33,12 @@ export class Batcher {
     this.#owners.push(owner);
   }
 
-  /** To be called once after a run of `add`: one wake-up a read, not one a row. */
+  /** Wakes a waiting writer. Call it once after several `add`: one wake-up a read, not one a row. */
   offer(): void {
     if (this.#rows.length > 0) this.#waiting.shift()?.();
   }
 
-  /** No more rows come: takers get what is left, then null. */
+  /** Ends the input: `take` returns the rows that are left, then null. */
   close(): void {
     this.#closed = true;
     const waiting = this.#waiting;
@@ -46,7 +46,7 @@ export class Batcher {
     for (const resolve of waiting) resolve();
   }
 
-  /** The next batch; null once closed and empty. */
+  /** Returns the next batch, or null once the batcher is closed and empty. */
   async take(): Promise<Batch | null> {
     while (this.#rows.length === 0) {
       if (this.#closed) return null;

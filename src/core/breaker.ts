@@ -8,24 +8,24 @@ import {
 import { type BreakerState, DependencyError } from './types.ts';
 
 export interface BreakerOptions {
-  /** Share of failures among the last `samples` attempts above which it opens; 0 to 1, exclusive. */
+  /** The breaker opens when more than this share of the last `samples` attempts failed; between 0 and 1. */
   readonly errorRate: number;
   readonly samples: number;
-  /** Attempts there must have been before it may open. */
+  /** Minimum number of attempts before it may open. */
   readonly minSamples: number;
-  /** How long the dependency is left alone before one probe asks it again. */
+  /** How long an open breaker waits before one probe calls the dependency again. */
   readonly coolDownMs: number;
 }
 
 export interface Breaker {
   readonly state: BreakerState;
-  /** Until when nothing is asked, epoch milliseconds; in the past unless open. */
+  /** End of the cool-down, epoch milliseconds; in the past unless the breaker is open. */
   readonly openUntilMs: number;
-  /** @throws what `work` threw, or `BreakerOpen` without asking */
+  /** Runs `work`. @throws its error, or `BreakerOpen` without running it */
   run<Result>(work: () => Promise<Result>): Promise<Result>;
 }
 
-/** The dependency was not asked: its breaker is open. */
+/** The work was not run, because the breaker of its dependency is open. */
 export class BreakerOpen extends Error {
   override readonly name = 'BreakerOpen';
   readonly code = 'breaker_open';
@@ -39,8 +39,8 @@ const stateNames: Readonly<Record<CircuitState, BreakerState>> = {
 };
 
 /**
- * Closed, open, half open with one probe; others wait for the probe's answer. Only a
- * DependencyError is a failure: a bug says nothing about the dependency.
+ * Creates a circuit breaker: closed, open, or half open with a single probe, whose result all other
+ * work waits for. Only a DependencyError counts as a failure; other errors are bugs.
  */
 export function createBreaker(
   options: BreakerOptions,
@@ -71,7 +71,7 @@ export function createBreaker(
         return await policy.execute(work);
       } catch (error) {
         if (error instanceof BrokenCircuitError)
-          throw new BreakerOpen('not asked', { cause: error });
+          throw new BreakerOpen('the breaker is open', { cause: error });
         throw error;
       }
     },

@@ -18,9 +18,9 @@ export interface GuardOptions {
 }
 
 /**
- * Stands before one dependency: everything asked of it is asked through here. Work that fails is
- * tried again, after growing, jittered pauses, within a budget of retries and not while the
- * breaker is open. Nothing is given up: what was read must end somewhere durable.
+ * Runs all work on one dependency. Failed work is retried with backoff and jitter, within a retry
+ * budget, and not while the circuit breaker is open. There is no last attempt: every record that was
+ * read must get a durable outcome.
  */
 export class Guard {
   readonly #options: GuardOptions;
@@ -39,12 +39,12 @@ export class Guard {
     this.#budget = createRetryBudget({ perMinute: options.retriesPerMinute, now: Date.now });
   }
 
-  /** Calls back at the first failure and at the recovery. */
+  /** Sets the listener for a change of `isFailing` and for each further failed or recovered work. */
   onChange(listener: () => void): void {
     this.#onChange = listener;
   }
 
-  /** True from a failure until what failed was done. */
+  /** Whether work that failed is still being retried. */
   get isFailing(): boolean {
     return this.#failing > 0;
   }
@@ -53,15 +53,15 @@ export class Guard {
     return this.#breaker.state;
   }
 
-  /** Share of the retry budget that is left, 0 to 1. */
+  /** The share of the retry budget that is left, 0 to 1. */
   get budgetRemaining(): number {
     return this.#budget.remaining;
   }
 
   /**
-   * Does `work` until it is done; `subject` is told with each failure.
-   * @returns null when the signal aborted first
-   * @throws what is no DependencyError: a bug
+   * Retries `work` until it succeeds; each failure is reported with `subject`.
+   * @returns null if the signal aborts first
+   * @throws any error but a DependencyError, which is a bug
    */
   async untilDone<Result>(
     work: () => Promise<Result>,
@@ -92,7 +92,7 @@ export class Guard {
     }
   }
 
-  /** Recovered is told when the last piece of work that failed has ended. */
+  /** Reports the recovery when the last failed work has ended. */
   #change(by: 1 | -1): void {
     this.#failing += by;
     if (this.#failing === 0) this.#events.recovered(this.#options.dependency);
@@ -104,7 +104,7 @@ export class Guard {
   }
 
   async #sleep(ms: number, signal: AbortSignal): Promise<void> {
-    // At least a turn of the event loop, so that an open breaker is not asked in a busy loop.
+    // At least 1 ms, so that an open breaker does not make this a busy loop.
     await setTimeout(Math.max(1, ms), undefined, { signal }).catch(() => undefined);
   }
 }

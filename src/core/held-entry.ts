@@ -1,6 +1,6 @@
 import type { Entry, HeldEntry, Interpretation, Position, Rejection, RowOutcome } from './types.ts';
 
-/** An entry as it is held from here to its acknowledgement. */
+/** Combines an entry with its interpretation, to be held until it is acknowledged. */
 export function hold(entry: Entry, found: Interpretation): HeldEntry {
   switch (found.kind) {
     case 'records': {
@@ -15,7 +15,7 @@ export function hold(entry: Entry, found: Interpretation): HeldEntry {
   }
 }
 
-/** Why a row that the writer refused, or found in conflict, is dead-lettered. */
+/** Builds the rejection of a row that the writer refused or found in conflict. */
 export function rejectionOf(
   row: Position,
   outcome: Exclude<RowOutcome, 'inserted' | 'duplicate'>,

@@ -5,12 +5,12 @@ export interface InFlightLimits {
   readonly bytes: number;
 }
 
-/** The gate opens again at this share of the limits, so that it does not flutter. */
+/** Reading resumes at this share of the limits, so that it does not start and stop all the time. */
 const lowWater = 0.5;
 
 /**
- * The entries read and not yet acknowledged, within a budget of records and bytes.
- * Reading stops at the limits (high water) and goes on at half of them (low water).
+ * The entries that are read and not yet acknowledged, with limits on their records and bytes.
+ * Reading stops at the limits (high water) and resumes at half of them (low water).
  */
 export class InFlight {
   readonly #limits: InFlightLimits;
@@ -69,14 +69,14 @@ export class InFlight {
     return this.#full;
   }
 
-  /** Records whose outcome is not durable, counted from the entries themselves. */
+  /** Counts, entry by entry, the records whose outcome is not durable yet. */
   countOpen(): number {
     let open = 0;
     for (const held of this.#held.values()) open += held.open;
     return open;
   }
 
-  /** Resolves at the next release (or `wake`): whoever waits looks again. */
+  /** Resolves on the next release or `wake()`; callers re-check their condition. */
   changed(): Promise<void> {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
@@ -90,11 +90,11 @@ export class InFlight {
 
 const dash = 0x2d;
 const zero = 0x30;
-/** Sequence numbers below this, and times before the year 2039, make one exact number together. */
-const sequences = 4096;
-const mostMs = Number.MAX_SAFE_INTEGER / sequences - 1;
+/** A sequence number below this and a time before the year 2039 fit one exact number together. */
+const maxSequences = 4096;
+const maxMs = Number.MAX_SAFE_INTEGER / maxSequences - 1;
 
-/** The id as a number where that is exact: hashing a text takes seven times as long (measured). */
+/** Returns the id as a number where that is exact: hashing a text takes seven times as long (measured). */
 function keyOf(id: EntryId): number | EntryId {
   let at = 0;
   let ms = 0;
@@ -103,5 +103,5 @@ function keyOf(id: EntryId): number | EntryId {
   }
   let sequence = 0;
   for (at += 1; at < id.length; at += 1) sequence = sequence * 10 + id.charCodeAt(at) - zero;
-  return ms < mostMs && sequence < sequences ? ms * sequences + sequence : id;
+  return ms < maxMs && sequence < maxSequences ? ms * maxSequences + sequence : id;
 }

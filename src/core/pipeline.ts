@@ -9,7 +9,8 @@ import type { DeviceStates } from './device-state.ts';
 import type { Guard } from './guard.ts';
 import { hold, rejectionOf } from './held-entry.ts';
 import type { InFlight } from './in-flight.ts';
-import type { Seclusion } from './seclusion.ts';
+import type { PoisonIsolation } from './poison-isolation.ts';
+
 import type {
   Account,
   Batch,
@@ -22,20 +23,20 @@ import type {
   Position,
 } from './types.ts';
 
-/** What the pipeline is wired to; main.ts passes the rooms in. */
+/** The parts that the pipeline drives; wiring.ts passes them in. */
 export interface PipelineParts
   extends Pick<AcknowledgementParts, 'acknowledge' | 'moveRound' | 'deadLetterGuard'> {
   readonly account: Account;
   readonly inFlight: InFlight;
   readonly batcher: Batcher;
   readonly states: DeviceStates;
-  readonly seclusion: Seclusion;
+  readonly isolation: PoisonIsolation;
   readonly guards: Readonly<Record<Dependency, Guard>>;
-  /** Blocks for a bounded time; an empty answer is an answer. @throws DependencyError */
+  /** Waits a bounded time for entries; resolves with none when there are none. @throws DependencyError */
   readonly read: (limit: number) => Promise<readonly Entry[]>;
   /** Decodes and validates; never throws. */
   readonly interpret: (entry: Entry) => Interpretation;
-  /** @throws DependencyError; what `outcomes` holds by then is durable. */
+  /** Stores rows and sets `outcomes`; those set are durable, also if it throws a DependencyError. */
   readonly write: (rows: readonly Position[], outcomes: Outcomes) => Promise<number>;
   readonly events: PipelineEvents;
   readonly options: PipelineOptions;
@@ -43,23 +44,22 @@ export interface PipelineParts
 
 export interface PipelineOptions {
   readonly writers: number;
-  /** Entries asked for in one read. */
+  /** Maximum number of entries in one read. */
   readonly readCount: number;
 }
 
-/** Longest time spent on interpreting entries before the event loop gets a turn. */
+/** Time spent on interpreting entries before the event loop gets a turn. */
 const turnMs = 20;
 
 /**
- * read ▶ interpret ▶ batch ▶ write ▶ acknowledge. Each step hands on to the next and nothing
- * goes back: a step that cannot go on holds what it has, the in-flight budget fills, and
- * reading stops.
+ * Moves entries through read ▶ interpret ▶ batch ▶ write ▶ acknowledge. Entries only move forward:
+ * a step that is blocked keeps its entries, the in-flight budget fills, and reading stops.
  */
 export class Pipeline {
   readonly #parts: PipelineParts;
-  /** The drain budget is over: what is held stays pending. */
+  /** Aborts when the drain budget is over; entries still in flight stay pending. */
   readonly #abandoned = new AbortController();
-  /** No new reads. */
+  /** Aborts when the pipeline stops reading. */
   readonly #stopped = new AbortController();
   readonly #acknowledgement: Acknowledgement;
   readonly #broken = Promise.withResolvers<never>();
@@ -77,7 +77,7 @@ export class Pipeline {
       this.#abandoned.signal,
       (error) => this.#broken.reject(error),
     );
-    // Whoever waits for `finished` hears of it; while nobody does it must not end the process.
+    // `finished()` reports the rejection; until it is called, Node must not end the process.
     this.#broken.promise.catch(() => undefined);
   }
 
@@ -87,17 +87,17 @@ export class Pipeline {
     this.#reader = this.#readLoop();
   }
 
-  /** True while a dependency fails: nothing is read then. */
+  /** Whether a dependency is failing; reading pauses until it recovers. */
   get isFailing(): boolean {
     return Object.values(this.#parts.guards).some((guard) => guard.isFailing);
   }
 
-  /** True while dead letters cannot be written; reading goes on until the in-flight budget is full. */
+  /** Whether dead letters cannot be written; reading continues until the in-flight budget is full. */
   get isDeadLetteringBlocked(): boolean {
     return this.#parts.deadLetterGuard.isFailing;
   }
 
-  /** Entries whose dead letter is due. */
+  /** Entries that wait for their dead letter to be written. */
   get deadLettersWaiting(): number {
     return this.#acknowledgement.waiting;
   }
@@ -106,21 +106,21 @@ export class Pipeline {
     return this.#isPaused;
   }
 
-  /** The kill switch: nothing is read while it is on; what is held is written and acknowledged. */
+  /** Sets the kill switch: reading pauses; entries in flight are still written and acknowledged. */
   setPaused(isPaused: boolean): void {
     this.#isPaused = isPaused;
     this.#parts.inFlight.wake();
   }
 
-  /** Rejects when a loop meets an error that is none of a dependency: a bug. */
+  /** Resolves when all loops have ended. Rejects if one throws anything but a DependencyError, which is a bug. */
   async finished(): Promise<void> {
     const loops = Promise.all([this.#reader, ...this.#writers]);
     await Promise.race([loops, this.#broken.promise]);
   }
 
   /**
-   * No new reads; what is held is written and acknowledged. Resolves true when everything was,
-   * false when `budgetMs` ran out first: the rest stays pending in the group.
+   * Stops reading, then writes and acknowledges the entries in flight. Resolves with false when
+   * `budgetMs` runs out first: the other entries stay pending in the group.
    */
   async drain(budgetMs: number): Promise<boolean> {
     this.#stopped.abort();
@@ -144,7 +144,7 @@ export class Pipeline {
     while (!signal.aborted) {
       const cause = this.#pauseCause();
       if (cause !== null) {
-        await this.#waitForRoom(cause);
+        await this.#waitUntilChanged(cause);
         continue;
       }
       const since = performance.now();
@@ -160,28 +160,28 @@ export class Pipeline {
     return this.#isPaused ? 'kill_switch' : null;
   }
 
-  async #waitForRoom(cause: PauseCause): Promise<void> {
+  async #waitUntilChanged(cause: PauseCause): Promise<void> {
     const since = performance.now();
     await this.#parts.inFlight.changed();
     this.#parts.events.paused(cause, performance.now() - since);
   }
 
-  /** Interprets what was read and hands it on; the stages behind run while we wait for more. */
+  /** Interprets entries and passes them on; writers and acknowledgement run during the next read. */
   async #accept(entries: readonly Entry[], readMs: number): Promise<void> {
-    const { inFlight, seclusion, events } = this.#parts;
-    // Our own pending entries are read again after a reconnect; what we hold is under way.
+    const { inFlight, isolation, events } = this.#parts;
+    // After a reconnect the consumer's own pending entries are read again; those in flight are skipped.
     const fresh = entries.filter((entry) => !inFlight.has(entry.id));
-    const suspects = fresh.filter((entry) => seclusion.isSuspect(entry));
+    const isolated = fresh.filter((entry) => isolation.needsIsolation(entry));
     events.read(fresh, readMs);
-    await this.#interpretInTurns(fresh.filter((entry) => !seclusion.isSuspect(entry)));
-    for (const suspect of suspects) await this.#tryAlone(suspect);
-    // Replies of other connections get their turn between two large reads.
-    await setImmediateTurn();
+    await this.#interpretInTurns(fresh.filter((entry) => !isolation.needsIsolation(entry)));
+    for (const entry of isolated) await this.#processInIsolation(entry);
+    // Replies of other connections are handled between two large reads.
+    await nextTurn();
   }
 
   /**
-   * Interprets in turns of the event loop of at most `turnMs` each (one entry may take longer), so
-   * that health probes and the replies of other connections are served during a read of costly entries.
+   * Interprets entries for at most `turnMs` at a time (one entry may take longer), so that the event
+   * loop also serves health probes and the replies of other connections.
    */
   async #interpretInTurns(entries: readonly Entry[]): Promise<void> {
     const { interpret, events } = this.#parts;
@@ -192,28 +192,28 @@ export class Pipeline {
       inTurn += 1;
       if (performance.now() - since < turnMs) continue;
       events.interpreted(performance.now() - since, inTurn);
-      this.#handOn();
-      await setImmediateTurn();
+      this.#passOn();
+      await nextTurn();
       since = performance.now();
       inTurn = 0;
     }
     events.interpreted(performance.now() - since, inTurn);
-    this.#handOn();
+    this.#passOn();
   }
 
-  /** What the stop leaves untried stays pending. */
-  async #tryAlone(entry: Entry): Promise<void> {
-    const { inFlight, interpret, seclusion } = this.#parts;
+  /** Does nothing once the pipeline stops; the entry then stays pending. */
+  async #processInIsolation(entry: Entry): Promise<void> {
+    const { inFlight, interpret, isolation } = this.#parts;
     const { signal } = this.#stopped;
-    await seclusion.tryAlone(
+    await isolation.process(
       entry,
       (rejected) => {
         this.#take(entry, rejected ?? interpret(entry));
-        this.#handOn();
+        this.#passOn();
       },
       {
         inFlight,
-        isAlone: () => inFlight.entries <= this.#blockedEntries(),
+        isIdle: () => inFlight.entries <= this.#blockedEntries(),
         isDone: (id) => !inFlight.has(id) || this.#acknowledgement.isBlocked(id),
         isFailing: () => this.isFailing,
         signal,
@@ -222,12 +222,12 @@ export class Pipeline {
     );
   }
 
-  /** Entries that only wait until their dead letters can be written. */
+  /** Entries in flight that only wait for a dead letter that cannot be written. */
   #blockedEntries(): number {
     return this.isDeadLetteringBlocked ? this.#acknowledgement.waiting : 0;
   }
 
-  #handOn(): void {
+  #passOn(): void {
     this.#parts.batcher.offer();
     this.#acknowledgement.run();
   }
@@ -251,7 +251,7 @@ export class Pipeline {
     }
   }
 
-  /** Holds on to a batch until it is durable, or the drain budget is over. */
+  /** Retries a batch until every row has a durable outcome or the drain budget is over. */
   async #writeBatch(batch: Batch): Promise<void> {
     const { guards, states, write, events } = this.#parts;
     const outcomes: Outcomes = batch.rows.map(() => null);
@@ -273,9 +273,9 @@ export class Pipeline {
     const { account, states, events } = this.#parts;
     const counts = { inserted: 0, duplicate: 0 };
     const stored: Position[] = [];
-    batch.rows.forEach((row, place) => {
-      const outcome = outcomes[place];
-      const held = batch.owners[place];
+    batch.rows.forEach((row, index) => {
+      const outcome = outcomes[index];
+      const held = batch.owners[index];
       if (outcome === null || outcome === undefined || held === undefined) return;
       if (outcome === 'inserted' || outcome === 'duplicate') {
         counts[outcome] += 1;
@@ -284,7 +284,7 @@ export class Pipeline {
       } else {
         held.rejections.push(rejectionOf(row, outcome));
       }
-      // Rejected records stay open until the letter is written, with the acknowledgement.
+      // Rejected records stay open until the dead letter is written, with the acknowledgement.
       if (held.open === held.rejections.length) this.#acknowledgement.add(held);
     });
     account.settle('inserted', counts.inserted);
@@ -294,6 +294,6 @@ export class Pipeline {
   }
 }
 
-function setImmediateTurn(): Promise<void> {
+function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,20 +1,21 @@
 export interface RetryBudgetOptions {
-  /** Retries a minute in the long run; as many may come at once. */
+  /** Retries a minute in the long run; as many may happen at once. */
   readonly perMinute: number;
   /** Epoch milliseconds. */
   readonly now: () => number;
 }
 
 export interface RetryBudget {
-  /** Takes one retry. @returns how long to wait first; 0 while the budget lasts */
+  /** Takes one retry. @returns milliseconds to wait before it; 0 while the budget lasts */
   take(): number;
-  /** What is left, 0 to 1. */
+  /** The share that is left, 0 to 1. */
   readonly remaining: number;
 }
 
 /**
- * A bucket of retries that fills up with time. However many loops fail together, the dependency
- * sees no more attempts than this: a server that comes back is not run over.
+ * A token bucket of retries, refilled over time. It limits the retries of all loops together, also
+ * where neither backoff nor breaker does: half of the attempts fail, so the breaker stays closed, and
+ * each piece of work succeeds soon, so its backoff stays short (see decision 0041).
  */
 export function createRetryBudget({ perMinute, now }: RetryBudgetOptions): RetryBudget {
   const refillMs = 60_000 / perMinute;

@@ -331,8 +331,8 @@ export interface PipelineEvents {
   read(entries: readonly Entry[], durationMs: number): void;
   interpreted(durationMs: number, entries: number): void;
   rejected(held: HeldEntry): void;
-  /** An entry that was delivered too often is tried with nothing beside it; `tries` counts from 1. */
-  triedAlone(entry: Entry, tries: number): void;
+  /** An entry was delivered too often and is processed in isolation; `attempt` counts from 1. */
+  isolated(entry: Entry, attempt: number): void;
   batch(batch: Batch, outcomes: Outcomes, durationMs: number, statements: number): void;
   late(records: number): void;
   acknowledged(entries: readonly HeldEntry[], durationMs: number): void;

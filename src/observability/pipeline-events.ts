@@ -67,7 +67,7 @@ export function createPipelineEvents(
         'batch written',
       );
     },
-    triedAlone(entry, tries) {
+    isolated(entry, tries) {
       metrics.triedAlone.inc();
       const { id, deliveries } = entry;
       log.warn({ entry_id: id, deliveries, tries }, 'entry delivered too often is tried alone');

@@ -114,7 +114,7 @@ function tracingEvents({ tracer, under, sampled, now }: SpanParts): PipelineEven
       ended('acknowledge', durationMs, entriesOf(held.map(({ entry }) => entry)));
     },
     rejected() {},
-    triedAlone() {},
+    isolated() {},
     late() {},
     paused() {},
   };
@@ -146,9 +146,9 @@ export function bothEvents(one: PipelineEvents, other: PipelineEvents): Pipeline
       one.rejected(...told);
       other.rejected(...told);
     },
-    triedAlone(...told) {
-      one.triedAlone(...told);
-      other.triedAlone(...told);
+    isolated(...told) {
+      one.isolated(...told);
+      other.isolated(...told);
     },
     batch(...told) {
       one.batch(...told);

@@ -60,7 +60,7 @@ export function events(heard: Partial<PipelineEvents> = {}): PipelineEvents {
     read() {},
     interpreted() {},
     rejected() {},
-    triedAlone() {},
+    isolated() {},
     batch() {},
     late() {},
     acknowledged() {},

@@ -5,7 +5,7 @@ import { Batcher } from '../../src/core/batcher.ts';
 import { DeviceStates } from '../../src/core/device-state.ts';
 import { InFlight } from '../../src/core/in-flight.ts';
 import { Pipeline, type PipelineParts } from '../../src/core/pipeline.ts';
-import { createSeclusion } from '../../src/core/seclusion.ts';
+import { createPoisonIsolation } from '../../src/core/poison-isolation.ts';
 import {
   DependencyError,
   type Entry,
@@ -64,7 +64,7 @@ function setUp(
 ) {
   const guards = { redis: guard('redis', guarding), database: guard('database', guarding) };
   const deadLetterGuard = guard('redis');
-  const marks = new Map<EntryId, number>();
+  const crashCounts = new Map<EntryId, number>();
   const calls = { read: 0, write: 0, acknowledge: 0, move: 0 };
   const acknowledged: EntryId[] = [];
   let letters = 0;
@@ -131,15 +131,15 @@ function setUp(
     events: events(),
     guards,
     deadLetterGuard,
-    seclusion: createSeclusion({
+    isolation: createPoisonIsolation({
       maxDeliveries: 5,
       guard: guards.redis,
-      enter(id) {
-        marks.set(id, (marks.get(id) ?? 0) + 1);
-        return Promise.resolve(marks.get(id) ?? 0);
+      increment(id) {
+        crashCounts.set(id, (crashCounts.get(id) ?? 0) + 1);
+        return Promise.resolve(crashCounts.get(id) ?? 0);
       },
-      leave(id) {
-        marks.delete(id);
+      clear(id) {
+        crashCounts.delete(id);
         return Promise.resolve();
       },
       events: change.events ?? events(),
@@ -155,7 +155,7 @@ function setUp(
     acknowledged,
     allRead: allRead.promise,
     letters: () => letters,
-    marks,
+    crashCounts,
   };
 }
 
@@ -557,7 +557,7 @@ test('the held entries that are moved carry the rejections of their records', as
 });
 
 describe('an entry that was delivered too often', () => {
-  const suspect = entry(1, 100, 6);
+  const poison = entry(1, 100, 6);
 
   /** Reads the given entries once, in one read. */
   function readOnce(entries: readonly Entry[]) {
@@ -574,10 +574,10 @@ describe('an entry that was delivered too often', () => {
     };
   }
 
-  test('is tried with nothing beside it, after its neighbours', async () => {
-    const { read, done } = readOnce([entry(0), suspect, entry(2)]);
+  test('is processed while nothing else is in flight, after the rest of its read', async () => {
+    const { read, done } = readOnce([entry(0), poison, entry(2)]);
     const batches: number[][] = [];
-    const { pipeline, account, marks } = setUp([oneRow, oneRow, oneRow], noTrouble, {
+    const { pipeline, account, crashCounts } = setUp([oneRow, oneRow, oneRow], noTrouble, {
       read,
       write(rows, outcomes) {
         batches.push([inFlightNow(), ...rows.map(({ ts }) => ts / 1000)]);
@@ -594,38 +594,38 @@ describe('an entry that was delivered too often', () => {
       [2, 0, 2],
       [1, 1],
     ]);
-    expect(marks.size).toBe(0);
+    expect(crashCounts.size).toBe(0);
   });
 
-  test('keeps its mark when the process dies in the try, and is condemned after three', async () => {
-    const told: string[] = [];
+  test('keeps its crash count when the process dies, and is dead-lettered after three crashes', async () => {
+    const attempts: number[] = [];
     for (let life = 1; life <= 4; life += 1) {
-      const { read, done } = readOnce([suspect]);
-      const heard = events({ triedAlone: (_entry, tries) => told.push(`try ${tries}`) });
-      const { pipeline, marks, account } = setUp([oneRow, oneRow], noTrouble, {
+      const { read, done } = readOnce([poison]);
+      const heard = events({ isolated: (_entry, attempt) => attempts.push(attempt) });
+      const { pipeline, crashCounts, account } = setUp([oneRow, oneRow], noTrouble, {
         read,
         events: heard,
-        // A try that is never survived: the write hangs until the process is gone.
+        // The write hangs until the process is gone.
         write: () => new Promise(() => {}),
       });
-      if (life > 1) marks.set(suspect.id, life - 1);
+      if (life > 1) crashCounts.set(poison.id, life - 1);
       pipeline.start();
       if (life < 4) {
-        while (!told.includes(`try ${life}`)) await turn();
-        expect(marks.get(suspect.id)).toBe(life);
+        while (!attempts.includes(life)) await turn();
+        expect(crashCounts.get(poison.id)).toBe(life);
       } else {
         await done;
         await pipeline.drain(20_000);
         expect(account.totals().settled.dead_letter).toBe(1);
-        expect(marks.size).toBe(0);
+        expect(crashCounts.size).toBe(0);
       }
     }
   });
 
-  test('loses its mark when it is the database that fails: that is no death', async () => {
-    const { read, done } = readOnce([suspect]);
+  test('loses its crash count when the database fails, because that is not a crash', async () => {
+    const { read, done } = readOnce([poison]);
     let isDown = true;
-    const { pipeline, account, marks } = setUp([oneRow, oneRow], noTrouble, {
+    const { pipeline, account, crashCounts } = setUp([oneRow, oneRow], noTrouble, {
       read,
       write(rows, outcomes) {
         if (isDown) return Promise.reject(down('database'));
@@ -635,7 +635,7 @@ describe('an entry that was delivered too often', () => {
     });
     pipeline.start();
     while (!pipeline.isFailing) await turn();
-    while (marks.size > 0) await turn();
+    while (crashCounts.size > 0) await turn();
     isDown = false;
     await done;
     await pipeline.drain(20_000);
@@ -643,8 +643,8 @@ describe('an entry that was delivered too often', () => {
     expect(account.totals().settled.inserted).toBe(1);
   });
 
-  test('waits in the group when the stop comes before its try', async () => {
-    const { read } = readOnce([entry(0), suspect]);
+  test('stays pending when the service stops before it is processed', async () => {
+    const { read } = readOnce([entry(0), poison]);
     const opened = Promise.withResolvers<void>();
     const { pipeline, acknowledged, inFlight } = setUp([oneRow, oneRow], noTrouble, {
       read,

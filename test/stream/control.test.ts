@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest';
 import type { EntryId } from '../../src/core/types.ts';
 import { createControl, createSwitches } from '../../src/stream/control.ts';
 import { controlKeys } from '../../src/stream/control-keys.ts';
+import { createCrashCounts } from '../../src/stream/crash-counts.ts';
 import { createKeeper } from '../../src/stream/keeper.ts';
-import { createSuspects } from '../../src/stream/suspects.ts';
 import { freshStream } from '../setup/database.ts';
 import { connect } from './entries.ts';
 
@@ -17,7 +17,7 @@ function setUp() {
     keys,
     control: createControl(connected, keys),
     switches: createSwitches(connected, keys),
-    suspects: createSuspects(connected, keys),
+    crashCounts: createCrashCounts(connected, keys),
   };
 }
 
@@ -117,13 +117,13 @@ describe('requests to running instances', () => {
   });
 });
 
-test('the marks of tries alone count up over lives and go when the try was survived', async () => {
-  const { redis, keys, suspects } = setUp();
+test('crash counts add up over restarts and are removed when the entry was processed', async () => {
+  const { redis, keys, crashCounts } = setUp();
   const id = '1-1' as EntryId;
-  expect([await suspects.enter(id), await suspects.enter(id)]).toEqual([1, 2]);
+  expect([await crashCounts.increment(id), await crashCounts.increment(id)]).toEqual([1, 2]);
   expect(await redis.ttl(keys.suspects)).toBeGreaterThan(0);
-  await suspects.leave(id);
-  expect(await suspects.enter(id)).toBe(1);
+  await crashCounts.clear(id);
+  expect(await crashCounts.increment(id)).toBe(1);
 });
 
 describe('keeping claims', () => {
