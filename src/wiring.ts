@@ -158,7 +158,12 @@ export function wireRooms(
     interpret,
     write: writer.write,
     acknowledge: acknowledger.acknowledge,
-    moveRound: acknowledger.moveRound,
+    async moveRound(held) {
+      const result = await acknowledger.moveRound(held);
+      // The reader recreates the group too, but not while these entries fill the in-flight budget.
+      if (result.failure?.code === 'NOGROUP') await consumer.recreateGroup();
+      return result;
+    },
     events,
     options: { writers: limits.writers, readCount: stream.readCount },
   });

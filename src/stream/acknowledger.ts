@@ -120,7 +120,7 @@ export function createAcknowledger(
 function asMoveError(error: unknown): DependencyError {
   // XACK answers 0 for a group that is gone, only the script says so.
   if (isGroupGone(error)) {
-    const message = 'the consumer group is gone; the reader recreates it';
+    const message = 'the consumer group is gone; it is recreated';
     return new DependencyError('redis', 'unavailable', 'NOGROUP', message, { cause: error });
   }
   const known = asRedisError(error);

@@ -48,6 +48,8 @@ export interface ConsumerEvents {
 export interface Consumer {
   /** Creates stream and group where they are missing. @throws DependencyError */
   prepare(): Promise<void>;
+  /** Recreates a deleted group while the reader waits, for example for space in flight. @throws DependencyError */
+  recreateGroup(): Promise<void>;
   /**
    * Own pending entries first, after every new connection: a reply that was lost with the old
    * one left its entries there. Then, when it is time, those of a dead instance. Then new ones.
@@ -186,6 +188,9 @@ export function createConsumer(
   return {
     async prepare() {
       await makeGroup();
+    },
+    async recreateGroup() {
+      if (await makeGroup()) events.groupRecreated();
     },
     async read(limit) {
       try {

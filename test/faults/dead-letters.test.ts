@@ -169,3 +169,33 @@ describe('one dead letter that cannot be written', () => {
     patience,
   );
 });
+
+it(
+  'a group that is deleted while blocked dead letters fill the in-flight budget is recreated',
+  async () => {
+    const env = { IN_FLIGHT_RECORDS: '100', BATCH_ROWS: '100', READ_COUNT: '50' };
+    const service = stack.service('one', env);
+    await service.untilReady();
+    await stack.redis.set(`${stream}:control:moved`, 'x');
+    for (let index = 0; index < 150; index += 1) {
+      await stack.redis.xadd(stream, '*', ...entryFields(index, { latitude: 95 }));
+    }
+    const held = await eventually('the budget is full', async () => {
+      const pending = await pendingCount();
+      return pending >= 100 ? pending : undefined;
+    });
+
+    await stack.redis.flushall();
+    await stack.redis.xadd(stream, '*', ...entryFields(200, {}));
+
+    await eventually('the new entry is stored', async () =>
+      (await storedCount()) === 1 ? true : undefined,
+    );
+    await untilRead(0);
+    const recreated = 'processor_stream_events_total{event="group_recreated"}';
+    expect(await service.metric(recreated)).toBe(1);
+    expect(await stack.redis.xlen(deadLetters)).toBe(held);
+    expect(await service.end('SIGTERM')).toBe(0);
+  },
+  patience,
+);
