@@ -1,3 +1,5 @@
+import { idOrder } from './lua.ts';
+
 /**
  * The Lua scripts that write to the dead-letter stream and keep it within its limits.
  *
@@ -7,7 +9,7 @@
  * starts again at the beginning. So the count heals by itself and needs nobody else's help.
  * A size is the sum of the lengths of an entry's names and values.
  */
-const accounting = `
+const accounting = `${idOrder}
 local letters, state = KEYS[1], KEYS[2]
 local function counter(text) return text and string.match(text, '^%d+$') and tonumber(text) or nil end
 local saved = redis.call('HMGET', state, 'entries', 'bytes', 'counted_to', 'dropped_entries', 'dropped_bytes')
@@ -47,7 +49,8 @@ local function trim(maxEntries, maxBytes, steps)
     local oldest = redis.call('XRANGE', letters, '-', '+', 'COUNT', 1)[1]
     local size = sizeOf(oldest[2])
     redis.call('XDEL', letters, oldest[1])
-    if entries > 0 then entries, bytes = entries - 1, math.max(0, bytes - size) end
+    -- One behind countedTo is not in the counts, also while they hold entries that others deleted.
+    if not is_before(countedTo, oldest[1]) then entries, bytes = entries - 1, bytes - size end
     droppedEntries, droppedBytes = droppedEntries + 1, droppedBytes + size
     length, steps = length - 1, steps - 1
   end

@@ -1,7 +1,22 @@
 /**
+ * The order of entry ids. Ids are compared as digits: Lua's numbers are exact up to 2^53 only, and
+ * an id has two parts of 64 bits.
+ */
+export const idOrder = `
+local function is_less(a, b)
+  if #a ~= #b then return #a < #b end
+  return a < b
+end
+local function is_before(a, b)
+  local a_ms, a_seq = string.match(a, '(%d+)-(%d+)')
+  local b_ms, b_seq = string.match(b, '(%d+)-(%d+)')
+  if a_ms ~= b_ms then return is_less(a_ms, b_ms) end
+  return is_less(a_seq, b_seq)
+end`;
+
+/**
  * Helpers at the head of the scripts: a field of a flat XINFO reply, the group of a name, and the
- * order of entry ids. Ids are compared as digits: Lua's numbers are exact up to 2^53 only, and an
- * id has two parts of 64 bits.
+ * order of entry ids.
  */
 export const luaHelpers = `
 local function field(info, name)
@@ -12,16 +27,7 @@ local function group_named(name)
     if field(group, 'name') == name then return group end
   end
 end
-local function is_less(a, b)
-  if #a ~= #b then return #a < #b end
-  return a < b
-end
-local function is_before(a, b)
-  local a_ms, a_seq = string.match(a, '(%d+)-(%d+)')
-  local b_ms, b_seq = string.match(b, '(%d+)-(%d+)')
-  if a_ms ~= b_ms then return is_less(a_ms, b_ms) end
-  return is_less(a_seq, b_seq)
-end
+${idOrder}
 local function note_down(key, group, server, delivered, read)
   return redis.pcall('HSET', key, group, string.format('%s %s %.0f', server, delivered, read))
 end`;

@@ -110,6 +110,22 @@ describe('the limits of the dead-letter stream', () => {
 });
 
 describe('the count of bytes', () => {
+  test('stays right when the limits drop entries that are not counted yet, after all counted ones were deleted', async () => {
+    const { redis, options, move, watch } = await limited({ entries: 1500 });
+    const key = options.deadLetterKey;
+    await move(30, 5000);
+    await redis.xdel(key, ...(await held(redis, key)).ids);
+    const adding = redis.pipeline();
+    for (let at = 0; at < 2000; at += 1) adding.xadd(key, '*', 'f:a', 'x');
+    await adding.exec();
+
+    await move(1, 10);
+    let totals = await watch();
+    while (totals.bytes === null) totals = await watch();
+
+    expect(totals.bytes).toBe((await held(redis, key)).bytes);
+  });
+
   test.each([
     [
       'an operator deletes entries',
