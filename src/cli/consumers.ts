@@ -5,6 +5,7 @@ import { askConsent, type ChangeFlags } from './change.ts';
 import { countText, durationText } from './format.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { changeExits, changing, cliIo, readExits, type SetExitCode } from './options.ts';
+import { printable } from './printable.ts';
 import { withStores } from './stores.ts';
 import { table } from './table.ts';
 
@@ -56,19 +57,24 @@ const answers: Readonly<Record<Exclude<Removal, 'removed'>, string>> = {
 export function runConsumersRemove(io: CliIo, name: string, flags: ChangeFlags): Promise<CliExit> {
   return withStores(io, async (stores) => {
     const { stream } = stores.config;
-    const consent = await askConsent(io, flags, `remove the consumer ${name}`);
+    const consent = await askConsent(io, flags, `remove the consumer ${printable(name)}`);
     if (consent === 'refused') return cliExits.refused;
     if (consent === 'dry_run') {
-      print(io, flags, { dry_run: true, removed: false }, `would remove the consumer ${name}`);
+      print(
+        io,
+        flags,
+        { dry_run: true, removed: false },
+        `would remove the consumer ${printable(name)}`,
+      );
       return cliExits.ok;
     }
     const removal = await removeConsumer(await stores.redis(), stream, name, aliveMs(stream));
     if (removal !== 'removed') {
-      io.stderr.write(`processor: ${name}: ${answers[removal]}\n`);
+      io.stderr.write(`processor: ${printable(name)}: ${answers[removal]}\n`);
       return cliExits.failed;
     }
     await audit(io, flags, stores, 'consumers remove', name);
-    print(io, flags, { removed: true, name }, `the consumer ${name} is removed`);
+    print(io, flags, { removed: true, name }, `the consumer ${printable(name)} is removed`);
     return cliExits.ok;
   });
 }

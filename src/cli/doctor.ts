@@ -8,6 +8,7 @@ import { checkDatabase } from './doctor/database.ts';
 import { checkRedis } from './doctor/redis.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { cliIo, type SetExitCode } from './options.ts';
+import { printable } from './printable.ts';
 import { type Stores, withStores } from './stores.ts';
 
 /** Registers `processor doctor`. */
@@ -30,7 +31,8 @@ export function runDoctor(io: CliIo, flags: OutputFlags & { strict: boolean }): 
     const checks = [...(await redisChecks(stores)), ...(await databaseChecks(stores))];
     const width = Math.max(...checks.map(({ name }) => name.length));
     const lines = checks.map(
-      ({ name, state, message }) => `${state.padEnd(7)}  ${name.padEnd(width)}  ${message}`,
+      ({ name, state, message }) =>
+        `${state.padEnd(7)}  ${name.padEnd(width)}  ${printable(message)}`,
     );
     const isBad = ({ state }: Check) =>
       state === 'failure' || (flags.strict && state === 'warning');

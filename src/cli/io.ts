@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
+import { jsonLine, printableLines } from './printable.ts';
 
 /** What a command needs of the world; the program passes the process's own. */
 export interface CliIo {
@@ -29,7 +30,7 @@ export interface OutputFlags {
   readonly json: boolean;
 }
 
-/** Prints a result: one JSON line, or text for people. */
+/** Prints a result: one JSON line, or text for people; either can be shown on a terminal. */
 export function print(io: CliIo, flags: OutputFlags, result: object, text: string): void {
-  io.stdout.write(flags.json ? `${JSON.stringify(result)}\n` : `${text}\n`);
+  io.stdout.write(`${flags.json ? jsonLine(result) : printableLines(text)}\n`);
 }

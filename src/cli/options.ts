@@ -1,6 +1,8 @@
+import { Writable } from 'node:stream';
 import { type Command, InvalidArgumentError } from 'commander';
 import { parseIsoMs } from '../teltonika/iso-time.ts';
 import type { CliIo } from './io.ts';
+import { printableLines } from './printable.ts';
 
 /** How a command's action tells the program what to exit with. */
 export type SetExitCode = (code: number) => void;
@@ -25,7 +27,13 @@ export function cliIo(): CliIo {
   const interrupted = new AbortController();
   process.once('SIGINT', () => interrupted.abort());
   process.once('SIGTERM', () => interrupted.abort());
-  const { env, stdin, stdout, stderr } = process;
+  const { env, stdin, stdout } = process;
+  const stderr = new Writable({
+    decodeStrings: false,
+    write: (chunk, _encoding, done) => {
+      process.stderr.write(printableLines(String(chunk)), done);
+    },
+  });
   return { env, stdin, stdout, stderr, signal: interrupted.signal };
 }
 

@@ -4,6 +4,7 @@ import { controlKeys } from '../stream/control-keys.ts';
 import { askConsent, type ChangeFlags, operatorOf } from './change.ts';
 import { type CliExit, type CliIo, cliExits, print } from './io.ts';
 import { changeExits, changing, cliIo, type SetExitCode } from './options.ts';
+import { printable } from './printable.ts';
 import { withStores } from './stores.ts';
 
 /** Registers `processor resume`. */
@@ -27,7 +28,7 @@ export function runResume(io: CliIo, flags: ChangeFlags): Promise<CliExit> {
     const text =
       ended === null
         ? `consumption of ${key} was not paused`
-        : `consumption of ${key} is resumed; it was paused by ${ended.by} at ${ended.at}: ${ended.reason}`;
+        : `consumption of ${key} is resumed; it was paused by ${printable(ended.by)} at ${printable(ended.at)}: ${printable(ended.reason)}`;
     print(io, flags, { resumed: ended !== null, pause: ended }, text);
     return cliExits.ok;
   });

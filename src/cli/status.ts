@@ -2,6 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { cliIo, collect, positive, type SetExitCode, wholeNumber } from './options.ts';
+import { jsonLine } from './printable.ts';
 import { attentionOf, limitsOf, unreachableOf } from './status/attention.ts';
 import { jsonOf } from './status/json.ts';
 import { stallMs, stallsBetween } from './status/movement.ts';
@@ -132,7 +133,7 @@ function show(io: CliIo, flags: StatusFlags, statuses: readonly Status[], isScre
   if (newest === undefined) return;
   // The terminal may have been resized since.
   if (isScreen) draw(io, statuses, terminalOf(io));
-  else io.stdout.write(`${flags.json ? JSON.stringify(jsonOf(newest)) : renderLine(newest)}\n`);
+  else io.stdout.write(`${flags.json ? jsonLine(jsonOf(newest)) : renderLine(newest)}\n`);
 }
 
 function draw(io: CliIo, statuses: readonly Status[], terminal: Terminal): void {

@@ -6,6 +6,7 @@ import { type Database, openDatabase } from '../db/pool.ts';
 import { scrub } from '../observability/scrub.ts';
 import { createConnection, openRedis } from '../stream/redis.ts';
 import { type CliExit, type CliIo, cliExits } from './io.ts';
+import { printable } from './printable.ts';
 
 /** The servers of the service's own configuration, opened when they are first asked for. */
 export interface Stores {
@@ -38,7 +39,7 @@ export async function withStores<Exit extends number = CliExit>(
   } catch (error) {
     if (!(error instanceof DependencyError)) throw error;
     const cause = error.cause instanceof Error ? ` (${scrub(error.cause.message)})` : '';
-    io.stderr.write(`processor: ${scrub(error.message)}${cause}\n`);
+    io.stderr.write(`processor: ${printable(`${scrub(error.message)}${cause}`)}\n`);
     return cliExits.failed;
   }
 }

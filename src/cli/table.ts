@@ -1,5 +1,8 @@
-/** Rows as aligned columns; the last one as long as it is. */
-export function table(rows: readonly (readonly string[])[]): string {
+import { printable } from './printable.ts';
+
+/** Rows as aligned, printable columns; the last one as long as it is. */
+export function table(cells: readonly (readonly string[])[]): string {
+  const rows = cells.map((row) => row.map(printable));
   const widths: number[] = [];
   for (const row of rows) {
     row.forEach((cell, column) => {

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { type RejectionGroup, rangesText } from '../../stream/rejections.ts';
 import type { Malformed, StoredDeadLetter } from '../../stream/stored-dead-letters.ts';
+import { jsonLine } from '../printable.ts';
 
 /** Bytes as text where they are UTF-8, else as base64, told apart by the key. */
 export type JsonBytes = { readonly text: string } | { readonly base64: string };
@@ -32,5 +33,5 @@ export function deadLetterJson(letter: StoredDeadLetter): object {
 /** A dead letter as one line of an export. */
 export function exportLine(letter: StoredDeadLetter | Malformed): string {
   const json = letter.kind === 'malformed' ? letter : deadLetterJson(letter);
-  return `${JSON.stringify(json)}\n`;
+  return `${jsonLine(json)}\n`;
 }

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { rangesText } from '../../stream/rejections.ts';
 import type { KeptField, Malformed, StoredDeadLetter } from '../../stream/stored-dead-letters.ts';
 import { ageText } from '../format.ts';
+import { isPrintable } from '../printable.ts';
 import { table } from '../table.ts';
 import { deadLetterJson } from './dead-letter-json.ts';
 import { replayProblem } from './replayable.ts';
@@ -37,17 +38,17 @@ export function showDeadLetter(
 }
 
 function nameText({ name }: KeptField): string {
-  return printable(name) ? name.toString() : `0x${name.toString('hex')}`;
+  return isText(name) ? name.toString() : `0x${name.toString('hex')}`;
 }
 
 function valueText({ value, cutFromBytes }: KeptField): string {
   const shown = value.subarray(0, shownBytes);
-  const text = printable(shown) ? shown.toString() : `0x${shown.toString('hex')}`;
+  const text = isText(shown) ? shown.toString() : `0x${shown.toString('hex')}`;
   const rest = value.length > shownBytes ? ` … of ${value.length} bytes` : '';
   return cutFromBytes === null ? `${text}${rest}` : `${text} … cut from ${cutFromBytes} bytes`;
 }
 
-/** Text without a control character: a dead letter must not write to the operator's terminal. */
-function printable(bytes: Buffer): boolean {
-  return isUtf8(bytes) && !/\p{C}/u.test(bytes.toString());
+/** Whether bytes are text that can be shown as it is. */
+function isText(bytes: Buffer): boolean {
+  return isUtf8(bytes) && isPrintable(bytes.toString());
 }

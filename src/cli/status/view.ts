@@ -1,4 +1,5 @@
 import { countText, durationText, plural } from '../format.ts';
+import { printable } from '../printable.ts';
 import { paint, type Terminal, wrap } from '../terminal.ts';
 import type { InstanceView } from './instance.ts';
 import type { Rates } from './rates.ts';
@@ -26,7 +27,7 @@ export function renderStatus(status: Status, terminal: Terminal): string[] {
 /** One line a sample, for a log. */
 export function renderLine({ sample, rates, attention, unreachable }: Status): string {
   const at = new Date(sample.atMs).toISOString();
-  const words = [...attention, ...unreachable].join('; ');
+  const words = printable([...attention, ...unreachable].join('; '));
   if (sample.stream.kind !== 'seen') return `${at} ${words}`;
   const { backlog, progress } = sample.stream.value;
   const numbers = [
@@ -40,7 +41,7 @@ export function renderLine({ sample, rates, attention, unreachable }: Status): s
 export function findingLines({ attention, unreachable }: Status, terminal: Terminal): string[] {
   const marked = (mark: string, color: 'red' | 'yellow', found: readonly string[]) =>
     found.flatMap((words) => {
-      const [first = '', ...more] = wrap(`${mark} ${words}`, terminal.columns, 2);
+      const [first = '', ...more] = wrap(`${mark} ${printable(words)}`, terminal.columns, 2);
       return [`${paint(terminal, color, first.slice(0, 1))}${first.slice(1)}`, ...more];
     });
   return [...marked('x', 'red', unreachable), ...marked('!', 'yellow', attention)];
@@ -143,8 +144,9 @@ function instanceLine(view: InstanceView, atMs: number): string {
   return fact(new URL(view.url).host, words.join(', '));
 }
 
-function fact(name: string, text: string): string {
-  return `${name.padEnd(labelWidth)}${name.length < labelWidth ? '' : ' '}${text}`;
+function fact(rawName: string, text: string): string {
+  const name = printable(rawName);
+  return `${name.padEnd(labelWidth)}${name.length < labelWidth ? '' : ' '}${printable(text)}`;
 }
 
 function number(value: number | null): string {
