@@ -4,11 +4,10 @@
 part_up() {
   up
   say "health: $(dc ps --format '{{.Service}} {{.Status}}' | tr '\n' ',')"
-  local one
+  local one secrets
   one=$(containers processor)
-  if docker exec "$one" ls /run/secrets | grep -q migrator; then
-    fail "the service holds the migrator's password"
-  fi
+  secrets=$(docker exec "$one" ls /run/secrets) || fail "the service's secrets cannot be listed"
+  case $secrets in *migrator*) fail "the service holds the migrator's password" ;; esac
   [ "$(docker inspect --format '{{.HostConfig.Memory}}' "$one")" = "$(docker inspect --format '{{.HostConfig.MemorySwap}}' "$one")" ] ||
     fail 'the service may swap'
   dc exec -T processor node dist/processor.js doctor --json > "$work/doctor.json" || fail "doctor: $(cat "$work/doctor.json")"
