@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { userInfo } from 'node:os';
 import { createInterface } from 'node:readline/promises';
 import type { CliIo, OutputFlags } from './io.ts';
@@ -23,10 +24,21 @@ export async function askConsent(io: CliIo, flags: ChangeFlags, what: string): P
     io.stderr.write(`processor: ${what}: not done; add --yes, or --dry-run to only look\n`);
     return 'refused';
   }
+  const answer = await ask(io, `${what}? [y/N] `);
+  if (answer === null) io.stderr.write('\nprocessor: not done\n');
+  return /^y(es)?$/i.test(answer?.trim() ?? '') ? 'given' : 'refused';
+}
+
+/** The line that the operator answers with; null after Ctrl-C, Ctrl-D, a stop or a hang-up. */
+async function ask(io: CliIo, question: string): Promise<string | null> {
   const asking = createInterface({ input: io.stdin, output: io.stderr });
+  // Node leaves the question open for ever when the terminal goes away.
+  const closed = once(asking, 'close').then(() => null);
   try {
-    const answer = await asking.question(`${what}? [y/N] `, { signal: io.signal });
-    return /^y(es)?$/i.test(answer.trim()) ? 'given' : 'refused';
+    return await Promise.race([asking.question(question, { signal: io.signal }), closed]);
+  } catch (error) {
+    if (error instanceof Error && error.name === 'AbortError') return null;
+    throw error;
   } finally {
     asking.close();
   }
