@@ -44,15 +44,15 @@ local function count(maxEntries, maxBytes)
   return complete
 end
 local function trim(maxEntries, maxBytes, steps)
-  local length = redis.call('XLEN', letters)
-  while steps > 0 and length > 1 and (length > maxEntries or bytes > maxBytes) do
+  local length, step = redis.call('XLEN', letters), 0
+  while steps > 0 and step <= 4194304 and length > 1 and (length > maxEntries or bytes > maxBytes) do
     local oldest = redis.call('XRANGE', letters, '-', '+', 'COUNT', 1)[1]
     local size = sizeOf(oldest[2])
     redis.call('XDEL', letters, oldest[1])
     -- One behind countedTo is not in the counts, also while they hold entries that others deleted.
     if not is_before(countedTo, oldest[1]) then entries, bytes = entries - 1, bytes - size end
     droppedEntries, droppedBytes = droppedEntries + 1, droppedBytes + size
-    length, steps = length - 1, steps - 1
+    length, steps, step = length - 1, steps - 1, step + size
   end
 end
 local function save()

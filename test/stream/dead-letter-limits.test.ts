@@ -107,6 +107,18 @@ describe('the limits of the dead-letter stream', () => {
     expect(await redis.xlen(options.deadLetterKey)).toBe(5);
     expect(totals.droppedEntries).toBe(15);
   });
+
+  test('are enforced in steps of about 4 MiB, so that no step blocks Redis for long', async () => {
+    const { redis, options, move, watch } = await limited({});
+    await move(100, 60_000);
+
+    const { droppedBytes } = await watch({ deadLetterMaxEntries: 1 });
+    expect(droppedBytes).toBeGreaterThan(4_000_000);
+    expect(droppedBytes).toBeLessThan(4_400_000);
+
+    await watch({ deadLetterMaxEntries: 1 });
+    expect(await redis.xlen(options.deadLetterKey)).toBe(1);
+  });
 });
 
 describe('the count of bytes', () => {
