@@ -48,7 +48,7 @@ const setUps: readonly SetUp[] = [
     sql: always('refuse_all', "RAISE EXCEPTION 'closed: %', NEW.device_id;"),
     repair: 'DROP TRIGGER refuse_all ON positions',
     code: 'P0001',
-    names: /function refuse_all/,
+    names: /function public.refuse_all/,
   },
   {
     name: 'a trigger whose function names no schema',
@@ -57,7 +57,7 @@ const setUps: readonly SetUp[] = [
       ${always('note_rows', 'INSERT INTO noted VALUES (1); RETURN NEW;')}`,
     repair: 'ALTER FUNCTION note_rows() SET search_path = public',
     code: '42P01',
-    names: /function note_rows.*SET search_path/,
+    names: /function public.note_rows.*SET search_path/,
   },
   {
     name: 'a trigger that skips all',
@@ -144,7 +144,7 @@ test('a failing attempt sends few statements, however large the batch', async ()
   const { client, writer } = await refusingDatabase();
   await client.query('CREATE SEQUENCE attempts; GRANT USAGE ON attempts TO PUBLIC');
   await client.query(
-    always('refuse_all', "PERFORM nextval('attempts'); RAISE EXCEPTION 'closed';"),
+    always('refuse_all', "PERFORM nextval('public.attempts'); RAISE EXCEPTION 'closed';"),
   );
   const rows = rowsFrom(someTime, 5000);
 

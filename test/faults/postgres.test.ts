@@ -135,7 +135,7 @@ describe('faults of PostgreSQL, under load: readiness tells, nothing is lost, no
   );
 
   it(
-    'is read-only for a while, as at a failover (25006)',
+    'is read-only for a while, as at a failover (READ_ONLY)',
     async () => {
       const { scenario, service, database } = await openWithDatabase();
       const name = new URL(scenario.postgres.url).pathname.slice(1);
@@ -152,7 +152,7 @@ describe('faults of PostgreSQL, under load: readiness tells, nothing is lost, no
           () => sleep(times(300, 5_000)),
         ),
       );
-      expect(failureCodes(service, 'database')).toContain('25006');
+      expect(failureCodes(service, 'database')).toContain('READ_ONLY');
       await settle('read-only', scenario, { outages });
     },
     patience,
