@@ -27,7 +27,7 @@ const settings = {
   statement_timeout: ['300ms', '10s'],
   lock_timeout: ['1ms', '5s'],
   idle_in_transaction_session_timeout: ['1ms', '1min'],
-  idle_session_timeout: ['50ms', '0'],
+  idle_session_timeout: ['2s', '0'],
   client_encoding: ['LATIN1', 'UTF8'],
 } as const;
 
