@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,8 +8,8 @@ import { expect, onTestFinished, test } from 'vitest';
 import { migrate } from '../../src/db/migrator.ts';
 import { describePolicies } from '../../src/db/policies.ts';
 import { createPositionWriter } from '../../src/db/position-writer.ts';
-import { findProgram } from '../../tools/servers/programs.ts';
 import { describeTimescaledb, freshDatabase } from '../setup/database.ts';
+import { serverProgram } from '../setup/server-program.ts';
 import {
   connect,
   dayMs,
@@ -25,28 +24,9 @@ import {
 } from './positions.ts';
 
 const run = promisify(execFile);
-const debian = '/usr/lib/postgresql';
 // So late that the policy's own job compresses nothing while the test does.
 const policies = { columnstoreAfterMs: 3600 * dayMs, retentionMs: 3650 * dayMs };
 const writerOptions = { chunkIntervalMs: dayMs, maxChunksPerStatement: 48 };
-
-/** A program of the server's own major version: another may refuse its dump. */
-async function program(client: Client, name: string): Promise<string | null> {
-  const { rows } = await client.query<{ major: number }>(
-    "SELECT current_setting('server_version_num')::int / 10000 AS major",
-  );
-  const major = rows[0]?.major ?? 0;
-  const versions = existsSync(debian) ? readdirSync(debian) : [];
-  const candidates = [
-    ...versions.map((version) => join(debian, version, 'bin', name)).filter(existsSync),
-    findProgram(name),
-  ].filter((path) => path !== null);
-  for (const path of candidates) {
-    const { stdout } = await run(path, ['--version']);
-    if (Number.parseInt(stdout.replace(/^\D*/, ''), 10) === major) return path;
-  }
-  return null;
-}
 
 async function content(client: Client): Promise<unknown> {
   const { rows } = await client.query(
@@ -60,7 +40,7 @@ async function content(client: Client): Promise<unknown> {
   return rows[0];
 }
 
-/** docs/migrations.md, "Backup and restore", step by step. */
+/** The restore of OPERATIONS.md, "Restore a backup", step by step. */
 async function restore(url: string, dump: string, pgRestore: string): Promise<void> {
   const client = await connect(url);
   await client.query('CREATE EXTENSION timescaledb');
@@ -75,8 +55,8 @@ describeTimescaledb('a backup', () => {
     skip,
   }) => {
     const { client, url, database } = await migratedDatabase(policies);
-    const pgDump = await program(client, 'pg_dump');
-    const pgRestore = await program(client, 'pg_restore');
+    const pgDump = await serverProgram(url, 'pg_dump');
+    const pgRestore = await serverProgram(url, 'pg_restore');
     if (pgDump === null || pgRestore === null) {
       skip('needs pg_dump and pg_restore of the server’s version');
       return;

@@ -129,7 +129,7 @@ describe.each(files)('$path', ({ path, file }) => {
 
   it('keeps metrics for longer than the window of the service level objectives', () => {
     const command = serviceOf(file, 'prometheus').command ?? [];
-    const window = Number(read('OPERATIONS.md').match(/^\| freshness .*\| (\d+) days \|/m)?.[1]);
+    const window = Number(read('docs/capacity.md').match(/^\| freshness .*\| (\d+) days \|/m)?.[1]);
     const kept = Number(command.join(' ').match(/retention\.time=(\d+)d/)?.[1]);
     expect(window).toBe(28);
     expect(kept).toBeGreaterThanOrEqual(window + 7);

@@ -77,11 +77,13 @@ describe('the alerts', () => {
       alerts.map(({ alert }) => alert).toSorted(),
     );
     for (const section of named) {
-      for (const part of ['**Means.**', '**Check.**', '**Common causes.**', '**Mend.**']) {
+      for (const part of ['**Means.**', '**Check.**', '**Common causes.**', '**Fix.**']) {
         expect(section.split(part), `${section.split('\n', 1)[0]} ${part}`).toHaveLength(2);
       }
     }
-    for (const { alert, annotations } of alerts) {
+    for (const { alert, annotations, labels } of alerts) {
+      const section = named.find((text) => text.startsWith(`${alert}\n`));
+      expect(section, alert).toContain(`**Severity.** ${labels.severity}\n`);
       expect(annotations.runbook_url).toBe(`OPERATIONS.md#${alert.toLowerCase()}`);
     }
   });
