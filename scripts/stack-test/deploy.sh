@@ -63,5 +63,5 @@ deploy_load() {
     --volume "$work/ledgers:/ledgers" \
     --env REDIS_URL=redis://ingestion@redis:6379 --env REDIS_PASSWORD_FILE=/run/secrets/password \
     "$PROCESSOR_IMAGE:$PROCESSOR_TAG" simulate --devices=200 --rate="$rate" --duration=36000 \
-    --max-backlog=100000 --seed=99 --ledger=/ledgers/99.ndjson > /dev/null
+    --max-backlog=100000 --live --yes --seed=99 --ledger=/ledgers/99.ndjson > /dev/null
 }

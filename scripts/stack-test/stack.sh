@@ -114,7 +114,7 @@ start_load() {
   loads=$((loads + 1))
   load=$project-load-$loads
   dc --profile demo run --detach --no-deps --name "$load" --volume "$work/ledgers:/ledgers" \
-    simulator simulate --devices=200 --rate="$rate" --duration=36000 --max-backlog=100000 \
+    simulator simulate --devices=200 --rate="$rate" --duration=36000 --max-backlog=100000 --live --yes \
     --seed="$loads" --ledger="/ledgers/$loads.ndjson" > /dev/null 2>&1
 }
 

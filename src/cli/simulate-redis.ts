@@ -1,6 +1,11 @@
 import type { ConnectionOptions } from 'node:tls';
 import { Redis } from 'ioredis';
+import { DependencyError } from '../core/types.ts';
+import { createSwitches } from '../stream/control.ts';
+import { controlKeys } from '../stream/control-keys.ts';
 import { checkGround } from '../stream/ground.ts';
+import { viewConsumers } from '../stream/group-view.ts';
+import { infoOf } from '../stream/info.ts';
 import { endOnRefusedSelect, watchReason } from '../stream/redis.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -13,11 +18,11 @@ export interface SimulateRedis {
   readonly redisTls: ConnectionOptions | null;
 }
 
-/** @throws when Redis cannot be reached, or is no single primary */
+/** @returns a connection; the caller ends it. @throws when Redis cannot be reached, or is no single primary */
 export async function checkServer(
   { open, reason }: ReturnType<typeof openConnections>,
   stream: string,
-): Promise<void> {
+): Promise<Redis> {
   const redis = open();
   try {
     await redis.connect().catch((cause) => {
@@ -25,9 +30,57 @@ export async function checkServer(
       throw new Error(message, { cause });
     });
     await checkGround(redis, stream);
-  } finally {
+    return redis;
+  } catch (error) {
     redis.disconnect();
+    throw error;
   }
+}
+
+/** A consumer that asked within this time is alive; a service asks every READ_BLOCK_MS, 2 s. */
+const aliveMs = 30_000;
+
+/**
+ * Whether somebody reads the stream. A user that may not look at consumers, as `ingestion`, counts
+ * each as alive.
+ */
+export async function hasLiveConsumers(redis: Redis, stream: string): Promise<boolean> {
+  if ((await redis.exists(stream)) === 0) return false;
+  const groups: unknown = await redis.call('XINFO', 'GROUPS', stream);
+  for (const info of Array.isArray(groups) ? groups.map(infoOf) : []) {
+    if (Number(info.get('consumers')) === 0) continue;
+    try {
+      const consumers = await viewConsumers(redis, {
+        key: stream,
+        group: String(info.get('name')),
+      });
+      if (consumers.some(({ idleMs }) => idleMs < aliveMs)) return true;
+    } catch (error) {
+      if (!isRefused(error)) throw error;
+      return true;
+    }
+  }
+  return false;
+}
+
+/** Leaves an audit line where the user may. @returns whether it did */
+export async function noteSimulation(
+  redis: Redis,
+  stream: string,
+  { by, detail }: { readonly by: string; readonly detail: string },
+): Promise<boolean> {
+  try {
+    const switches = createSwitches(() => Promise.resolve(redis), controlKeys(stream));
+    await switches.note({ by, command: 'simulate', detail });
+    return true;
+  } catch (error) {
+    if (!isRefused(error)) throw error;
+    return false;
+  }
+}
+
+function isRefused(error: unknown): boolean {
+  return error instanceof DependencyError && error.code === 'NOPERM';
 }
 
 /** Opens connections to the Redis of the options, and keeps the reason of the last failure. */

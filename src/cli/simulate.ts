@@ -1,17 +1,24 @@
-import type { Writable } from 'node:stream';
+import type { FileHandle } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { processHost } from '../config/host.ts';
 import { formatProblems } from '../config/load.ts';
 import { loadRedisLogin } from '../config/redis-login.ts';
 import { type FeedTotals, feed } from '../simulator/feed.ts';
-import { createFleet, type FleetForm, fleetForms } from '../simulator/fleet.ts';
+import { createFleet, type Fleet, type FleetForm, fleetForms } from '../simulator/fleet.ts';
 import { plainHabits, realHabits } from '../simulator/habits.ts';
 import { createLedger, type Ledger } from '../simulator/ledger.ts';
-import { writeLedger } from '../simulator/ledger-file.ts';
+import { openLedgerFile, writeLedger } from '../simulator/ledger-file.ts';
 import { createSender } from '../simulator/sender.ts';
-import { type CliExit, cliExits } from './io.ts';
+import { askConsent, operatorOf } from './change.ts';
+import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { cliIo, type SetExitCode, wholeNumber } from './options.ts';
-import { checkServer, openConnections, type SimulateRedis } from './simulate-redis.ts';
+import {
+  checkServer,
+  hasLiveConsumers,
+  noteSimulation,
+  openConnections,
+  type SimulateRedis,
+} from './simulate-redis.ts';
 
 interface SimulateFlags {
   readonly redisUrl?: string;
@@ -27,6 +34,9 @@ interface SimulateFlags {
   readonly ledger?: string;
   readonly baseTime?: number;
   readonly maxBacklog?: number;
+  readonly live: boolean;
+  readonly yes: boolean;
+  readonly by?: string;
   readonly json: boolean;
 }
 
@@ -52,11 +62,14 @@ export function register(command: Command, setExitCode: SetExitCode): void {
     .option('--ledger <file>', 'write what was sent to this file (NDJSON)')
     .option('--base-time <ms>', '"now" of the fleet, epoch milliseconds', wholeNumber)
     .option('--max-backlog <entries>', 'wait while more entries are unprocessed', wholeNumber)
+    .option('--live', 'also into a stream whose consumers are alive', false)
+    .option('--yes', 'do not ask', false)
+    .option('--by <name>', 'who you are, for the audit line; default: your login')
     .option('--json', 'print the summary as JSON', false)
     .addHelpText(
       'after',
       '\nREDIS_URL, REDIS_PASSWORD, REDIS_PASSWORD_FILE and REDIS_CA_FILE are read as the service reads them.' +
-        '\nExit codes: 0 all was sent, 1 Redis or the file failed, 2 wrong options.',
+        '\nExit codes: 0 all was sent, 1 Redis or the file failed, 2 wrong options, live consumers, or nobody confirmed.',
     )
     .action(async (flags: SimulateFlags) => {
       const { redisUrl, records, duration, rate, ledger, baseTime, maxBacklog, ...others } = flags;
@@ -111,14 +124,13 @@ export interface SimulateOptions extends SimulateRedis {
   readonly baseTime: number | null;
   /** Entries unread or unacknowledged above which the simulator waits; null: never. */
   readonly maxBacklog: number | null;
+  /** Also into a stream whose consumers are alive: what is sent ends up in their table. */
+  readonly live: boolean;
+  /** Does not ask. */
+  readonly yes: boolean;
+  /** Who is at the keyboard, for the audit line. */
+  readonly by?: string;
   readonly json: boolean;
-}
-
-export interface SimulateIo {
-  readonly stdout: Writable;
-  readonly stderr: Writable;
-  /** Ends the run in order; what was sent is in the ledger. */
-  readonly signal: AbortSignal;
 }
 
 /** Faster than one Redis takes them: how many records a run by duration may need at most. */
@@ -128,16 +140,22 @@ const MOST_RECORDS_A_SECOND = 100_000;
  * `processor simulate`: a fleet's entries into the stream, then one line of totals.
  * @returns the exit code: 0, 1 when Redis refused or the file failed, or 2 when the options are wrong
  */
-export async function runSimulate(options: SimulateOptions, io: SimulateIo): Promise<number> {
+export async function runSimulate(options: SimulateOptions, io: CliIo): Promise<number> {
   const problem = optionProblem(options);
   if (problem !== null) return fail(io, problem, cliExits.refused);
   const baseTime = options.baseTime ?? Date.now();
-  const ledger = options.ledgerFile === null ? null : createLedger();
+  const { ledgerFile } = options;
+  const ledger = ledgerFile === null ? null : createLedger();
   const failures: string[] = [];
   let code: CliExit = cliExits.failed;
+  let file: FileHandle | null = null;
   const started = performance.now();
   try {
-    const totals = await send(options, baseTime, ledger, io.signal);
+    const fleet = fleetOf(options, baseTime);
+    const refusal = await consentTo(options, io);
+    if (refusal !== null) return fail(io, refusal, cliExits.refused);
+    file = ledgerFile === null ? null : await openLedger(ledgerFile);
+    const totals = await send(options, fleet, ledger, io.signal);
     const seconds = (performance.now() - started) / 1000;
     io.stdout.write(`${summary(options, baseTime, totals, seconds)}\n`);
   } catch (error) {
@@ -146,9 +164,9 @@ export async function runSimulate(options: SimulateOptions, io: SimulateIo): Pro
     if (error instanceof RangeError) code = cliExits.refused;
   }
   // Also after a failure: the ledger holds exactly what Redis confirmed.
-  if (ledger !== null && options.ledgerFile !== null) {
+  if (ledger !== null && file !== null) {
     try {
-      await writeLedger(ledger, options.ledgerFile);
+      await writeLedger(ledger, file);
     } catch (error) {
       failures.push(`the ledger could not be written: ${messageOf(error)}`);
     }
@@ -156,25 +174,61 @@ export async function runSimulate(options: SimulateOptions, io: SimulateIo): Pro
   return failures.length === 0 ? cliExits.ok : fail(io, failures.join('; '), code);
 }
 
-async function send(
-  options: SimulateOptions,
-  baseTime: number,
-  ledger: Ledger | null,
-  signal: AbortSignal,
-): Promise<FeedTotals> {
+/** Before anything is sent: a file that is there already, or a link, is left alone. */
+async function openLedger(path: string): Promise<FileHandle> {
+  try {
+    return await openLedgerFile(path);
+  } catch (error) {
+    throw new Error(`the ledger could not be written: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/**
+ * Asks for consent and leaves the audit line. @returns why nothing is sent; null to go on
+ * @throws when Redis cannot be reached, or is no single primary
+ */
+async function consentTo(options: SimulateOptions, io: CliIo): Promise<string | null> {
+  const { stream, live } = options;
+  const connections = openConnections(options);
+  const redis = await checkServer(connections, stream);
+  try {
+    if (!live && (await hasLiveConsumers(redis, stream))) {
+      return `${stream} has live consumers, which would store the simulated records: choose another --stream, or add --live`;
+    }
+    const what = `send simulated records to ${stream}`;
+    const flags = { ...options, dryRun: false };
+    if ((await askConsent(io, flags, what)) !== 'given') return 'not carried out';
+    const by = operatorOf(io, options);
+    if (!(await noteSimulation(redis, stream, { by, detail: detailOf(options) }))) {
+      io.stderr.write('processor simulate: no audit line: the user of Redis may not write it\n');
+    }
+    return null;
+  } finally {
+    redis.disconnect();
+  }
+}
+
+function detailOf({ stream, devices, seed, records, durationSeconds }: SimulateOptions): string {
+  const length = records === null ? `duration=${durationSeconds}s` : `records=${records}`;
+  return `stream=${stream} devices=${devices} seed=${seed} ${length}`;
+}
+
+/** @throws RangeError where an option is outside of what a fleet can be */
+function fleetOf(options: SimulateOptions, baseTime: number): Fleet {
   const { seed, devices, form, packetRecords, records, durationSeconds, rate } = options;
   const expectedRecords =
     records ?? Math.ceil((durationSeconds ?? 0) * (rate ?? MOST_RECORDS_A_SECOND));
   const habits = options.plain ? plainHabits : realHabits;
-  const fleet = createFleet({
-    seed,
-    baseTime,
-    devices,
-    form,
-    packetRecords,
-    habits,
-    expectedRecords,
-  });
+  return createFleet({ seed, baseTime, devices, form, packetRecords, habits, expectedRecords });
+}
+
+async function send(
+  options: SimulateOptions,
+  fleet: Fleet,
+  ledger: Ledger | null,
+  signal: AbortSignal,
+): Promise<FeedTotals> {
+  const { records, durationSeconds, rate } = options;
   const connections = openConnections(options);
   const sender = createSender({
     open: connections.open,
@@ -183,7 +237,6 @@ async function send(
     signal,
   });
   try {
-    await checkServer(connections, options.stream);
     await sender.connect();
     const durationMs = durationSeconds === null ? null : durationSeconds * 1000;
     return await feed({
@@ -221,7 +274,7 @@ function summary(
     .join(' ');
 }
 
-function fail(io: SimulateIo, message: string, code: CliExit): CliExit {
+function fail(io: CliIo, message: string, code: CliExit): CliExit {
   io.stderr.write(`processor simulate: ${message}\n`);
   return code;
 }

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { constants, createReadStream } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
@@ -25,9 +26,19 @@ const headLine = z.object({
   messages: whole,
 });
 
-/** Writes a ledger as NDJSON: totals, then records by device, then expected dead letters. */
-export async function writeLedger(ledger: Ledger, path: string): Promise<void> {
-  await pipeline(linesOf(ledger), createWriteStream(path, { mode: 0o600 }));
+/** Opens a new file for a ledger: one that is there already, or a link, is refused. */
+export function openLedgerFile(path: string): Promise<FileHandle> {
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  return open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+}
+
+/**
+ * Writes a ledger as NDJSON: totals, then records by device, then expected dead letters.
+ * @param file a path that is not there yet, or what `openLedgerFile` opened; closed afterwards
+ */
+export async function writeLedger(ledger: Ledger, file: string | FileHandle): Promise<void> {
+  const handle = typeof file === 'string' ? await openLedgerFile(file) : file;
+  await pipeline(linesOf(ledger), handle.createWriteStream());
 }
 
 /**

@@ -17,7 +17,14 @@ afterAll(async () => {
 /** A fleet's records in the stream, and the ledger of them. */
 async function simulate(seed: number): Promise<string> {
   const ledger = join(folder, `${seed}.ndjson`);
-  const words = ['simulate', '--records=3000', `--seed=${seed}`, `--ledger=${ledger}`];
+  const words = [
+    'simulate',
+    '--records=3000',
+    `--seed=${seed}`,
+    `--ledger=${ledger}`,
+    '--live',
+    '--yes',
+  ];
   expect(await stack.processor(...words)).toMatchObject({ code: 0 });
   return ledger;
 }

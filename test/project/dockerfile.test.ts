@@ -276,7 +276,15 @@ describe('the image, from the files of this working tree', () => {
     });
 
     async function simulate(env: Readonly<Record<string, string>>, records: number) {
-      const words = ['simulate', '--plain', '--json', '--records', String(records)];
+      const words = [
+        'simulate',
+        '--plain',
+        '--json',
+        '--live',
+        '--yes',
+        '--records',
+        String(records),
+      ];
       const { code, stdout } = await contained([...entrypoint, ...words], env).ended;
       expect(code).toBe(0);
       const totals: { records: number } = JSON.parse(stdout);

@@ -101,7 +101,15 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
     const env = environmentHere(serviceOf(file, 'processor'), places);
     service = startService(env);
     await service.untilReady();
-    const words = ['simulate', '--plain', '--json', '--records=2000', '--max-backlog=50000'];
+    const words = [
+      'simulate',
+      '--plain',
+      '--json',
+      '--records=2000',
+      '--max-backlog=50000',
+      '--live',
+      '--yes',
+    ];
     const said = await runProcessorHere(serviceOf(file, 'simulator'), places, words);
     const { records }: { records: number } = JSON.parse(said);
 

@@ -1,7 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
+import { PassThrough, Writable } from 'node:stream';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { runSimulate, type SimulateOptions } from '../../src/cli/simulate.ts';
@@ -26,6 +26,9 @@ function simulateOptions(changes: Partial<SimulateOptions> = {}): SimulateOption
     ledgerFile: null,
     baseTime: Date.UTC(2026, 5, 1),
     maxBacklog: null,
+    live: false,
+    yes: true,
+    by: 'anna',
     json: false,
     ...changes,
   };
@@ -40,7 +43,8 @@ async function simulate(options: SimulateOptions) {
         done();
       },
     });
-  const io = { stdout: into('stdout'), stderr: into('stderr'), signal: never };
+  const stdin = new PassThrough();
+  const io = { env: {}, stdin, stdout: into('stdout'), stderr: into('stderr'), signal: never };
   const code = await runSimulate(options, io);
   return { code, ...texts };
 }
@@ -91,4 +95,62 @@ test('wrong options end with 2, what fails with 1, and both say what to change',
     expect(code).toBe(expected);
     expect(stderr).toContain(words);
   }
+});
+
+async function withRedis(work: (redis: Redis) => Promise<void>): Promise<void> {
+  const redis = new Redis(redisUrl());
+  try {
+    await work(redis);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+test('nothing is sent without consent, and consent leaves an audit line', async () => {
+  const options = simulateOptions({ records: 5 });
+  const { code, stderr } = await simulate({ ...options, yes: false });
+  expect(code).toBe(2);
+  expect(stderr).toContain('not done; add --yes');
+  await withRedis(async (redis) => {
+    expect(await redis.exists(options.stream)).toBe(0);
+    expect((await simulate(options)).code).toBe(0);
+    const audit = await redis.xrange(`${options.stream}:control:audit`, '-', '+');
+    expect(audit.map(([, fields]) => fields)).toEqual([
+      ['by', 'anna', 'command', 'simulate', 'detail', expect.stringContaining('records=5')],
+    ]);
+  });
+});
+
+test('a stream with live consumers is refused, unless --live says otherwise', async () => {
+  const options = simulateOptions({ records: 5 });
+  await withRedis(async (redis) => {
+    await redis.xgroup('CREATE', options.stream, 'somebody', '0', 'MKSTREAM');
+    // A group that nobody reads from is no consumer.
+    expect((await simulate(options)).code).toBe(0);
+    await redis.xreadgroup('GROUP', 'somebody', 'one', 'COUNT', 1, 'STREAMS', options.stream, '>');
+    const before = await redis.xlen(options.stream);
+
+    const { code, stderr } = await simulate(options);
+
+    expect(code).toBe(2);
+    expect(stderr).toContain('has live consumers');
+    expect(await redis.xlen(options.stream)).toBe(before);
+    expect((await simulate({ ...options, live: true })).code).toBe(0);
+  });
+});
+
+test('a file that is there, or a link, is no ledger: neither is touched, and nothing is sent', async () => {
+  const folder = await temporaryFolder();
+  const [file, link, dangling] = ['file', 'link', 'dangling'].map((name) => join(folder, name));
+  await writeFile(file ?? '', 'mine');
+  await symlink(file ?? '', link ?? '');
+  await symlink(join(folder, 'nothing'), dangling ?? '');
+  for (const ledgerFile of [file, link, dangling]) {
+    const options = simulateOptions({ ledgerFile: ledgerFile ?? null });
+    const { code, stderr } = await simulate(options);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/the ledger could not be written: (EEXIST|ELOOP)/);
+    expect(await streamOf(options.stream)).toEqual([]);
+  }
+  expect(await readFile(file ?? '', 'utf8')).toBe('mine');
 });
