@@ -43,7 +43,7 @@ noted_read = tonumber(noted_read)
 if noted_id and (is_before(delivered, noted_id) or noted_read > added) then noted_id = nil end
 local has_moved = delivered ~= noted_id
 local is_trusted = noted_id and noted_server == ARGV[2] and read
-  and (has_moved and read > noted_read or not has_moved and read == noted_read)
+  and (read > noted_read or not has_moved and read == noted_read)
 -- How many entries behind the noted one were trimmed.
 local beyond = noted_id and removed - noted_read
 
@@ -90,7 +90,11 @@ if read ~= passed then
 end
 if has_moved or noted_server ~= ARGV[2] or noted_read ~= passed then
   local noted = note_down(KEYS[2], ARGV[1], ARGV[2], delivered, passed)
-  if type(noted) == 'table' and noted.err and not string.find(noted.err, 'OOM') then return noted end
+  if type(noted) == 'table' and noted.err then
+    if not string.find(noted.err, 'OOM') then return noted end
+    -- Out of memory refuses only a script's first write, so nothing was moved: found again later.
+    return {'whole', 0}
+  end
 end
 if lost > 0 then return {kind, lost} end
 return {'whole', 0}`;

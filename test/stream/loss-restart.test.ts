@@ -220,3 +220,25 @@ test('a group that an operator set back counts nothing twice', async () => {
   expect(await readAll(consumer)).toBe(10);
   expect(lost(heard)).toEqual(nothing);
 });
+
+test('a loss that cannot be noted because Redis is out of memory is counted once, afterwards', async () => {
+  const server = await realRedis();
+  const redis = client(server);
+  const { consumer, heard } = consumerOf(server);
+  await consumer.prepare();
+  await add(redis, 5);
+  await redis.xtrim(stream.key, 'MAXLEN', 0);
+  // Noted by another server; what Redis counts happens to be right, so that only the note is written.
+  await redis.hset(counter, stream.group, 'another 0-0 0');
+  await redis.call('XGROUP', 'SETID', stream.key, stream.group, '0', 'ENTRIESREAD', 5);
+  await redis.config('SET', 'maxmemory', '1');
+
+  await consumer.read(10);
+  await consumer.read(10);
+  expect(lost(heard)).toEqual(nothing);
+
+  await redis.config('SET', 'maxmemory', '0');
+  await consumer.read(10);
+  await consumer.read(10);
+  expect(lost(heard)).toEqual({ counted: [5], uncertain: [] });
+});
