@@ -51,7 +51,9 @@ export function createChunkBudget(options: ChunkBudgetOptions): ChunkBudget {
   const numberOf = (ts: number) => Math.floor(ts / chunkIntervalMs);
 
   async function refresh(client: pg.ClientBase, maxAge: number): Promise<number> {
-    if (catalog !== null && now() - catalog.readAt < maxAge) return 0;
+    // Below zero after the clock was set back: the age is not known.
+    const age = catalog === null ? -1 : now() - catalog.readAt;
+    if (age >= 0 && age < maxAge) return 0;
     catalog = await readCatalog(client, lateHorizonMs, now());
     admitted = new Set();
     return statementsOfCatalog;

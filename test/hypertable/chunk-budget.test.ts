@@ -14,10 +14,10 @@ const rejected = {
 };
 
 /** A writer as of an instance that has just started. */
-function writerOn(database: Database, perDay: number): PositionWriter {
+function writerOn(database: Database, perDay: number, clock = () => now): PositionWriter {
   const chunkBudget = createChunkBudget({
     ...{ chunkIntervalMs: dayMs, lateHorizonMs: 7 * dayMs, perDay },
-    now: () => now,
+    now: clock,
   });
   return createPositionWriter(database, {
     ...{ chunkIntervalMs: dayMs, maxChunksPerStatement: 48, chunkBudget },
@@ -80,6 +80,17 @@ describeHypertable('old records that need new chunks', (fresh) => {
       'duplicate',
       'inserted',
     ]);
+  });
+
+  test('share the budget also after the clock of an instance was set back', async () => {
+    const { database } = await migratedDatabase({}, fresh);
+    let clock = now;
+    const writer = writerOn(database, 2, () => clock);
+    await write(writer, oldDays(1));
+    await write(writerOn(database, 2), oldDays(1, 101));
+    clock = now - 3_600_000;
+
+    expect((await write(writer, oldDays(1, 102))).outcomes).toEqual([rejected]);
   });
 
   test('are looked up in the catalog once: the next batch for the same days is one statement', async () => {
