@@ -79,7 +79,12 @@ function frameOf(number: number): Buffer {
       priority: 0,
       longitude: 253_000_000 + number,
       latitude: 547_000_000 + index,
-      ...{ altitude: 120, angle: 90, satellites: 11, speed: 54, eventIoId: 0, generationType: 0 },
+      altitude: 120,
+      angle: 90,
+      satellites: 11,
+      speed: 54,
+      eventIoId: 0,
+      generationType: 0,
       io: widths.map((group, at) => ({ id: 20 + at, group, value: uint(number + at + 1, group) })),
     };
   });

@@ -49,8 +49,12 @@ export async function stageCosts(
     connection.ready,
     {
       ...group,
-      ...{ blockMs: 100, slackMs: 5000, claimThresholdMs: 3_600_000, claimIntervalMs: 3_600_000 },
-      ...{ consumerIdleMs: 3_600_000, now: Date.now },
+      blockMs: 100,
+      slackMs: 5000,
+      claimThresholdMs: 3_600_000,
+      claimIntervalMs: 3_600_000,
+      consumerIdleMs: 3_600_000,
+      now: Date.now,
     },
     {
       groupRecreated() {},
@@ -70,8 +74,13 @@ export async function stageCosts(
   const window = { nowMs, tsMaxPastMs: 3650 * day, tsMaxFutureMs: day };
   const options = { ...window, maxRecords: 255, io16: false };
   const states = new DeviceStates({
-    ...{ capacity: 100_000, rehydrateHorizonMs: day, negativeTtlMs: day, now: Date.now },
-    ...{ rehydrate: () => Promise.resolve(new Map()), onLookup() {}, onRehydrated() {} },
+    capacity: 100_000,
+    rehydrateHorizonMs: day,
+    negativeTtlMs: day,
+    now: Date.now,
+    rehydrate: () => Promise.resolve(new Map()),
+    onLookup() {},
+    onRehydrated() {},
     onEvicted() {},
   });
   const letters = { deadLetterKey: 'bench:dlq', deadLetterMaxEntries: 1000, instance: 'bench' };

@@ -6,24 +6,24 @@ import type { IoGroups, TrackerRecord } from './record.ts';
 
 const codecIds: Readonly<Record<Codec, number>> = { '7': 0x07, '8': 0x08, '8E': 0x8e, '16': 0x10 };
 
-const TCP_HEADER_BYTES = 8;
-const UDP_IMEI_AT = 8;
-const UDP_HEADER_BYTES = 23;
-const IMEI_BYTES = 15;
+const tcpHeaderBytes = 8;
+const udpImeiAt = 8;
+const udpHeaderBytes = 23;
+const imeiBytes = 15;
 /** Data that needs no acknowledgement on the channel. */
-const UDP_NO_ACK = 1;
+const udpNoAck = 1;
 
 /** 255 records of under 250 bytes; filled anew for every packet, which leaves as a copy. */
 const scratch = Buffer.allocUnsafeSlow(65_536);
 
 /** One packet in TCP form: preamble, length, data field, CRC. */
 export function encodeTcp(codec: Codec, records: readonly ParcelRecord[]): Buffer {
-  return wrapTcp(writeArray(codec, records, TCP_HEADER_BYTES));
+  return wrapTcp(writeArray(codec, records, tcpHeaderBytes));
 }
 
 /** The same form around a data field that is given. */
 export function encodeTcpData(data: Buffer): Buffer {
-  return wrapTcp(TCP_HEADER_BYTES + data.copy(scratch, TCP_HEADER_BYTES));
+  return wrapTcp(tcpHeaderBytes + data.copy(scratch, tcpHeaderBytes));
 }
 
 /** One channel packet as a datagram: IMEI inside, no preamble and no CRC. */
@@ -33,20 +33,20 @@ export function encodeUdp(
   packetId: number,
   records: readonly ParcelRecord[],
 ): Buffer {
-  const end = writeArray(codec, records, UDP_HEADER_BYTES);
+  const end = writeArray(codec, records, udpHeaderBytes);
   scratch.writeUInt16BE(end - 2, 0);
   scratch.writeUInt16BE(packetId & 0xffff, 2);
-  scratch[4] = UDP_NO_ACK;
+  scratch[4] = udpNoAck;
   scratch[5] = packetId & 0xff;
-  scratch.writeUInt16BE(IMEI_BYTES, 6);
-  scratch.write(imei, UDP_IMEI_AT, 'latin1');
+  scratch.writeUInt16BE(imeiBytes, 6);
+  scratch.write(imei, udpImeiAt, 'latin1');
   return Buffer.from(scratch.subarray(0, end));
 }
 
 function wrapTcp(end: number): Buffer {
   scratch.writeUInt32BE(0, 0);
-  scratch.writeUInt32BE(end - TCP_HEADER_BYTES, 4);
-  scratch.writeUInt32BE(crc16(scratch, TCP_HEADER_BYTES, end), end);
+  scratch.writeUInt32BE(end - tcpHeaderBytes, 4);
+  scratch.writeUInt32BE(crc16(scratch, tcpHeaderBytes, end), end);
   return Buffer.from(scratch.subarray(0, end + 4));
 }
 

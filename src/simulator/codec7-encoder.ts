@@ -1,26 +1,26 @@
 import type { Cell, TrackerRecord } from './record.ts';
 
 /** Codec 7 counts seconds from 2007-01-01T00:00:00Z, in 30 bits. */
-const EPOCH_SECONDS = 1_167_609_600;
+const epochSeconds = 1_167_609_600;
 
-const HAS_GPS = 0x01;
+const gpsFlag = 0x01;
 /** The three IO groups, of 1, 2 and 4 bytes. */
-const HAS_IO = 0x0e;
+const hasIo = 0x0e;
 /** Bits of the GPS mask; the last stands for cell, signal strength and operator together. */
-const GPS_COORDINATES = 0x01;
-const GPS_ALTITUDE = 0x02;
-const GPS_ANGLE = 0x04;
-const GPS_SPEED = 0x08;
-const GPS_SATELLITES = 0x10;
-const GPS_CELL_PARTS = 0xe0;
+const gpsCoordinates = 0x01;
+const gpsAltitude = 0x02;
+const gpsAngle = 0x04;
+const gpsSpeed = 0x08;
+const gpsSatellites = 0x10;
+const gpsCellParts = 0xe0;
 
 /** Writes one record at `start` and returns the offset behind it. */
 export function writeCodec7Record(to: Buffer, start: number, record: TrackerRecord): number {
   const { latitude, longitude, cell, io } = record;
-  const seconds = Math.floor(record.ts / 1000) - EPOCH_SECONDS;
+  const seconds = Math.floor(record.ts / 1000) - epochSeconds;
   let at = to.writeUInt32BE(((record.priority << 30) | seconds) >>> 0, start);
   const hasGps = latitude !== null && longitude !== null && cell !== null;
-  to[at++] = (hasGps ? HAS_GPS : 0) | HAS_IO;
+  to[at++] = (hasGps ? gpsFlag : 0) | hasIo;
   if (hasGps) at = writeGps(to, at, record, latitude, longitude, cell);
   at = writeGroup(to, at, 1, io.one);
   at = writeGroup(to, at, 2, io.two);
@@ -37,12 +37,12 @@ function writeGps(
   cell: Cell,
 ): number {
   to[start] =
-    GPS_COORDINATES |
-    GPS_CELL_PARTS |
-    (altitude === null ? 0 : GPS_ALTITUDE) |
-    (angle === null ? 0 : GPS_ANGLE) |
-    (speed === null ? 0 : GPS_SPEED) |
-    (satellites === null ? 0 : GPS_SATELLITES);
+    gpsCoordinates |
+    gpsCellParts |
+    (altitude === null ? 0 : gpsAltitude) |
+    (angle === null ? 0 : gpsAngle) |
+    (speed === null ? 0 : gpsSpeed) |
+    (satellites === null ? 0 : gpsSatellites);
   let at = to.writeFloatBE(latitude, start + 1);
   at = to.writeFloatBE(longitude, at);
   if (altitude !== null) at = to.writeUInt16BE(altitude, at);

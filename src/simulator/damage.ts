@@ -12,10 +12,10 @@ export interface DamagedEntry {
 }
 
 /** Preamble and data field length. */
-const HEADER_BYTES = 8;
-const CRC_BYTES = 4;
+const headerSize = 8;
+const crcBytes = 4;
 /** No codec has this id. */
-const UNKNOWN_CODEC = 0x63;
+const unknownCodec = 0x63;
 
 type FrameDamage = 'bit' | 'cut' | 'tail' | 'count' | 'codec' | 'hex';
 const frameDamages: readonly FrameDamage[] = [
@@ -37,14 +37,14 @@ export function damagedFrame(
   random: Random,
 ): DamagedEntry {
   const frame = encodeTcp(codec, records);
-  const dataEnd = frame.length - CRC_BYTES;
+  const dataEnd = frame.length - crcBytes;
   const entry = (damaged: Buffer, reason: Reason): DamagedEntry => ({
     fields: ['device_id', deviceId, 'frame', damaged],
     reasons: [reason],
   });
   switch (random.pick(frameDamages)) {
     case 'bit': {
-      const at = random.int(HEADER_BYTES, frame.length - 1);
+      const at = random.int(headerSize, frame.length - 1);
       frame[at] = (frame[at] ?? 0) ^ (1 << random.int(0, 7));
       return entry(frame, 'crc_mismatch');
     }
@@ -55,7 +55,7 @@ export function damagedFrame(
     case 'count':
       return entry(resealed(frame, dataEnd - 1, (records.length + 1) & 0xff), 'count_mismatch');
     case 'codec':
-      return entry(resealed(frame, HEADER_BYTES, UNKNOWN_CODEC), 'codec_unknown');
+      return entry(resealed(frame, headerSize, unknownCodec), 'codec_unknown');
     case 'hex':
       return {
         fields: ['device_id', deviceId, 'frame_hex', frame.toString('hex').slice(0, -1)],
@@ -67,7 +67,7 @@ export function damagedFrame(
 /** The frame with one byte of its data field replaced and the CRC made to fit. */
 function resealed(frame: Buffer, at: number, byte: number): Buffer {
   frame[at] = byte;
-  return encodeTcpData(frame.subarray(HEADER_BYTES, frame.length - CRC_BYTES));
+  return encodeTcpData(frame.subarray(headerSize, frame.length - crcBytes));
 }
 
 type PayloadDamage = 'cut' | 'time' | 'device' | 'shape' | 'attribute';

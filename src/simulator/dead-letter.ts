@@ -18,7 +18,7 @@ interface Rejected {
   readonly reason: string;
 }
 
-const ORIGINAL_PREFIX = 'f:';
+const originalPrefix = 'f:';
 
 /**
  * Reads both shapes by the contract alone, so that the check does not share a fault with the code
@@ -30,8 +30,8 @@ export function readDeadLetter({ fields }: StoredLetter): ReadDeadLetter {
   for (let at = 0; at + 1 < fields.length; at += 2) {
     const [name, value] = [fields[at], fields[at + 1]];
     if (name === undefined || value === undefined) continue;
-    if (name.toString('latin1', 0, ORIGINAL_PREFIX.length) === ORIGINAL_PREFIX) {
-      original.push(name.subarray(ORIGINAL_PREFIX.length), value);
+    if (name.toString('latin1', 0, originalPrefix.length) === originalPrefix) {
+      original.push(name.subarray(originalPrefix.length), value);
     } else {
       own.set(name.toString('latin1'), value.toString('utf8'));
     }

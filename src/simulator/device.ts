@@ -35,12 +35,12 @@ const intervals: Readonly<Record<Phase, readonly [least: number, most: number]>>
 };
 
 /** Records that a loss of the fix lasts, on average. */
-const NO_FIX_RECORDS = 12;
-const REBOOT_SHARE = 0.2;
-const IGNITION_ID = 239;
-const MOVEMENT_ID = 240;
-const GENERATION_ON_CHANGE = 5;
-const GENERATION_PERIODICAL = 7;
+const noFixRecords = 12;
+const rebootShare = 0.2;
+const ignitionId = 239;
+const movementId = 240;
+const generationOnChange = 5;
+const generationPeriodical = 7;
 
 interface Place {
   readonly latitude: number;
@@ -55,7 +55,7 @@ export function createDevice(random: Random, options: DeviceOptions): Device {
   const { deviceId, startTs, noFixShare } = options;
   const route = createRoute(random);
   const sensors = createSensors(random, options.hasIo16);
-  const lossChance = noFixShare / (NO_FIX_RECORDS * (1 - noFixShare));
+  const lossChance = noFixShare / (noFixRecords * (1 - noFixShare));
   let codec = options.codec;
   let clock = startTs;
   let ignition = true;
@@ -75,8 +75,8 @@ export function createDevice(random: Random, options: DeviceOptions): Device {
   function loseOrFindFix(): void {
     if (noFixLeft > 0) noFixLeft -= 1;
     else if (random.chance(lossChance)) {
-      noFixLeft = random.int(1, 2 * NO_FIX_RECORDS - 1);
-      if (random.chance(REBOOT_SHARE)) lastPlace = nowhere;
+      noFixLeft = random.int(1, 2 * noFixRecords - 1);
+      if (random.chance(rebootShare)) lastPlace = nowhere;
     }
   }
 
@@ -132,7 +132,7 @@ function avlRecord(
 ): TrackerRecord {
   const { ts, motion, place, fix, ignition, event } = sample;
   const moving = motion.speed > 0 ? 1 : 0;
-  const own = [IGNITION_ID, ignition ? 1 : 0, MOVEMENT_ID, moving, 69, fix ? 1 : 2];
+  const own = [ignitionId, ignition ? 1 : 0, movementId, moving, 69, fix ? 1 : 2];
   return {
     ts,
     priority: event ? 1 : 0,
@@ -142,8 +142,8 @@ function avlRecord(
     angle: fix ? Math.round(motion.heading) % 360 : 0,
     satellites: fix ? random.int(5, 19) : 0,
     speed: fix ? Math.round(motion.speed) : 0,
-    eventIoId: event ? IGNITION_ID : 0,
-    generationType: codec === '16' ? (event ? GENERATION_ON_CHANGE : GENERATION_PERIODICAL) : null,
+    eventIoId: event ? ignitionId : 0,
+    generationType: codec === '16' ? (event ? generationOnChange : generationPeriodical) : null,
     io: sensors.read(codec, own, motion),
     cell: null,
   };

@@ -62,7 +62,8 @@ function frameEntry(
   const carried = random.chance(hexShare) ? ['frame_hex', frame.toString('hex')] : ['frame', frame];
   return {
     fields: [
-      ...['device_id', deviceId],
+      'device_id',
+      deviceId,
       ...carried,
       ...(receivedAt === null ? [] : ['received_at', new Date(receivedAt).toISOString()]),
     ],

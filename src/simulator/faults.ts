@@ -30,12 +30,12 @@ const wrongDates = [
 /** Codec 7 has the years 2007 to 2040 only. */
 const codec7WrongDates = [Date.UTC(2007, 0, 1), Date.UTC(2040, 0, 1)] as const;
 
-const DAY_MS = 86_400_000;
+const dayMs = 86_400_000;
 
 /** The record under a date that no window takes. */
 export function misdate(record: TrackerRecord, codec: Codec, random: Random): ParcelRecord {
   const dates: readonly number[] = codec === '7' ? codec7WrongDates : wrongDates;
-  const ts = random.pick(dates) + random.int(0, DAY_MS / 1000) * 1000;
+  const ts = random.pick(dates) + random.int(0, dayMs / 1000) * 1000;
   return { record: { ...record, ts }, fault: { reason: 'ts_out_of_range', ioTotalError: 0 } };
 }
 

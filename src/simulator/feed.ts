@@ -24,12 +24,12 @@ export interface FeedTotals {
   bytes: number;
 }
 
-const BATCH_ENTRIES = 256;
-const BATCH_BYTES = 262_144;
-const PAUSE_MS = 5;
-const BACKLOG_PAUSE_MS = 50;
+const batchEntries = 256;
+const batchBytes = 262_144;
+const pauseMs = 5;
+const backlogPauseMs = 50;
 /** At a low rate entries go out at once; at a high one in batches. */
-const BATCHES_A_SECOND = 50;
+const batchesASecond = 50;
 
 interface SentBatch {
   readonly entries: readonly SimulatedEntry[];
@@ -57,7 +57,7 @@ export async function feed(options: FeedOptions): Promise<FeedTotals> {
     const entries: SimulatedEntry[] = [];
     let bytes = 0;
     let inBatch = 0;
-    while (inBatch < most && entries.length < BATCH_ENTRIES && bytes < BATCH_BYTES) {
+    while (inBatch < most && entries.length < batchEntries && bytes < batchBytes) {
       const entry = fleet.next();
       entries.push(entry);
       bytes += bytesOf(entry);
@@ -73,7 +73,7 @@ export async function feed(options: FeedOptions): Promise<FeedTotals> {
     if (rate === null) return left;
     const elapsed = (performance.now() - start) / 1000;
     const due = Math.floor(rate * elapsed) - made;
-    return due < rate / BATCHES_A_SECOND && due < left ? 0 : Math.min(due, left);
+    return due < rate / batchesASecond && due < left ? 0 : Math.min(due, left);
   }
 
   async function settle(batch: SentBatch | null): Promise<void> {
@@ -93,7 +93,7 @@ export async function feed(options: FeedOptions): Promise<FeedTotals> {
     if (most <= 0 || crowded) {
       await settle(onItsWay);
       onItsWay = null;
-      await setTimeout(crowded ? BACKLOG_PAUSE_MS : PAUSE_MS);
+      await setTimeout(crowded ? backlogPauseMs : pauseMs);
       continue;
     }
     const entries = makeBatch(most);

@@ -2,9 +2,9 @@ import { hash } from 'node:crypto';
 import type { RowContent } from './record.ts';
 
 /** A source is an entry's 44 bits and a place of 9, exact in a number. */
-const ENTRY_BITS_DIVISOR = 16;
-const PLACES = 512;
-const LENGTH_BYTES = 4;
+const entryBitsDivisor = 16;
+const places = 512;
+const lengthBytes = 4;
 
 /** 48 bits of SHA-1: two versions of one key are told apart but once in 10^14 times. */
 function fingerprintOf(data: string | Buffer): number {
@@ -18,10 +18,16 @@ function fingerprintOf(data: string | Buffer): number {
 export function contentFingerprint(content: RowContent): number {
   const { attributes } = content;
   const fixed = [
-    ...[content.latitude, content.longitude, content.altitude],
+    content.latitude,
+    content.longitude,
+    content.altitude,
     content.angle === null ? null : Math.fround(content.angle),
-    ...[content.speed, content.satellites, content.priority, content.fix],
-    ...[content.eventIoId, content.generationType],
+    content.speed,
+    content.satellites,
+    content.priority,
+    content.fix,
+    content.eventIoId,
+    content.generationType,
   ];
   let text = JSON.stringify(fixed);
   for (const key of Object.keys(attributes).sort()) {
@@ -36,14 +42,14 @@ export function entryFingerprint(fields: readonly (string | Buffer)[]): number {
   const parts: Buffer[] = [];
   for (const field of fields) {
     const bytes = typeof field === 'string' ? Buffer.from(field) : field;
-    const length = Buffer.allocUnsafe(LENGTH_BYTES);
+    const length = Buffer.allocUnsafe(lengthBytes);
     length.writeUInt32BE(bytes.length);
     parts.push(length, bytes);
   }
-  return Math.floor(fingerprintOf(Buffer.concat(parts)) / ENTRY_BITS_DIVISOR);
+  return Math.floor(fingerprintOf(Buffer.concat(parts)) / entryBitsDivisor);
 }
 
 /** Where a dead letter comes from: an entry's fingerprint and a record in it, or its whole. */
 export function sourceOf(entry: number, recordIndex: number | null): number {
-  return entry * PLACES + (recordIndex === null ? 0 : recordIndex + 1);
+  return entry * places + (recordIndex === null ? 0 : recordIndex + 1);
 }

@@ -4,7 +4,7 @@ import type { SimulatedEntry } from './entry.ts';
 import { toEntries } from './entry-forms.ts';
 import type { Form } from './faults.ts';
 import { type Habits, realHabits } from './habits.ts';
-import { MAX_DEVICES, MAX_FLEETS, simulatedImei } from './imei.ts';
+import { maxDevices, maxFleets, simulatedImei } from './imei.ts';
 import { createOutbox, type Outbox } from './outbox.ts';
 import { createRandom, type Random } from './random.ts';
 
@@ -34,17 +34,18 @@ export interface Fleet {
 
 /** Shares of codecs among devices: the newer trackers of one maker speak 8 or 8 Extended. */
 const codecMix: readonly Codec[] = [
-  ...['8', '8', '8', '8', '8', '8', '8', '8', '8'],
-  ...['8E', '8E', '8E', '8E', '8E', '8E', '8E', '8E'],
-  ...['16', '16', '7'],
-] as const satisfies readonly Codec[];
+  ...new Array<Codec>(9).fill('8'),
+  ...new Array<Codec>(8).fill('8E'),
+  ...new Array<Codec>(2).fill('16'),
+  '7',
+];
 
 /** Measured over the routes, outages included, and rounded up. */
-const MEAN_INTERVAL_MS = 25_000;
-const HOUR_MS = 3_600_000;
+const meanIntervalMs = 25_000;
+const hourMs = 3_600_000;
 /** Beyond this the service would take records for those of a wrong clock. */
-const MOST_AHEAD_MS = 12 * HOUR_MS;
-const RECEIVE_DELAY_MS = 700;
+const mostAheadMs = 12 * hourMs;
+const receiveDelayMs = 700;
 
 interface Unit {
   readonly device: Device;
@@ -64,8 +65,8 @@ export function createFleet(options: FleetOptions): Fleet {
   const { seed, baseTime, devices, form, expectedRecords } = options;
   const habits = habitsFor(options);
   const random = createRandom(seed, 0);
-  const fleetNumber = Math.floor(createRandom(seed, baseTime % 2 ** 31).next() * MAX_FLEETS);
-  const spanMs = (expectedRecords / devices) * MEAN_INTERVAL_MS + 6 * HOUR_MS;
+  const fleetNumber = Math.floor(createRandom(seed, baseTime % 2 ** 31).next() * maxFleets);
+  const spanMs = (expectedRecords / devices) * meanIntervalMs + 6 * hourMs;
   const units = Array.from({ length: devices }, (_, index) =>
     createUnit(index, simulatedImei(fleetNumber, index), baseTime - spanMs, habits, options),
   );
@@ -75,14 +76,14 @@ export function createFleet(options: FleetOptions): Fleet {
   function nextParcel(): SimulatedEntry[] {
     const unit = random.pick(units);
     const { device, outbox, transport, tellsReceivedAt } = unit;
-    if (device.clock > baseTime + MOST_AHEAD_MS) {
+    if (device.clock > baseTime + mostAheadMs) {
       throw new RangeError(
         `the fleet was made for ${expectedRecords} records and has come to its end; raise expectedRecords`,
       );
     }
     const chosen = formOf(form, device.codec, unit.random);
     const parcel = outbox.next(chosen);
-    const receivedAt = tellsReceivedAt ? device.clock + RECEIVE_DELAY_MS : null;
+    const receivedAt = tellsReceivedAt ? device.clock + receiveDelayMs : null;
     const { deviceId, codec } = device;
     const channel = { deviceId, codec, transport, receivedAt, hexShare: habits.hexFrame };
     return toEntries(parcel, chosen, channel, unit.random);
@@ -145,8 +146,8 @@ function formOf(form: FleetForm, codec: Codec, random: Random): Form {
 function checkOptions({ seed, baseTime, devices, packetRecords }: FleetOptions): void {
   if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError('seed: a non-negative integer');
   if (!Number.isSafeInteger(baseTime)) throw new RangeError('baseTime: epoch milliseconds');
-  if (!Number.isInteger(devices) || devices < 1 || devices > MAX_DEVICES) {
-    throw new RangeError(`devices: 1 to ${MAX_DEVICES}`);
+  if (!Number.isInteger(devices) || devices < 1 || devices > maxDevices) {
+    throw new RangeError(`devices: 1 to ${maxDevices}`);
   }
   if (!Number.isInteger(packetRecords) || packetRecords < 1 || packetRecords > 255) {
     throw new RangeError('packetRecords: 1 to 255');

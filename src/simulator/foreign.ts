@@ -3,10 +3,10 @@ import { encodeTcp } from './avl-encoder.ts';
 import type { DamagedEntry } from './damage.ts';
 import type { Random } from './random.ts';
 
-const KEEP_ALIVE = Buffer.of(0xff);
-const HTTP = Buffer.from('GET / HTTP/1.1\r\nHost: tracker.example\r\n\r\n', 'latin1');
-const TLS_HELLO = Buffer.from('16030100c8010000c40303', 'hex');
-const LINE_END = Buffer.from('\r\n', 'latin1');
+const keepAlive = Buffer.of(0xff);
+const http = Buffer.from('GET / HTTP/1.1\r\nHost: tracker.example\r\n\r\n', 'latin1');
+const tlsHello = Buffer.from('16030100c8010000c40303', 'hex');
+const lineEnd = Buffer.from('\r\n', 'latin1');
 
 /**
  * Bytes that a producer can put into `frame` although they are not one AVL packet: keep-alives,
@@ -22,14 +22,14 @@ function foreignFrames(deviceId: DeviceId, codec: Codec): readonly (readonly [Bu
   const packet = encodeTcp(codec, []);
   const login = Buffer.concat([Buffer.of(0, deviceId.length), Buffer.from(deviceId, 'latin1')]);
   return [
-    [KEEP_ALIVE, 'preamble_invalid'],
-    [Buffer.concat([KEEP_ALIVE, packet]), 'preamble_invalid'],
+    [keepAlive, 'preamble_invalid'],
+    [Buffer.concat([keepAlive, packet]), 'preamble_invalid'],
     [login, 'datagram_invalid'],
     [Buffer.concat([login, packet]), 'preamble_invalid'],
-    [Buffer.concat([packet, LINE_END]), 'trailing_bytes'],
+    [Buffer.concat([packet, lineEnd]), 'trailing_bytes'],
     [Buffer.concat([packet, packet]), 'trailing_bytes'],
     [Buffer.from(packet.toString('hex'), 'latin1'), 'preamble_invalid'],
-    [HTTP, 'preamble_invalid'],
-    [TLS_HELLO, 'preamble_invalid'],
+    [http, 'preamble_invalid'],
+    [tlsHello, 'preamble_invalid'],
   ];
 }

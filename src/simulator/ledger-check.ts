@@ -39,7 +39,7 @@ export interface LedgerCheck {
   readonly problems: string[];
 }
 
-const MOST_PROBLEMS = 20;
+const mostProblems = 20;
 
 export function isClean(check: LedgerCheck): boolean {
   return check.missing === 0 && check.unexpected === 0 && check.doubled === 0;
@@ -77,7 +77,7 @@ export async function checkLedger(ledger: Ledger, source: LedgerSource): Promise
   const letters = await collectLetters(source, check);
   await checkRows(ledger, source, letters, check);
   for (const [from, { reasons, count }] of ledger.letters) {
-    for (let copy = 0; copy < count; copy++) {
+    for (let copy = 0; copy < count; copy += 1) {
       if (letters.take(from, reasons)) check.deadLetter += 1;
       else note(check, 'missing', `no dead letter with reason ${reasons.join(' or ')}`);
     }
@@ -93,7 +93,7 @@ function note(
   records = 1,
 ): void {
   check[what] += records;
-  if (check.problems.length < MOST_PROBLEMS) check.problems.push(`${what}: ${words}`);
+  if (check.problems.length < mostProblems) check.problems.push(`${what}: ${words}`);
 }
 
 /** The letters that were found, to be taken by those who expect them. */

@@ -8,8 +8,8 @@ import { codecs, reasons } from '../core/types.ts';
 import { createLedger, type Ledger, LedgerError, type SentColumns } from './ledger.ts';
 
 /** Records or letters on one line of the file. */
-const LINE_ITEMS = 1_000;
-const VERSION = 1;
+const lineItems = 1_000;
+const version = 1;
 
 const whole = z.number().int().nonnegative();
 const recordLine = z.object({
@@ -20,7 +20,7 @@ const letterLine = z.object({
   letters: z.array(z.tuple([whole, z.number().int().positive(), z.array(z.enum(reasons))])),
 });
 const headLine = z.object({
-  ledger: z.literal(VERSION),
+  ledger: z.literal(version),
   entries: whole,
   sent: whole,
   messages: whole,
@@ -61,18 +61,19 @@ export async function readLedger(path: string, ledger = createLedger()): Promise
 }
 
 function* linesOf(ledger: Ledger): Generator<string> {
-  yield line({ ledger: VERSION, ...ledger.totals });
+  yield line({ ledger: version, ...ledger.totals });
   for (const [device, columns] of ledger.devices) {
-    for (let from = 0; from < columns.ts.length; from += LINE_ITEMS) {
+    for (let from = 0; from < columns.ts.length; from += lineItems) {
       yield line({ device, records: recordsFrom(columns, from) });
     }
   }
   const letters = [...ledger.letters].map(([source, { count, reasons: allowed }]) => [
-    ...[source, count],
+    source,
+    count,
     allowed,
   ]);
-  for (let from = 0; from < letters.length; from += LINE_ITEMS) {
-    yield line({ letters: letters.slice(from, from + LINE_ITEMS) });
+  for (let from = 0; from < letters.length; from += lineItems) {
+    yield line({ letters: letters.slice(from, from + lineItems) });
   }
 }
 
@@ -82,7 +83,7 @@ function line(value: object): string {
 
 function recordsFrom({ ts, content, source, codec }: SentColumns, from: number): unknown[] {
   return ts
-    .slice(from, from + LINE_ITEMS)
+    .slice(from, from + lineItems)
     .map((time, at) => [time, content[from + at], source[from + at], codec[from + at]]);
 }
 

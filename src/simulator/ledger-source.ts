@@ -15,8 +15,8 @@ export interface LedgerSourceOptions {
   readonly lettersAfter: string | null;
 }
 
-const PAGE_ROWS = 5_000;
-const PAGE_LETTERS = 500;
+const pageRows = 5_000;
+const pageLetters = 500;
 
 /** Columns under the names of `StoredRow`; the time exact, so that a fraction would be seen. */
 const statement = {
@@ -25,7 +25,7 @@ const statement = {
 SELECT device_id AS "deviceId", (extract(epoch FROM ts) * 1000)::float8 AS ts, ts::text AS place,
        latitude, longitude, altitude, angle, speed, satellites, priority, fix,
        event_io_id AS "eventIoId", generation_type AS "generationType", codec, attributes
-FROM public.positions WHERE device_id = $1 AND ts > $2::timestamptz ORDER BY ts LIMIT ${PAGE_ROWS}`,
+FROM public.positions WHERE device_id = $1 AND ts > $2::timestamptz ORDER BY ts LIMIT ${pageRows}`,
 };
 
 /** The table `positions` and the dead-letter stream, read in pages. */
@@ -52,7 +52,7 @@ async function* rowsOf(database: Queryable, deviceId: string): AsyncGenerator<St
     const last = page.at(-1);
     if (last === undefined) return;
     yield page;
-    if (page.length < PAGE_ROWS) return;
+    if (page.length < pageRows) return;
     place = last.place;
   }
 }
@@ -81,7 +81,7 @@ async function* lettersOf({
 }: LedgerSourceOptions): AsyncGenerator<StoredLetter[]> {
   let from = lettersAfter === null ? '-' : `(${lettersAfter}`;
   for (;;) {
-    const found = await redis.xrangeBuffer(deadLetterKey, from, '+', 'COUNT', PAGE_LETTERS);
+    const found = await redis.xrangeBuffer(deadLetterKey, from, '+', 'COUNT', pageLetters);
     const page = found.map(([id, fields]) => ({ id: id.toString('latin1'), fields }));
     const last = page.at(-1);
     if (last === undefined) return;

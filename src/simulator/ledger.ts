@@ -61,10 +61,10 @@ export interface Ledger {
 }
 
 /** About 40 bytes of memory a record (measured): 400 MB. */
-const MAX_RECORDS = 10_000_000;
+const defaultMaxRecords = 10_000_000;
 
 /** Keeps numbers, not contents: three of them and a codec for each record. */
-export function createLedger(maxRecords = MAX_RECORDS): Ledger {
+export function createLedger(maxRecords = defaultMaxRecords): Ledger {
   const devices = new Map<string, SentColumns>();
   const letters = new Map<number, ExpectedLetters>();
   const totals: LedgerTotals = { entries: 0, sent: 0, messages: 0 };

@@ -10,7 +10,7 @@ const codecIds: Readonly<Record<MessageCodec, number>> = {
 };
 const messageCodecs: readonly MessageCodec[] = ['12', '13', '14', '15'];
 
-const RESPONSE = 0x06;
+const response = 0x06;
 const texts = [
   'INI:2019/7/22 7:22 RTC:2019/7/22 7:53 RST:2 ERR:1 SR:0 BR:0 CF:0 FG:0 FL:0 TU:0/0 UT:0 SMS:0 NOGPS:0:30 GPS:1 SAT:0 RS:3 RF:65 SF:1 MD:0',
   'DI1:31 DI2:0 DI3:0 DI4:0 AIN1:0 AIN2:16924 DO1:0 DO2:1',
@@ -24,7 +24,7 @@ export function encodeMessage(imei: string, ts: number, random: Random): Buffer 
   const text = Buffer.from(random.pick(texts), 'latin1');
   const size = Buffer.alloc(4);
   size.writeUInt32BE(head.length + text.length);
-  const start = Buffer.from([codecIds[codec], 1, RESPONSE]);
+  const start = Buffer.from([codecIds[codec], 1, response]);
   return encodeTcpData(Buffer.concat([start, size, head, text, Buffer.from([1])]));
 }
 

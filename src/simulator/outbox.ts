@@ -16,12 +16,12 @@ export interface Outbox {
 }
 
 /** Sent records a device may send again. */
-const HISTORY_RECORDS = 200;
+const historyRecords = 200;
 /** Repeats come in groups: this many are due before some are sent. */
-const LEAST_REPEATS = 3;
-const OUTAGE_RECORDS: readonly [number, number] = [40, 160];
-const OUTAGE_INTERVAL_MS: readonly [number, number] = [60_000, 120_000];
-const MOST_RECORDS = 255;
+const leastRepeats = 3;
+const outageRecords: readonly [number, number] = [40, 160];
+const outageIntervalMs: readonly [number, number] = [60_000, 120_000];
+const mostRecords = 255;
 
 /** What a device has to send and in which habits it does so. */
 export function createOutbox(
@@ -37,7 +37,7 @@ export function createOutbox(
 
   function packetSize(): number {
     if (!habits.packetsVary) return packetRecords;
-    return random.int(1, Math.min(MOST_RECORDS, 2 * packetRecords - 1));
+    return random.int(1, Math.min(mostRecords, 2 * packetRecords - 1));
   }
 
   /** A backlog is sent newest first, between packets of what is new. */
@@ -50,19 +50,19 @@ export function createOutbox(
   }
 
   function goOutOfReach(): void {
-    const records = random.int(...OUTAGE_RECORDS);
-    for (let made = 0; made < records; made++) {
-      backlog.push(device.next(random.int(...OUTAGE_INTERVAL_MS)));
+    const records = random.int(...outageRecords);
+    for (let made = 0; made < records; made += 1) {
+      backlog.push(device.next(random.int(...outageIntervalMs)));
     }
   }
 
   /** Repeats that are due, drawn from what was sent; the debt keeps their share exact. */
   function takeRepeats(fresh: number): TrackerRecord[] {
     repeatsDue += (fresh * habits.repeat) / (1 - habits.repeat);
-    if (repeatsDue < LEAST_REPEATS || history.length === 0 || random.chance(0.5)) return [];
-    const room = MOST_RECORDS - fresh;
+    if (repeatsDue < leastRepeats || history.length === 0 || random.chance(0.5)) return [];
+    const room = mostRecords - fresh;
     const repeats: TrackerRecord[] = [];
-    for (; repeatsDue >= 1 && repeats.length < room; repeatsDue--) {
+    for (; repeatsDue >= 1 && repeats.length < room; repeatsDue -= 1) {
       repeats.push(random.pick(history));
     }
     return repeats;
@@ -70,7 +70,7 @@ export function createOutbox(
 
   function remember(records: readonly TrackerRecord[]): void {
     history.push(...records);
-    if (history.length > HISTORY_RECORDS) history.splice(0, history.length - HISTORY_RECORDS);
+    if (history.length > historyRecords) history.splice(0, history.length - historyRecords);
   }
 
   /** A record with a time that was used before, when the habit and a record to meet are there. */

@@ -27,8 +27,14 @@ export function payloadFields(
   payload: string,
 ): string[] {
   return [
-    ...['device_id', deviceId, 'ts', new Date(ts).toISOString()],
-    ...['codec', codec, 'payload', payload],
+    'device_id',
+    deviceId,
+    'ts',
+    new Date(ts).toISOString(),
+    'codec',
+    codec,
+    'payload',
+    payload,
   ];
 }
 

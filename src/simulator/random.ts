@@ -11,8 +11,8 @@ export interface Random {
   pick<Item>(items: readonly Item[]): Item;
 }
 
-const TWO_TO_32 = 4_294_967_296;
-const WARM_UP_ROUNDS = 12;
+const twoTo32 = 4_294_967_296;
+const warmUpRounds = 12;
 
 /**
  * sfc32 (Chris Doty-Humphrey, PractRand): 128 bits of state, four operations a number. `stream`
@@ -20,7 +20,7 @@ const WARM_UP_ROUNDS = 12;
  */
 export function createRandom(seed: number, stream = 0): Random {
   let a = mix(seed >>> 0);
-  let b = mix(Math.floor(seed / TWO_TO_32) ^ 0x9e37_79b9);
+  let b = mix(Math.floor(seed / twoTo32) ^ 0x9e37_79b9);
   let c = mix(stream ^ 0x85eb_ca6b);
   let counter = 1;
 
@@ -32,9 +32,9 @@ export function createRandom(seed: number, stream = 0): Random {
     c = (((c << 21) | (c >>> 11)) + sum) | 0;
     return sum >>> 0;
   }
-  for (let round = 0; round < WARM_UP_ROUNDS; round++) word();
+  for (let round = 0; round < warmUpRounds; round += 1) word();
 
-  const next = () => word() / TWO_TO_32;
+  const next = () => word() / twoTo32;
   return {
     next,
     int: (least, most) => least + Math.floor(next() * (most - least + 1)),

@@ -48,11 +48,11 @@ const limits = [30, 50, 50, 70, 90, 130] as const;
 /** At a leg's end: on, a crossing, a bend, back. */
 const turns = [0, 0, -90, 90, -45, 45, 25, -25, 180] as const;
 
-const METRES_PER_DEGREE = 111_320;
-const FARTHEST_METRES = 60_000;
+const metresPerDegree = 111_320;
+const farthestMetres = 60_000;
 /** km/h gained or lost in a second. */
-const ACCELERATION = 7;
-const LONGEST_STEP_MS = 5_000;
+const acceleration = 7;
+const longestStepMs = 5_000;
 
 /** A vehicle on made-up roads around one of a few cities; it stops at lights and parks. */
 export function createRoute(random: Random): Route {
@@ -75,7 +75,7 @@ export function createRoute(random: Random): Route {
       return;
     }
     const seconds = ms / 1000;
-    const change = Math.min(Math.abs(limit - speed), ACCELERATION * seconds);
+    const change = Math.min(Math.abs(limit - speed), acceleration * seconds);
     speed += speed < limit ? change : -change;
     const metres = (speed / 3.6) * seconds;
     const radians = (heading * Math.PI) / 180;
@@ -91,7 +91,7 @@ export function createRoute(random: Random): Route {
   function nextLeg(): void {
     heading = turned(heading, random.pick(turns));
     // Too far out: the next road leads home.
-    if (Math.hypot(north, east) > FARTHEST_METRES) {
+    if (Math.hypot(north, east) > farthestMetres) {
       heading = turned((Math.atan2(-east, -north) * 180) / Math.PI, 0);
     }
     limit = random.pick(limits);
@@ -108,12 +108,12 @@ export function createRoute(random: Random): Route {
 
   return {
     get motion() {
-      const latitude = home.latitude + north / METRES_PER_DEGREE;
+      const latitude = home.latitude + north / metresPerDegree;
       const shrink = Math.cos((home.latitude * Math.PI) / 180);
       return {
         phase,
         latitude,
-        longitude: home.longitude + east / (METRES_PER_DEGREE * shrink),
+        longitude: home.longitude + east / (metresPerDegree * shrink),
         altitude: home.altitude + climb,
         heading,
         speed,
@@ -121,7 +121,7 @@ export function createRoute(random: Random): Route {
       };
     },
     advance(ms) {
-      for (let left = ms; left > 0; left -= LONGEST_STEP_MS) step(Math.min(left, LONGEST_STEP_MS));
+      for (let left = ms; left > 0; left -= longestStepMs) step(Math.min(left, longestStepMs));
     },
   };
 }

@@ -43,8 +43,8 @@ export class SendError extends Error {
   }
 }
 
-const PAUSE_MS = 50;
-const STUCK_MS = 120_000;
+const pauseMs = 50;
+const stuckMs = 120_000;
 /** Replies of a Redis that starts, fails over or is full; any other refusal stays one. */
 const transient =
   /^(LOADING|OOM|MISCONF|MASTERDOWN|READONLY|BUSY|TRYAGAIN|CLUSTERDOWN|NOREPLICAS|UNBLOCKED)\b/;
@@ -135,13 +135,13 @@ export function createSender({ open, stream, onSent, signal }: SenderOptions): S
    */
   async function persist(action: () => Promise<number>): Promise<void> {
     let least = Number.POSITIVE_INFINITY;
-    let giveUpAt = performance.now() + STUCK_MS;
+    let giveUpAt = performance.now() + stuckMs;
     for (;;) {
       let cause: unknown;
       try {
         const left = await action();
         if (left === 0) return;
-        if (left < least) giveUpAt = performance.now() + STUCK_MS;
+        if (left < least) giveUpAt = performance.now() + stuckMs;
         least = Math.min(least, left);
       } catch (error) {
         if (error instanceof SendError || isRefusedLogin(error)) throw error;
@@ -149,11 +149,11 @@ export function createSender({ open, stream, onSent, signal }: SenderOptions): S
       }
       if (signal.aborted) return;
       if (performance.now() > giveUpAt) {
-        throw new SendError('stuck', `Redis took nothing for ${STUCK_MS} ms`, { cause });
+        throw new SendError('stuck', `Redis took nothing for ${stuckMs} ms`, { cause });
       }
       // Answers on a connection that lost some are not trusted.
       discard();
-      await sleep(PAUSE_MS);
+      await sleep(pauseMs);
     }
   }
 
@@ -163,7 +163,9 @@ export function createSender({ open, stream, onSent, signal }: SenderOptions): S
     },
     async send(entries) {
       let waiting: readonly Waiting[] = entries.map((entry) => ({
-        ...{ entry, id: nextId(), isInDoubt: false },
+        entry,
+        id: nextId(),
+        isInDoubt: false,
       }));
       await persist(async () => {
         waiting = await attempt(waiting);

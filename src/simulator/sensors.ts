@@ -77,8 +77,16 @@ export function createSensors(random: Random, hasIo16: boolean): Sensors {
       return {
         one,
         two: [
-          ...[66, externalVoltage(), 67, random.int(3_600, 4_200)],
-          ...[181, random.int(8, 40), 182, random.int(5, 30), 24, Math.round(motion.speed)],
+          66,
+          externalVoltage(),
+          67,
+          random.int(3_600, 4_200),
+          181,
+          random.int(8, 40),
+          182,
+          random.int(5, 30),
+          24,
+          Math.round(motion.speed),
         ],
         four: fourByteValues(codec, motion),
         eight: eightByteValues(codec),

@@ -1,23 +1,23 @@
 import type { AvlRecord, Cell } from './avl-record.ts';
 import { u8, u16, u32 } from './bytes.ts';
-import { createIoIndex, type IoIndex, indexIo, MAX_IO_ELEMENTS } from './io.ts';
+import { createIoIndex, type IoIndex, indexIo, maxIoElements } from './io.ts';
 import { writeHex, writeInteger, writeInteger64 } from './json-text.ts';
 
 /** Above this an 8-byte value has no exact JSON number: its high word is 2^21 or more. */
-const EXACT_HIGH_WORDS = 0x20_0000;
+const exactHighWords = 0x20_0000;
 
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPEN = 0x7b;
-const CLOSE = 0x7d;
+const quote = 0x22;
+const comma = 0x2c;
+const colon = 0x3a;
+const open = 0x7b;
+const close = 0x7d;
 
 /**
  * No element's text is longer than five times its bytes (the worst is a 1-byte value under a
  * 1-byte id: 2 bytes, `"255":255,`); the braces and codec 7's cell data fit the constant.
  */
-const TEXT_PER_BYTE = 5;
-const FIXED_TEXT_BYTES = 160;
+const textPerByte = 5;
+const fixedTextBytes = 160;
 
 /**
  * Scratch space, so that a record costs one allocation: its text. Every call fills it before it
@@ -25,11 +25,11 @@ const FIXED_TEXT_BYTES = 160;
  */
 const scratch = {
   index: createIoIndex(),
-  order: new Int32Array(MAX_IO_ELEMENTS),
+  order: new Int32Array(maxIoElements),
   text: Buffer.allocUnsafeSlow(16_384),
 };
-const ELEMENT_BITS = 10;
-const ELEMENT_MASK = MAX_IO_ELEMENTS - 1;
+const elementBits = 10;
+const elementMask = maxIoElements - 1;
 
 /**
  * The jsonb text of a record's IO values, written straight from the wire: keys are decimal IO
@@ -41,28 +41,28 @@ const ELEMENT_MASK = MAX_IO_ELEMENTS - 1;
 export function attributesJson(record: AvlRecord): string {
   const { io } = record;
   const { order, index } = scratch;
-  const maxLength = (io.end - io.start) * TEXT_PER_BYTE + FIXED_TEXT_BYTES;
+  const maxLength = (io.end - io.start) * textPerByte + fixedTextBytes;
   const text = maxLength <= scratch.text.length ? scratch.text : Buffer.allocUnsafeSlow(maxLength);
   indexIo(io, index);
   orderById(order, index);
   const { count } = index;
 
-  text[0] = OPEN;
+  text[0] = open;
   let at = 1;
   for (let rank = 0; rank < count; rank += 1) {
     const key = order[rank] ?? 0;
-    const id = key >>> ELEMENT_BITS;
+    const id = key >>> elementBits;
     // Elements of one id are in wire order, and the last one wins.
-    if (rank + 1 < count && (order[rank + 1] ?? 0) >>> ELEMENT_BITS === id) continue;
-    if (at > 1) text[at++] = COMMA;
-    text[at++] = QUOTE;
+    if (rank + 1 < count && (order[rank + 1] ?? 0) >>> elementBits === id) continue;
+    if (at > 1) text[at++] = comma;
+    text[at++] = quote;
     at = writeInteger(text, at, id);
-    text[at++] = QUOTE;
-    text[at++] = COLON;
-    at = writeValue(text, at, io.bytes, index, key & ELEMENT_MASK);
+    text[at++] = quote;
+    text[at++] = colon;
+    at = writeValue(text, at, io.bytes, index, key & elementMask);
   }
   if (record.cell !== null) at = writeCell(text, at, record.cell);
-  text[at++] = CLOSE;
+  text[at++] = close;
   return text.toString('latin1', 0, at);
 }
 
@@ -72,7 +72,7 @@ export function attributesJson(record: AvlRecord): string {
  */
 function orderById(order: Int32Array, { ids, count }: IoIndex): void {
   for (let element = 0; element < count; element += 1) {
-    order[element] = ((ids[element] ?? 0) << ELEMENT_BITS) | element;
+    order[element] = ((ids[element] ?? 0) << elementBits) | element;
   }
   sortAscending(order, count);
 }
@@ -83,10 +83,10 @@ function sortAscending(order: Int32Array, count: number): void {
     order.subarray(0, count).sort();
     return;
   }
-  for (let index = 1; index < count; index++) {
+  for (let index = 1; index < count; index += 1) {
     const moving = order[index] ?? 0;
     let to = index - 1;
-    for (; to >= 0; to--) {
+    for (; to >= 0; to -= 1) {
       const other = order[to] ?? 0;
       if (other <= moving) break;
       order[to + 1] = other;
@@ -123,10 +123,10 @@ function writeValue(
 function writeEight(text: Buffer, to: number, bytes: Buffer, at: number): number {
   const high = u32(bytes, at);
   const low = u32(bytes, at + 4);
-  if (high < EXACT_HIGH_WORDS) return writeInteger64(text, to, high, low);
-  text[to] = QUOTE;
+  if (high < exactHighWords) return writeInteger64(text, to, high, low);
+  text[to] = quote;
   const next = writeInteger64(text, to + 1, high, low);
-  text[next] = QUOTE;
+  text[next] = quote;
   return next + 1;
 }
 

@@ -47,8 +47,8 @@ export interface RecordFormat {
 }
 
 /** Timestamp 8, priority 1, longitude 4, latitude 4, altitude 2, angle 2, satellites 1, speed 2. */
-const HEADER_BYTES = 24;
-const DEGREES_SCALE = 1e7;
+const headerSize = 24;
+const degreesScale = 1e7;
 
 const fixedWidths = [1, 2, 4, 8] as const;
 
@@ -106,10 +106,10 @@ export function decodeAvlRecord(
 ): AvlRecord | DecodeError {
   const { bytes, end } = cursor;
   const start = cursor.at;
-  const headerBytes = HEADER_BYTES + format.eventIdBytes + (format.hasGenerationType ? 1 : 0);
+  const headerBytes = headerSize + format.eventIdBytes + (format.hasGenerationType ? 1 : 0);
   if (start + headerBytes > end) return truncated('AVL record', start, headerBytes, end);
 
-  const eventAt = start + HEADER_BYTES;
+  const eventAt = start + headerSize;
   const ioStart = start + headerBytes;
   cursor.at = ioStart;
   const fault = walkIo(cursor, format.io);
@@ -122,8 +122,8 @@ export function decodeAvlRecord(
     start,
     ts: u64Rounded(bytes, start),
     priority: u8(bytes, start + 8),
-    latitude: i32(bytes, start + 13) / DEGREES_SCALE,
-    longitude: i32(bytes, start + 9) / DEGREES_SCALE,
+    latitude: i32(bytes, start + 13) / degreesScale,
+    longitude: i32(bytes, start + 9) / degreesScale,
     altitude: i16(bytes, start + 17),
     angle: u16(bytes, start + 19),
     satellites: u8(bytes, start + 21),

@@ -4,9 +4,9 @@ import type { DecodeError } from './decode-error.ts';
 import { type Cursor, type IoLayout, truncated, walkIo } from './io.ts';
 
 /** Codec 7 (GH3000, GH4000) counts seconds from 2007-01-01T00:00:00Z. */
-const EPOCH_SECONDS = 1_167_609_600;
+const epochSeconds = 1_167_609_600;
 
-const HAS_GPS = 0x01;
+const gpsFlag = 0x01;
 /** Bits 1 to 3 of the global mask say which of the 1-, 2- and 4-byte groups follow. */
 const ioWidths = [1, 2, 4] as const;
 
@@ -23,14 +23,14 @@ const layouts: readonly IoLayout[] = Array.from({ length: 8 }, (_, groups) => ({
   widths: ioWidths.filter((_width, bit) => ((groups >>> bit) & 1) === 1),
 }));
 
-const GPS_COORDINATES = 0x01;
-const GPS_ALTITUDE = 0x02;
-const GPS_ANGLE = 0x04;
-const GPS_SPEED = 0x08;
-const GPS_SATELLITES = 0x10;
-const GPS_CELL = 0x20;
-const GPS_RSSI = 0x40;
-const GPS_OPERATOR = 0x80;
+const gpsCoordinates = 0x01;
+const gpsAltitude = 0x02;
+const gpsAngle = 0x04;
+const gpsSpeed = 0x08;
+const gpsSatellites = 0x10;
+const gpsCell = 0x20;
+const gpsRssi = 0x40;
+const gpsOperator = 0x80;
 
 /** Bytes of the GPS element's parts, by bit of its mask. */
 const gpsPartBytes = [8, 2, 1, 1, 1, 4, 1, 4] as const;
@@ -68,7 +68,7 @@ export function decodeCodec7Record(cursor: Cursor, index: number): AvlRecord | D
   const mask = u8(bytes, start + 4);
   cursor.at = start + 5;
 
-  const gps = (mask & HAS_GPS) === 0 ? noGps : readGps(cursor);
+  const gps = (mask & gpsFlag) === 0 ? noGps : readGps(cursor);
   if ('kind' in gps) return gps;
 
   const layout = layouts[(mask >>> 1) & 7] ?? noIo;
@@ -81,7 +81,7 @@ export function decodeCodec7Record(cursor: Cursor, index: number): AvlRecord | D
     codec: '7',
     index,
     start,
-    ts: ((head & 0x3fff_ffff) + EPOCH_SECONDS) * 1000,
+    ts: ((head & 0x3fff_ffff) + epochSeconds) * 1000,
     priority: head >>> 30,
     latitude: gps.latitude,
     longitude: gps.longitude,
@@ -113,14 +113,14 @@ function readGps(cursor: Cursor): Gps | DecodeError {
     at += width;
     return at - width;
   };
-  const coordinates = part(GPS_COORDINATES, 8);
-  const altitude = part(GPS_ALTITUDE, 2);
-  const angle = part(GPS_ANGLE, 1);
-  const speed = part(GPS_SPEED, 1);
-  const satellites = part(GPS_SATELLITES, 1);
-  const cell = part(GPS_CELL, 4);
-  const rssi = part(GPS_RSSI, 1);
-  const operator = part(GPS_OPERATOR, 4);
+  const coordinates = part(gpsCoordinates, 8);
+  const altitude = part(gpsAltitude, 2);
+  const angle = part(gpsAngle, 1);
+  const speed = part(gpsSpeed, 1);
+  const satellites = part(gpsSatellites, 1);
+  const cell = part(gpsCell, 4);
+  const rssi = part(gpsRssi, 1);
+  const operator = part(gpsOperator, 4);
   cursor.at = at;
 
   return {

@@ -1,20 +1,20 @@
 import { u8 } from './bytes.ts';
 
-const REFLECTED_POLYNOMIAL = 0xa001;
+const reflectedPolynomial = 0xa001;
 
 /** Eight tables of 256: table k holds the CRC of a byte followed by k zero bytes. */
 const tables = buildTables();
 
 function buildTables(): Uint16Array {
   const all = new Uint16Array(8 * 256);
-  for (let byte = 0; byte < 256; byte++) {
+  for (let byte = 0; byte < 256; byte += 1) {
     let crc = byte;
-    for (let bit = 0; bit < 8; bit++) {
-      crc = crc & 1 ? (crc >>> 1) ^ REFLECTED_POLYNOMIAL : crc >>> 1;
+    for (let bit = 0; bit < 8; bit += 1) {
+      crc = crc & 1 ? (crc >>> 1) ^ reflectedPolynomial : crc >>> 1;
     }
     all[byte] = crc;
   }
-  for (let at = 256; at < all.length; at++) {
+  for (let at = 256; at < all.length; at += 1) {
     const shorter = all[at - 256] ?? 0;
     all[at] = (shorter >>> 8) ^ (all[shorter & 0xff] ?? 0);
   }
@@ -44,7 +44,7 @@ export function crc16(bytes: Buffer, start: number, end: number): number {
       entry(1, u8(bytes, at + 6)) ^
       entry(0, u8(bytes, at + 7));
   }
-  for (; at < end; at++) {
+  for (; at < end; at += 1) {
     crc = (crc >>> 8) ^ entry(0, (crc ^ u8(bytes, at)) & 0xff);
   }
   return crc;

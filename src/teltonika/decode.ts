@@ -43,7 +43,7 @@ export interface MessagePacket {
 }
 
 /** Codec id, first count, second count: the least a data field with records has. */
-const COUNTED_BYTES = 3;
+const countedBytes = 3;
 
 /** Decodes one whole packet; the answer holds slices of `bytes`, which must not change. */
 export function decodeFrame(
@@ -101,7 +101,7 @@ function decodeRecords(
   options: DecodeOptions,
 ): AvlPacket | DecodeError {
   const { start, end } = frame;
-  if (end - start < COUNTED_BYTES) return tooShort(frame);
+  if (end - start < countedBytes) return tooShort(frame);
   const count = u8(bytes, start + 1);
   if (count > options.maxRecords) {
     return decodeError(
@@ -169,7 +169,7 @@ function walkRecords(
   const cursor: Cursor = { bytes, at: frame.start + 2, end: frame.end - 1 };
   const records: AvlRecord[] = [];
   const faults: RecordFault[] = [];
-  for (let index = 0; index < count; index++) {
+  for (let index = 0; index < count; index += 1) {
     const record = readRecord(cursor, index);
     if (record.kind === 'record') records.push(record);
     else if (leavesWayOn(record)) faults.push({ index, error: record });
@@ -199,10 +199,10 @@ function messagePacket(bytes: Buffer, frame: Frame, codec: MessageCodec): Messag
 
 function tooShort({ transport, start, end }: Frame): DecodeError {
   if (transport === 'array')
-    return truncated('record counts', end, start + COUNTED_BYTES - end, end);
+    return truncated('record counts', end, start + countedBytes - end, end);
   return decodeError(
     'length_mismatch',
-    `a data field has at least ${COUNTED_BYTES} bytes, this one ${end - start}`,
+    `a data field has at least ${countedBytes} bytes, this one ${end - start}`,
     start,
   );
 }

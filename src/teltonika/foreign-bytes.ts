@@ -1,13 +1,13 @@
 import { u8, u16, u32 } from './bytes.ts';
 
 /** A device sends it between packets to keep the connection open; it belongs to no packet. */
-const KEEP_ALIVE = 0xff;
-const IMEI_BYTES = 15;
-const HANDSHAKE_BYTES = 2 + IMEI_BYTES;
-const LINE_FEED = 0x0a;
-const CARRIAGE_RETURN = 0x0d;
+const keepAlive = 0xff;
+const imeiBytes = 15;
+const handshakeBytes = 2 + imeiBytes;
+const lineFeed = 0x0a;
+const carriageReturn = 0x0d;
 /** Bytes looked at before a text is taken for hex digits. */
-const HEX_SAMPLE_BYTES = 64;
+const hexSampleBytes = 64;
 
 interface Protocol {
   readonly name: string;
@@ -56,9 +56,9 @@ export function foreignProtocol(bytes: Buffer): string | null {
 
 /** What stands before a packet that is whole otherwise, or in its place; null when nothing is known. */
 export function explainStart(bytes: Buffer): string | null {
-  if (u8(bytes, 0) === KEEP_ALIVE) return explainKeepAlive(bytes);
+  if (u8(bytes, 0) === keepAlive) return explainKeepAlive(bytes);
   if (isHandshake(bytes)) {
-    return bytes.length === HANDSHAKE_BYTES
+    return bytes.length === handshakeBytes
       ? 'this is an IMEI login (000F and 15 digits), not an AVL packet'
       : 'an IMEI login (000F and 15 digits) stands before the packet; one entry takes one packet only';
   }
@@ -69,7 +69,7 @@ export function explainStart(bytes: Buffer): string | null {
 }
 
 function explainKeepAlive(bytes: Buffer): string {
-  return bytes.every((byte) => byte === KEEP_ALIVE)
+  return bytes.every((byte) => byte === keepAlive)
     ? 'this is a keep-alive (FF), not an AVL packet'
     : 'a keep-alive (FF) stands before the packet; it belongs to no packet';
 }
@@ -77,26 +77,24 @@ function explainKeepAlive(bytes: Buffer): string {
 /** What the bytes behind a whole packet are; null when nothing is known. */
 export function explainEnd(bytes: Buffer, end: number): string | null {
   const rest = bytes.subarray(end);
-  if (rest.every((byte) => byte === KEEP_ALIVE)) return 'a keep-alive (FF) belongs to no packet';
+  if (rest.every((byte) => byte === keepAlive)) return 'a keep-alive (FF) belongs to no packet';
   if (rest.every(isLineEnd)) return 'a line end';
   if (rest.length >= 4 && u32(rest, 0) === 0) return 'another packet; one entry takes one packet';
   return null;
 }
 
 function isLineEnd(byte: number): boolean {
-  return byte === LINE_FEED || byte === CARRIAGE_RETURN;
+  return byte === lineFeed || byte === carriageReturn;
 }
 
 function isHandshake(bytes: Buffer): boolean {
   return (
-    bytes.length >= HANDSHAKE_BYTES &&
-    u16(bytes, 0) === IMEI_BYTES &&
-    hasDigits(bytes, 2, IMEI_BYTES)
+    bytes.length >= handshakeBytes && u16(bytes, 0) === imeiBytes && hasDigits(bytes, 2, imeiBytes)
   );
 }
 
 function isHexText(bytes: Buffer): boolean {
-  const sample = bytes.subarray(0, HEX_SAMPLE_BYTES).toString('latin1');
+  const sample = bytes.subarray(0, hexSampleBytes).toString('latin1');
   return /^[0-9a-fA-F]{8,}$/.test(sample);
 }
 

@@ -8,7 +8,7 @@ import { truncated } from './io.ts';
  * Most bytes one frame may have. Devices cap a packet at 1,280 bytes, camera messages reach
  * 2,079, and firmware limits move: generous, but bounded.
  */
-export const MAX_FRAME_BYTES = 65_536;
+export const maxFrameBytes = 65_536;
 
 export type Transport = 'tcp' | 'udp' | 'array';
 
@@ -24,14 +24,14 @@ export interface Frame {
   readonly imei: string | null;
 }
 
-const TCP_HEADER_BYTES = 8;
-const CRC_BYTES = 4;
-const IMEI_BYTES = 15;
-const HANDSHAKE_BYTES = 2 + IMEI_BYTES;
+const tcpHeaderBytes = 8;
+const crcBytes = 4;
+const imeiBytes = 15;
+const handshakeBytes = 2 + imeiBytes;
 /** Length 2, packet id 2, packet type 1, AVL packet id 1, IMEI length 2, IMEI 15. */
-const UDP_HEADER_BYTES = 23;
-const UDP_IMEI_LENGTH_AT = 6;
-export const UDP_IMEI_AT = 8;
+const udpHeaderBytes = 23;
+const udpImeiLengthAt = 6;
+export const udpImeiAt = 8;
 
 /** Codec ids of positions: a bare AVL array starts with one of them. */
 const positionCodecIds: readonly number[] = [0x07, 0x08, 0x8e, 0x10];
@@ -43,11 +43,11 @@ const positionCodecIds: readonly number[] = [0x07, 0x08, 0x8e, 0x10];
  */
 export function openFrame(bytes: Buffer, skipCrc: boolean): Frame | DecodeError {
   const size = bytes.length;
-  if (size > MAX_FRAME_BYTES) {
+  if (size > maxFrameBytes) {
     return decodeError(
       'entry_too_large',
-      `a frame has at most ${MAX_FRAME_BYTES} bytes, this one ${size}`,
-      MAX_FRAME_BYTES,
+      `a frame has at most ${maxFrameBytes} bytes, this one ${size}`,
+      maxFrameBytes,
     );
   }
   if (size === 0) return truncated('frame', 0, 1, 0);
@@ -62,40 +62,40 @@ export function openFrame(bytes: Buffer, skipCrc: boolean): Frame | DecodeError 
 
 /** The IMEI of a TCP handshake (`000F` and 15 digits, nothing else), or null. */
 export function handshakeImei(bytes: Buffer): string | null {
-  if (bytes.length !== HANDSHAKE_BYTES || u16(bytes, 0) !== IMEI_BYTES) return null;
-  return hasDigits(bytes, 2, IMEI_BYTES) ? bytes.toString('latin1', 2, HANDSHAKE_BYTES) : null;
+  if (bytes.length !== handshakeBytes || u16(bytes, 0) !== imeiBytes) return null;
+  return hasDigits(bytes, 2, imeiBytes) ? bytes.toString('latin1', 2, handshakeBytes) : null;
 }
 
 function openTcp(bytes: Buffer, skipCrc: boolean): Frame | DecodeError {
   const size = bytes.length;
-  if (size < TCP_HEADER_BYTES) {
-    return truncated('preamble and length', size, TCP_HEADER_BYTES - size, size);
+  if (size < tcpHeaderBytes) {
+    return truncated('preamble and length', size, tcpHeaderBytes - size, size);
   }
   const length = u32(bytes, 4);
   if (length < 1) return decodeError('length_mismatch', 'the data field length is 0', 4);
-  const end = TCP_HEADER_BYTES + length;
-  if (size < end + CRC_BYTES) {
+  const end = tcpHeaderBytes + length;
+  if (size < end + crcBytes) {
     return decodeError(
       'truncated',
-      `a data field of ${length} bytes and its CRC end at ${end + CRC_BYTES}, the frame at ${size}`,
+      `a data field of ${length} bytes and its CRC end at ${end + crcBytes}, the frame at ${size}`,
       size,
     );
   }
-  if (size > end + CRC_BYTES) {
+  if (size > end + crcBytes) {
     return decodeError(
       'trailing_bytes',
-      trailing(bytes, 'the frame', end + CRC_BYTES),
-      end + CRC_BYTES,
+      trailing(bytes, 'the frame', end + crcBytes),
+      end + crcBytes,
     );
   }
   if (!skipCrc) {
     const told = u32(bytes, end);
-    const computed = crc16(bytes, TCP_HEADER_BYTES, end);
+    const computed = crc16(bytes, tcpHeaderBytes, end);
     if (told !== computed) {
       return decodeError('crc_mismatch', `the CRC says ${told}, the bytes give ${computed}`, end);
     }
   }
-  return { kind: 'frame', transport: 'tcp', start: TCP_HEADER_BYTES, end, imei: null };
+  return { kind: 'frame', transport: 'tcp', start: tcpHeaderBytes, end, imei: null };
 }
 
 /**
@@ -103,19 +103,19 @@ function openTcp(bytes: Buffer, skipCrc: boolean): Frame | DecodeError {
  * datagram fits better: length and digits must then agree too.
  */
 function isDatagram(bytes: Buffer): boolean {
-  if (bytes.length < UDP_IMEI_AT || u16(bytes, UDP_IMEI_LENGTH_AT) !== IMEI_BYTES) return false;
+  if (bytes.length < udpImeiAt || u16(bytes, udpImeiLengthAt) !== imeiBytes) return false;
   if (!positionCodecIds.includes(u8(bytes, 0))) return true;
-  return u16(bytes, 0) === bytes.length - 2 && hasDigits(bytes, UDP_IMEI_AT, IMEI_BYTES);
+  return u16(bytes, 0) === bytes.length - 2 && hasDigits(bytes, udpImeiAt, imeiBytes);
 }
 
 function openUdp(bytes: Buffer): Frame | DecodeError {
   const size = bytes.length;
   const length = u16(bytes, 0);
   const end = length + 2;
-  if (end <= UDP_HEADER_BYTES) {
+  if (end <= udpHeaderBytes) {
     return decodeError(
       'length_mismatch',
-      `a channel packet has more than ${UDP_HEADER_BYTES - 2} bytes, its length says ${length}`,
+      `a channel packet has more than ${udpHeaderBytes - 2} bytes, its length says ${length}`,
       0,
     );
   }
@@ -129,11 +129,11 @@ function openUdp(bytes: Buffer): Frame | DecodeError {
   if (size > end) {
     return decodeError('trailing_bytes', trailing(bytes, 'the channel packet', end), end);
   }
-  if (!hasDigits(bytes, UDP_IMEI_AT, IMEI_BYTES)) {
-    return decodeError('datagram_invalid', 'expected 15 digits as IMEI', UDP_IMEI_AT);
+  if (!hasDigits(bytes, udpImeiAt, imeiBytes)) {
+    return decodeError('datagram_invalid', 'expected 15 digits as IMEI', udpImeiAt);
   }
-  const imei = bytes.toString('latin1', UDP_IMEI_AT, UDP_HEADER_BYTES);
-  return { kind: 'frame', transport: 'udp', start: UDP_HEADER_BYTES, end, imei };
+  const imei = bytes.toString('latin1', udpImeiAt, udpHeaderBytes);
+  return { kind: 'frame', transport: 'udp', start: udpHeaderBytes, end, imei };
 }
 
 function trailing(bytes: Buffer, what: string, end: number): string {
@@ -153,11 +153,11 @@ function unrecognised(bytes: Buffer): DecodeError {
     return decodeError(
       'datagram_invalid',
       'expected 000F, the IMEI length of a UDP channel packet',
-      Math.min(UDP_IMEI_LENGTH_AT, size),
+      Math.min(udpImeiLengthAt, size),
     );
   }
-  if (size < UDP_IMEI_AT && u8(bytes, 0) === 0) {
-    return truncated('UDP channel header', size, UDP_HEADER_BYTES - size, size);
+  if (size < udpImeiAt && u8(bytes, 0) === 0) {
+    return truncated('UDP channel header', size, udpHeaderBytes - size, size);
   }
   const first = u8(bytes, 0);
   if (first >= 0x0c && first <= 0x0f) {

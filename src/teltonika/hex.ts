@@ -1,16 +1,16 @@
 import { type DecodeError, decodeError } from './decode-error.ts';
 
-const PREFIX = /^0x/i;
-const BLANKS = /\s+/g;
-const NOT_HEX = /[^0-9a-fA-F]/;
+const prefix = /^0x/i;
+const blanks = /\s+/g;
+const notHex = /[^0-9a-fA-F]/;
 
 /**
  * Bytes of a hex text. Blanks anywhere and one leading `0x` are tolerated, nothing else;
  * the offset of an error counts characters without them.
  */
 export function parseHex(given: string): Buffer | DecodeError {
-  const text = given.replace(BLANKS, '').replace(PREFIX, '');
-  const wrong = text.search(NOT_HEX);
+  const text = given.replace(blanks, '').replace(prefix, '');
+  const wrong = text.search(notHex);
   if (wrong !== -1) return decodeError('frame_hex_invalid', 'expected a hex digit', wrong);
   if (text.length % 2 !== 0) {
     return decodeError(

@@ -1,11 +1,11 @@
 import type { DeviceId } from '../core/types.ts';
 
-const IMEI_DIGITS = 15;
+const imeiDigits = 15;
 
 /** Whether a text has the form of an IMEI: exactly 15 ASCII digits. */
 export function isDeviceId(text: string): text is DeviceId {
-  if (text.length !== IMEI_DIGITS) return false;
-  for (let at = 0; at < IMEI_DIGITS; at++) {
+  if (text.length !== imeiDigits) return false;
+  for (let at = 0; at < imeiDigits; at += 1) {
     const code = text.charCodeAt(at);
     if (code < 0x30 || code > 0x39) return false;
   }
@@ -18,7 +18,7 @@ export function isDeviceId(text: string): text is DeviceId {
  */
 export function passesLuhn(imei: DeviceId): boolean {
   let sum = 0;
-  for (let at = 0; at < IMEI_DIGITS; at++) {
+  for (let at = 0; at < imeiDigits; at += 1) {
     const digit = imei.charCodeAt(at) - 0x30;
     const weighted = at % 2 === 1 ? digit * 2 : digit;
     sum += weighted > 9 ? weighted - 9 : weighted;

@@ -12,7 +12,7 @@ import { attributesJson } from './attributes.ts';
 import { type AvlPacket, decodeFrame } from './decode.ts';
 import type { DecodeError } from './decode-error.ts';
 import { readEntry } from './entry.ts';
-import { UDP_IMEI_AT } from './frame.ts';
+import { udpImeiAt } from './frame.ts';
 import { passesLuhn } from './imei.ts';
 import { decodePayload, type PayloadRecord } from './payload.ts';
 import {
@@ -113,7 +113,7 @@ function interpretFrame(content: FrameContent, options: InterpretOptions): Inter
   const packet = decodeFrame(content.frame, { skipCrc: false, maxRecords, io16 });
   if (packet.kind === 'error') return rejected(decodeRejection(packet, null));
   if (packet.imei !== null && packet.imei !== content.deviceId) {
-    return rejected(deviceMismatch(UDP_IMEI_AT));
+    return rejected(deviceMismatch(udpImeiAt));
   }
   if (packet.kind === 'message') return { kind: 'message', codec: packet.codec };
   return interpretRecords(content.deviceId, packet, options);

@@ -30,11 +30,11 @@ export interface IoReading {
   readonly note: string | null;
 }
 
-const ANY_LENGTH = 0;
-const INTEGER_WIDTHS: ReadonlySet<number> = new Set([1, 2, 4, 8]);
-const DECIMAL = /^(0|[1-9][0-9]{0,19})$/;
-const HEX = /^([0-9a-f]{2})*$/;
-const PRINTABLE = /^[\x20-\x7e]*$/;
+const everyLength = 0;
+const integerWidths: ReadonlySet<number> = new Set([1, 2, 4, 8]);
+const decimal = /^(0|[1-9][0-9]{0,19})$/;
+const hexPattern = /^([0-9a-f]{2})*$/;
+const printable = /^[\x20-\x7e]*$/;
 
 const keyOf = (id: number, family: IoFamily): string => `${family} ${id}`;
 
@@ -55,7 +55,7 @@ export function ioMeanings(
   const known = meanings.get(keyOf(id, family)) ?? [];
   if (width === null) return known;
   const exact = known.filter((meaning) => meaning.width === width);
-  return exact.length > 0 ? exact : known.filter((meaning) => meaning.width === ANY_LENGTH);
+  return exact.length > 0 ? exact : known.filter((meaning) => meaning.width === everyLength);
 }
 
 /**
@@ -64,8 +64,8 @@ export function ioMeanings(
  * @returns null when the value cannot be of this width: too large, no integer, or not hex
  */
 export function interpretIo(value: StoredIoValue, meaning: IoElementMeaning): IoReading | null {
-  if (meaning.width === ANY_LENGTH) {
-    if (typeof value !== 'string' || !HEX.test(value)) return null;
+  if (meaning.width === everyLength) {
+    if (typeof value !== 'string' || !hexPattern.test(value)) return null;
     return named(meaning, bytesReading(value, meaning));
   }
   const raw = storedInteger(value);
@@ -103,8 +103,8 @@ export function readIo(
 /** Reads an element as the wire has it. */
 export function readIoElement({ id, width, hex }: IoElement, family: IoFamily | null): IoReading {
   const anyLength =
-    family !== null && ioMeanings(id, width, family).some((each) => each.width === ANY_LENGTH);
-  const isInteger = INTEGER_WIDTHS.has(width) && !anyLength;
+    family !== null && ioMeanings(id, width, family).some((each) => each.width === everyLength);
+  const isInteger = integerWidths.has(width) && !anyLength;
   return readIo(id, isInteger ? exact(BigInt(`0x${hex}`)) : hex, width, family);
 }
 
@@ -138,14 +138,14 @@ function bytesReading(hex: string, meaning: IoElementMeaning): string {
   const text = Buffer.from(hex, 'hex')
     .toString('latin1')
     .replace(/[\0 ]+$/, '');
-  return PRINTABLE.test(text) ? text : hex;
+  return printable.test(text) ? text : hex;
 }
 
 function storedInteger(value: StoredIoValue): bigint | null {
   if (typeof value === 'number') {
     return Number.isSafeInteger(value) && value >= 0 ? BigInt(value) : null;
   }
-  return DECIMAL.test(value) ? BigInt(value) : null;
+  return decimal.test(value) ? BigInt(value) : null;
 }
 
 function named({ name, unit }: IoElementMeaning, value: number | string): IoReading {

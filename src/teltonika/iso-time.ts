@@ -1,5 +1,5 @@
 /** `2026-01-02T03:04:05`, then a fraction of up to 3 digits, then the zone. */
-const SECONDS_END = 19;
+const secondsEnd = 19;
 const separators: ReadonlyArray<readonly [at: number, code: number]> = [
   [4, 0x2d],
   [7, 0x2d],
@@ -27,7 +27,7 @@ export function parseIsoMs(text: string): number | null {
 const last: { text: string; ms: number | null } = { text: '', ms: null };
 
 function readIsoMs(text: string): number | null {
-  if (text.length < SECONDS_END + 1 || text.length > SECONDS_END + 10) return null;
+  if (text.length < secondsEnd + 1 || text.length > secondsEnd + 10) return null;
   for (const [at, code] of separators) {
     if (text.charCodeAt(at) !== code) return null;
   }
@@ -40,13 +40,13 @@ function readIsoMs(text: string): number | null {
   if (year < 0 || month < 1 || month > 12 || day < 1 || day > daysInMonth(year, month)) return null;
   if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) return null;
 
-  let zoneAt = SECONDS_END;
+  let zoneAt = secondsEnd;
   let millisecond = 0;
   if (text.charCodeAt(zoneAt) === 0x2e) {
     zoneAt = fractionEnd(text);
-    const places = zoneAt - SECONDS_END - 1;
+    const places = zoneAt - secondsEnd - 1;
     if (places < 1 || places > 3) return null;
-    millisecond = digits(text, SECONDS_END + 1, zoneAt) * 10 ** (3 - places);
+    millisecond = digits(text, secondsEnd + 1, zoneAt) * 10 ** (3 - places);
   }
   if (!isUtc(text, zoneAt)) return null;
   return (
@@ -61,7 +61,7 @@ function readIsoMs(text: string): number | null {
 /** The number that the digits from `start` to `end` write; -1 if one of them is no digit. */
 function digits(text: string, start: number, end: number): number {
   let value = 0;
-  for (let at = start; at < end; at++) {
+  for (let at = start; at < end; at += 1) {
     const digit = text.charCodeAt(at) - 0x30;
     if (digit < 0 || digit > 9) return -1;
     value = value * 10 + digit;
@@ -70,7 +70,7 @@ function digits(text: string, start: number, end: number): number {
 }
 
 function fractionEnd(text: string): number {
-  let at = SECONDS_END + 1;
+  let at = secondsEnd + 1;
   while (at < text.length && digits(text, at, at + 1) >= 0) at++;
   return at;
 }

@@ -5,37 +5,37 @@ import { u8 } from './bytes.ts';
  * Bytes and one `toString` at the end take half the time of joining strings (measured, 16 values).
  */
 
-const QUOTE = 0x22;
-const ZERO = 0x30;
+const quote = 0x22;
+const zero = 0x30;
 const hexDigits = Buffer.from('0123456789abcdef', 'latin1');
 
 /** Below this, one 32-bit multiplication divides by ten exactly. */
-const SHORT_LIMIT = 65_536;
-const TEN_TO_FOUR = 10_000;
-const TEN_TO_NINE = 1_000_000_000;
+const shortLimit = 65_536;
+const tenToFour = 10_000;
+const tenToNine = 1_000_000_000;
 
 /** Decimal digits of an integer from 0 to 2^32 - 1. */
 export function writeInteger(text: Buffer, to: number, value: number): number {
   if (value < 10) {
-    text[to] = ZERO + value;
+    text[to] = zero + value;
     return to + 1;
   }
-  if (value < SHORT_LIMIT) return writeShort(text, to, value, digitsBelowLimit(value));
-  const upper = Math.floor(value / TEN_TO_FOUR);
+  if (value < shortLimit) return writeShort(text, to, value, digitsBelowLimit(value));
+  const upper = Math.floor(value / tenToFour);
   const next = writeInteger(text, to, upper);
-  return writeShort(text, next, value - upper * TEN_TO_FOUR, 4);
+  return writeShort(text, next, value - upper * tenToFour, 4);
 }
 
 function digitsBelowLimit(value: number): number {
   if (value < 1000) return value < 100 ? 2 : 3;
-  return value < TEN_TO_FOUR ? 4 : 5;
+  return value < tenToFour ? 4 : 5;
 }
 
 function writeShort(text: Buffer, to: number, value: number, digits: number): number {
   let rest = value;
-  for (let at = to + digits - 1; at >= to; at--) {
+  for (let at = to + digits - 1; at >= to; at -= 1) {
     const tenth = Math.imul(rest, 52_429) >>> 19;
-    text[at] = ZERO + rest - tenth * 10;
+    text[at] = zero + rest - tenth * 10;
     rest = tenth;
   }
   return to + digits;
@@ -43,11 +43,11 @@ function writeShort(text: Buffer, to: number, value: number, digits: number): nu
 
 /** Exactly nine decimal digits, with leading zeros. */
 function writeNine(text: Buffer, to: number, value: number): number {
-  const upper = Math.floor(value / TEN_TO_FOUR);
-  const first = Math.floor(upper / TEN_TO_FOUR);
-  text[to] = ZERO + first;
-  const next = writeShort(text, to + 1, upper - first * TEN_TO_FOUR, 4);
-  return writeShort(text, next, value - upper * TEN_TO_FOUR, 4);
+  const upper = Math.floor(value / tenToFour);
+  const first = Math.floor(upper / tenToFour);
+  text[to] = zero + first;
+  const next = writeShort(text, to + 1, upper - first * tenToFour, 4);
+  return writeShort(text, next, value - upper * tenToFour, 4);
 }
 
 /**
@@ -56,16 +56,16 @@ function writeNine(text: Buffer, to: number, value: number): number {
  */
 export function writeInteger64(text: Buffer, to: number, high: number, low: number): number {
   if (high === 0) return writeInteger(text, to, low);
-  const highQuotient = Math.floor(high / TEN_TO_NINE);
-  const upper = (high - highQuotient * TEN_TO_NINE) * SHORT_LIMIT + (low >>> 16);
-  const upperQuotient = Math.floor(upper / TEN_TO_NINE);
-  const lower = (upper - upperQuotient * TEN_TO_NINE) * SHORT_LIMIT + (low & 0xffff);
-  const lowerQuotient = Math.floor(lower / TEN_TO_NINE);
-  const nine = lower - lowerQuotient * TEN_TO_NINE;
-  const quotient = (highQuotient * SHORT_LIMIT + upperQuotient) * SHORT_LIMIT + lowerQuotient;
+  const highQuotient = Math.floor(high / tenToNine);
+  const upper = (high - highQuotient * tenToNine) * shortLimit + (low >>> 16);
+  const upperQuotient = Math.floor(upper / tenToNine);
+  const lower = (upper - upperQuotient * tenToNine) * shortLimit + (low & 0xffff);
+  const lowerQuotient = Math.floor(lower / tenToNine);
+  const nine = lower - lowerQuotient * tenToNine;
+  const quotient = (highQuotient * shortLimit + upperQuotient) * shortLimit + lowerQuotient;
 
-  const top = Math.floor(quotient / TEN_TO_NINE);
-  const middle = quotient - top * TEN_TO_NINE;
+  const top = Math.floor(quotient / tenToNine);
+  const middle = quotient - top * tenToNine;
   const next =
     top === 0
       ? writeInteger(text, to, middle)
@@ -82,12 +82,12 @@ export function writeHex(
   size: number,
 ): number {
   let next = to;
-  text[next++] = QUOTE;
-  for (let at = start; at < start + size; at++) {
+  text[next++] = quote;
+  for (let at = start; at < start + size; at += 1) {
     const byte = u8(bytes, at);
     text[next++] = u8(hexDigits, byte >>> 4);
     text[next++] = u8(hexDigits, byte & 15);
   }
-  text[next++] = QUOTE;
+  text[next++] = quote;
   return next;
 }

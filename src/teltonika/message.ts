@@ -34,11 +34,11 @@ export interface Message {
   readonly statedSize: number | null;
 }
 
-const TYPE_AND_SIZE_BYTES = 5;
-const IMEI_BYTES = 8;
+const typeAndSizeBytes = 5;
+const imeiBytes = 8;
 /** Codec 13 and 15 times are believed from 2000-01-01 to 2106-02-07, where 32 bits end. */
-const EARLIEST_MS = 946_684_800_000;
-const LATEST_MS = 0xffff_ffff * 1000;
+const earliestMs = 946_684_800_000;
+const latestMs = 0xffff_ffff * 1000;
 
 /**
  * Reads the first message of a packet, and never refuses one: the inner layouts of codecs 12 to
@@ -47,10 +47,10 @@ const LATEST_MS = 0xffff_ffff * 1000;
  */
 export function parseMessage(body: MessageBody): Message {
   const { bytes, codec, start, end } = body;
-  if (start + TYPE_AND_SIZE_BYTES > end) return untold(bytes.subarray(start, end));
+  if (start + typeAndSizeBytes > end) return untold(bytes.subarray(start, end));
   const type = u8(bytes, start);
   const size = u32(bytes, start + 1);
-  const from = start + TYPE_AND_SIZE_BYTES;
+  const from = start + typeAndSizeBytes;
   const available = end - from;
   // A size that the packet cannot hold is no size: the body is taken as one message.
   const told = Math.min(size, available);
@@ -64,9 +64,9 @@ export function parseMessage(body: MessageBody): Message {
     at += 4;
   }
   let imeiHex: string | null = null;
-  if (codec !== '12' && from + told - at >= IMEI_BYTES) {
-    imeiHex = bytes.toString('hex', at, at + IMEI_BYTES);
-    at += IMEI_BYTES;
+  if (codec !== '12' && from + told - at >= imeiBytes) {
+    imeiHex = bytes.toString('hex', at, at + imeiBytes);
+    at += imeiBytes;
   }
   const payload = bytes.subarray(at, from + told);
   return {
@@ -128,7 +128,7 @@ function codec13Time(
 }
 
 function believable(milliseconds: number): boolean {
-  return milliseconds >= EARLIEST_MS && milliseconds <= LATEST_MS;
+  return milliseconds >= earliestMs && milliseconds <= latestMs;
 }
 
 function untold(payload: Buffer): Message {

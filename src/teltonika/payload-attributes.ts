@@ -1,13 +1,13 @@
 import { type DecodeError, decodeError } from './decode-error.ts';
-import { MAX_IO_ELEMENTS } from './io.ts';
+import { maxIoElements } from './io.ts';
 
-const MAX_IO_ID = 65_535;
-const MAX_U64 = 0xffff_ffff_ffff_ffffn;
-const MAX_BIGINT_DIGITS = 20;
+const maxIoId = 65_535;
+const maxU64 = 0xffff_ffff_ffff_ffffn;
+const maxBigintDigits = 20;
 /** Up to 15 digits are exact whatever they are. */
-const ALWAYS_SAFE_DIGITS = 15;
+const alwaysSafeDigits = 15;
 /** The wire's length of a variable element is 16 bits. */
-const MAX_VALUE_BYTES = 65_535;
+const maxValueBytes = 65_535;
 
 /**
  * The jsonb text of form A's `attributes`, in the very form that the wire gives (`attributesJson`):
@@ -21,10 +21,10 @@ export function payloadAttributesJson(attributes: unknown): string | DecodeError
     return decodeError('payload_shape', 'attributes: expected an object', null);
   }
   const keys = Object.keys(attributes);
-  if (keys.length > MAX_IO_ELEMENTS) {
+  if (keys.length > maxIoElements) {
     return decodeError(
       'attribute_count',
-      `${keys.length} attributes, at most ${MAX_IO_ELEMENTS} are taken`,
+      `${keys.length} attributes, at most ${maxIoElements} are taken`,
       null,
     );
   }
@@ -50,12 +50,12 @@ function invalid(message: string): DecodeError {
 function isIoId(key: string): boolean {
   if (key.length === 0 || key.length > 5) return false;
   let id = 0;
-  for (let at = 0; at < key.length; at++) {
+  for (let at = 0; at < key.length; at += 1) {
     const digit = key.charCodeAt(at) - 0x30;
     if (digit < 0 || digit > 9) return false;
     id = id * 10 + digit;
   }
-  return id <= MAX_IO_ID && (key.length === 1 || key.charCodeAt(0) !== 0x30);
+  return id <= maxIoId && (key.length === 1 || key.charCodeAt(0) !== 0x30);
 }
 
 function valueText(value: unknown): string | null {
@@ -78,25 +78,25 @@ function numberText(value: number): string | null {
 
 /** The canonical text of `__bigint`'s digits, or null. */
 export function bigintText(digits: string): string | null {
-  if (digits.length === 0 || digits.length > MAX_BIGINT_DIGITS) return null;
-  for (let at = 0; at < digits.length; at++) {
+  if (digits.length === 0 || digits.length > maxBigintDigits) return null;
+  for (let at = 0; at < digits.length; at += 1) {
     const code = digits.charCodeAt(at);
     if (code < 0x30 || code > 0x39) return null;
   }
-  if (digits.length <= ALWAYS_SAFE_DIGITS) return String(Number(digits));
+  if (digits.length <= alwaysSafeDigits) return String(Number(digits));
   // 17 to 19 digits are beyond 2^53 - 1 and within 64 bits whatever they are.
   if (digits.length >= 17 && digits.length <= 19 && !digits.startsWith('0')) return `"${digits}"`;
   const value = BigInt(digits);
-  if (value > MAX_U64) return null;
+  if (value > maxU64) return null;
   return value <= Number.MAX_SAFE_INTEGER ? value.toString() : `"${value}"`;
 }
 
 /** The canonical text of `__buffer_b64`'s bytes, or null. */
 export function bytesText(base64: string): string | null {
-  if (base64.length > Math.ceil(MAX_VALUE_BYTES / 3) * 4) return null;
+  if (base64.length > Math.ceil(maxValueBytes / 3) * 4) return null;
   const bytes = Buffer.from(base64, 'base64');
   // Buffer.from skips what it does not know; writing it back shows whether it did.
-  if (bytes.length > MAX_VALUE_BYTES || bytes.toString('base64') !== base64) return null;
+  if (bytes.length > maxValueBytes || bytes.toString('base64') !== base64) return null;
   return `"${bytes.toString('hex')}"`;
 }
 

@@ -1,5 +1,5 @@
 import { u8 } from './bytes.ts';
-import { MAX_IO_ELEMENTS } from './io.ts';
+import { maxIoElements } from './io.ts';
 import { parseIsoMs } from './iso-time.ts';
 import { bigintText, bytesText } from './payload-attributes.ts';
 
@@ -22,21 +22,21 @@ export interface PayloadRecord {
   readonly attributes: string;
 }
 
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const MINUS = 0x2d;
-const DOT = 0x2e;
-const ZERO = 0x30;
-const OPEN = 0x7b;
-const CLOSE = 0x7d;
+const quote = 0x22;
+const comma = 0x2c;
+const minus = 0x2d;
+const dot = 0x2e;
+const zero = 0x30;
+const open = 0x7b;
+const close = 0x7d;
 
 /** Up to 15 digits are an exact integer, and one division by an exact power of ten rounds right. */
-const MOST_DIGITS = 15;
-const powersOfTen = Array.from({ length: MOST_DIGITS + 1 }, (_, power) => 10 ** power);
-const IMEI_DIGITS = 15;
+const mostDigits = 15;
+const powersOfTen = Array.from({ length: mostDigits + 1 }, (_, power) => 10 ** power);
+const imeiDigits = 15;
 /** `2026-01-02T03:04:05.678Z` */
-const TIME_CHARACTERS = 24;
-const MAX_IO_ID = 65_535;
+const timeCharacters = 24;
+const maxIoId = 65_535;
 
 const ascii = (text: string) => Buffer.from(text, 'latin1');
 
@@ -71,9 +71,9 @@ const words = {
 export function scanPayload(payload: Buffer): PayloadRecord | null {
   const scan = new PayloadScan(payload);
   if (!scan.passes(words.deviceId)) return null;
-  const deviceId = scan.text(IMEI_DIGITS);
+  const deviceId = scan.text(imeiDigits);
   if (!scan.passes(words.timestamp)) return null;
-  const ts = parseIsoMs(scan.text(TIME_CHARACTERS));
+  const ts = parseIsoMs(scan.text(timeCharacters));
   if (ts === null || !scan.passes(words.latitude)) return null;
   const latitude = scan.number();
   if (!scan.passes(words.longitude)) return null;
@@ -151,13 +151,13 @@ class PayloadScan {
 
   /** A JSON number without an exponent, of few enough digits to be exact. */
   number(): number {
-    const isNegative = u8(this.#bytes, this.#at) === MINUS;
+    const isNegative = u8(this.#bytes, this.#at) === minus;
     if (isNegative) this.#at += 1;
     const start = this.#at;
     let value = this.#digits(0);
     let digits = this.#at - start;
-    if (digits > 1 && u8(this.#bytes, start) === ZERO) this.#hasFailed = true;
-    if (digits > 0 && u8(this.#bytes, this.#at) === DOT) {
+    if (digits > 1 && u8(this.#bytes, start) === zero) this.#hasFailed = true;
+    if (digits > 0 && u8(this.#bytes, this.#at) === dot) {
       this.#at += 1;
       const fractionAt = this.#at;
       value = this.#digits(value);
@@ -166,14 +166,14 @@ class PayloadScan {
       if (places === 0) this.#hasFailed = true;
       value /= powersOfTen[places] ?? Number.NaN;
     }
-    if (digits === 0 || digits > MOST_DIGITS) this.#hasFailed = true;
+    if (digits === 0 || digits > mostDigits) this.#hasFailed = true;
     return isNegative ? -value : value;
   }
 
   #digits(before: number): number {
     let value = before;
     for (;;) {
-      const digit = u8(this.#bytes, this.#at) - ZERO;
+      const digit = u8(this.#bytes, this.#at) - zero;
       if (digit < 0 || digit > 9) return value;
       value = value * 10 + digit;
       this.#at += 1;
@@ -187,17 +187,17 @@ class PayloadScan {
   attributes(): string {
     let text = '';
     let start = this.#at;
-    if (!this.#steps(OPEN)) return text;
+    if (!this.#steps(open)) return text;
     let newest = -1;
     let count = 0;
-    while (!this.#hasFailed && u8(this.#bytes, this.#at) !== CLOSE) {
-      if (count > 0 && !this.#steps(COMMA)) return text;
+    while (!this.#hasFailed && u8(this.#bytes, this.#at) !== close) {
+      if (count > 0 && !this.#steps(comma)) return text;
       const id = this.#ioId();
-      if (id <= newest || count === MAX_IO_ELEMENTS) this.#hasFailed = true;
+      if (id <= newest || count === maxIoElements) this.#hasFailed = true;
       newest = id;
       count += 1;
       const valueAt = this.#at;
-      if (u8(this.#bytes, valueAt) === OPEN) {
+      if (u8(this.#bytes, valueAt) === open) {
         const value = this.#sentinel();
         text += this.#bytes.toString('latin1', start, valueAt) + value;
         start = this.#at;
@@ -211,25 +211,25 @@ class PayloadScan {
 
   /** `"<id>":`, in canonical digits. */
   #ioId(): number {
-    if (!this.#steps(QUOTE)) return -1;
+    if (!this.#steps(quote)) return -1;
     const start = this.#at;
     const id = this.#digits(0);
     const digits = this.#at - start;
-    const isCanonical = digits === 1 || (digits > 0 && u8(this.#bytes, start) !== ZERO);
-    if (!isCanonical || digits > 5 || id > MAX_IO_ID) this.#hasFailed = true;
+    const isCanonical = digits === 1 || (digits > 0 && u8(this.#bytes, start) !== zero);
+    if (!isCanonical || digits > 5 || id > maxIoId) this.#hasFailed = true;
     if (!this.passes(words.idEnd)) this.#hasFailed = true;
     return id;
   }
 
   /** An integer as JavaScript prints it; -0 it prints as 0. */
   #integer(): void {
-    const isNegative = u8(this.#bytes, this.#at) === MINUS;
+    const isNegative = u8(this.#bytes, this.#at) === minus;
     if (isNegative) this.#at += 1;
     const start = this.#at;
     this.#digits(0);
     const digits = this.#at - start;
-    const hasLeadingZero = u8(this.#bytes, start) === ZERO && (digits > 1 || isNegative);
-    if (digits === 0 || digits > MOST_DIGITS || hasLeadingZero) this.#hasFailed = true;
+    const hasLeadingZero = u8(this.#bytes, start) === zero && (digits > 1 || isNegative);
+    if (digits === 0 || digits > mostDigits || hasLeadingZero) this.#hasFailed = true;
   }
 
   /** What the object of a sentinel stands for, as its canonical text. */
@@ -237,7 +237,7 @@ class PayloadScan {
     const isInteger = this.passes(words.bigint);
     if (!isInteger && !this.passes(words.buffer)) this.#hasFailed = true;
     const start = this.#at;
-    const end = this.#bytes.indexOf(QUOTE, start);
+    const end = this.#bytes.indexOf(quote, start);
     if (this.#hasFailed || end < 0) return this.#fail();
     const content = this.#bytes.toString('latin1', start, end);
     this.#at = end;

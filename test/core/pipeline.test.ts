@@ -173,7 +173,10 @@ const planned: fc.Arbitrary<Planned> = fc.record({
 });
 const someCalls = fc.uniqueArray(fc.nat(12), { maxLength: 5 });
 const troubles = fc.record({
-  ...{ read: someCalls, write: someCalls, acknowledge: someCalls, move: someCalls },
+  read: someCalls,
+  write: someCalls,
+  acknowledge: someCalls,
+  move: someCalls,
 });
 
 test('the event loop gets its turn between entries that are slow to interpret', async () => {

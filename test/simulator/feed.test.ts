@@ -39,8 +39,15 @@ function feedOptions({ stream = freshStream().key, onSent = () => {}, ...changes
   const sender = createSender({ open, stream, onSent, signal });
   onTestFinished(() => sender.close());
   return {
-    ...{ stream, sender, fleet: fleetOf(1), records: 3_000, durationMs: null },
-    ...{ rate: null, maxBacklog: null, signal, ...changes },
+    stream,
+    sender,
+    fleet: fleetOf(1),
+    records: 3_000,
+    durationMs: null,
+    rate: null,
+    maxBacklog: null,
+    signal,
+    ...changes,
   };
 }
 

@@ -88,7 +88,7 @@ for (const form of ['a', 'b', 'mixed'] as const satisfies readonly FleetForm[]) 
       expectedRecords: 140_000,
     });
     const seen = new Map<string, number>();
-    for (let number = 0; number < 20_000; number++) {
+    for (let number = 0; number < 20_000; number += 1) {
       const simulated = fleet.next();
       const found = outcomesOf(interpret(asEntry(simulated))).sort();
       const expected = simulated.records.map(expectedOf).sort();

@@ -78,7 +78,7 @@ test('rows come complete, in order, over many pages, and of the asked devices on
 test('letters come complete over many pages, binary as it is, from the given id on', async () => {
   const { key } = freshStream();
   const pipeline = redis.pipeline();
-  for (let number = 1; number <= 1_100; number++) {
+  for (let number = 1; number <= 1_100; number += 1) {
     pipeline.call('XADD', key, `${number}-0`, 'f:frame', Buffer.from([0, 0xff, number & 0xff]));
   }
   await pipeline.exec();

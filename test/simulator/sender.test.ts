@@ -15,7 +15,9 @@ beforeAll(async () => {
   // As deploy/redis/users.acl has the user ingestion: it adds, and does not read entries.
   await admin.call(
     ...(['ACL', 'SETUSER', 'ingestion', 'on', '>secret', 'resetkeys', '-@all', '+info'] as const),
-    ...['+ping', `(%W~* +xadd)`, `(%R~* +exists +xlen +xinfo|groups)`],
+    '+ping',
+    `(%W~* +xadd)`,
+    `(%R~* +exists +xlen +xinfo|groups)`,
   );
 });
 afterAll(async () => {
@@ -38,9 +40,15 @@ function senderOf(changes: Partial<SenderOptions> & { readonly user?: string } =
   const sender = createSender({
     open: () =>
       new Redis(url.href, {
-        ...{ protocol: 2, lazyConnect: true, enableOfflineQueue: false, disableClientInfo: true },
-        ...{ connectTimeout: 1_500, commandTimeout: 1_500, autoResendUnfulfilledCommands: false },
-        ...{ maxRetriesPerRequest: 0, retryStrategy: () => null },
+        protocol: 2,
+        lazyConnect: true,
+        enableOfflineQueue: false,
+        disableClientInfo: true,
+        connectTimeout: 1_500,
+        commandTimeout: 1_500,
+        autoResendUnfulfilledCommands: false,
+        maxRetriesPerRequest: 0,
+        retryStrategy: () => null,
       }).on('error', () => {}),
     stream,
     onSent: ({ fields }) => sent.push(String(fields[1])),
@@ -53,7 +61,8 @@ function senderOf(changes: Partial<SenderOptions> & { readonly user?: string } =
 
 function entries(count: number, prefix = ''): SimulatedEntry[] {
   return Array.from({ length: count }, (_, number) => ({
-    ...{ fields: ['number', `${prefix}${number}`], records: [] },
+    fields: ['number', `${prefix}${number}`],
+    records: [],
   }));
 }
 
@@ -75,7 +84,9 @@ test('each entry is there once after restarts, also for a user that may not read
     await connectAdmin();
     await admin.call(
       ...(['ACL', 'SETUSER', 'ingestion', 'on', '>secret', 'resetkeys', '-@all', '+info'] as const),
-      ...['+ping', `(%W~* +xadd)`, `(%R~* +exists +xlen +xinfo|groups)`],
+      '+ping',
+      `(%W~* +xadd)`,
+      `(%R~* +exists +xlen +xinfo|groups)`,
     );
     await sending;
   }

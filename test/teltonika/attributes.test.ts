@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { attributesJson } from '../../src/teltonika/attributes.ts';
-import { MAX_IO_ELEMENTS } from '../../src/teltonika/io.ts';
+import { maxIoElements } from '../../src/teltonika/io.ts';
 import {
   encodeArray,
   encodeCodec7,
@@ -106,7 +106,7 @@ test('an id that groups repeat keeps its last value and stands once', () => {
 });
 
 test('the most elements a record may hold, in any order, are all there', () => {
-  const elements = Array.from({ length: MAX_IO_ELEMENTS }, (_, index) =>
+  const elements = Array.from({ length: maxIoElements }, (_, index) =>
     io((index * 40_503) % 65_536, 1, uint(index % 256, 1)),
   );
   expect(written(elements)).toBe(attributesOf(elements));

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decodeFrame } from '../../src/teltonika/decode.ts';
-import { MAX_FRAME_BYTES } from '../../src/teltonika/frame.ts';
-import { MAX_IO_ELEMENTS } from '../../src/teltonika/io.ts';
+import { maxFrameBytes } from '../../src/teltonika/frame.ts';
+import { maxIoElements } from '../../src/teltonika/io.ts';
 import {
   encodeArray,
   encodeCodec7,
@@ -29,9 +29,9 @@ const still: SentRecord = {
   generationType: 0,
   io: [{ id: 239, group: 1, value: Buffer.of(1) }],
 };
-const RECORD_BYTES = 32;
+const recordBytes = 32;
 /** Behind the 24 bytes of the header and the event id. */
-const IO_TOTAL_AT = 25;
+const ioTotalAt = 25;
 const array = (count: number): Buffer =>
   encodeArray(
     '8',
@@ -69,7 +69,7 @@ describe('a packet cut anywhere is rejected with an offset inside it', () => {
     fc.assert(
       fc.property(arrays, (data) => {
         const whole = wrap(data);
-        for (let size = 0; size < whole.length; size++) {
+        for (let size = 0; size < whole.length; size += 1) {
           // A cut array can be a shorter whole one by chance: then it must read as one, no more.
           const cut = decodeFrame(whole.subarray(0, size), plain);
           if (cut.kind === 'error') errorOf(whole.subarray(0, size));
@@ -82,14 +82,14 @@ describe('a packet cut anywhere is rejected with an offset inside it', () => {
 
   test('and what cuts a TCP frame is named truncated', () => {
     const whole = wrapTcp(array(2));
-    for (let size = 0; size < whole.length; size++) {
+    for (let size = 0; size < whole.length; size += 1) {
       expect(errorOf(whole.subarray(0, size))).toMatchObject({ code: 'truncated', offset: size });
     }
   });
 
   test('and what cuts a datagram is named truncated once its header is there', () => {
     const whole = wrapUdp(array(2), imei);
-    for (let size = 8; size < whole.length; size++) {
+    for (let size = 8; size < whole.length; size += 1) {
       expect(errorOf(whole.subarray(0, size))).toMatchObject({ code: 'truncated', offset: size });
     }
   });
@@ -195,7 +195,7 @@ describe('the wrapping', () => {
   });
 
   test('a frame beyond the cap is too large', () => {
-    expect(errorOf(Buffer.alloc(MAX_FRAME_BYTES + 1)).code).toBe('entry_too_large');
+    expect(errorOf(Buffer.alloc(maxFrameBytes + 1)).code).toBe('entry_too_large');
   });
 });
 
@@ -220,12 +220,12 @@ describe('the data field', () => {
   });
 
   test('counts that claim more records than there are run out of bytes', () => {
-    const data = withByte(withByte(array(2), 1, 3), 2 + 2 * RECORD_BYTES, 3);
+    const data = withByte(withByte(array(2), 1, 3), 2 + 2 * recordBytes, 3);
     expect(errorOf(wrapTcp(data))).toMatchObject({ code: 'truncated', offset: 10 + 64 });
   });
 
   test('counts that claim fewer leave bytes over', () => {
-    const data = withByte(withByte(array(2), 1, 1), 2 + 2 * RECORD_BYTES, 1);
+    const data = withByte(withByte(array(2), 1, 1), 2 + 2 * recordBytes, 1);
     expect(errorOf(wrapTcp(data))).toMatchObject({ code: 'length_mismatch', offset: 10 + 32 });
   });
 
@@ -247,11 +247,11 @@ describe('the IO section', () => {
   const TOTAL_AT = 2 + 25;
 
   test('a total that is not the sum of its groups makes that one record bad', () => {
-    const data = withByte(array(3), TOTAL_AT + RECORD_BYTES, 9);
+    const data = withByte(array(3), TOTAL_AT + recordBytes, 9);
     const packet = packetOf(wrapTcp(data));
     expect(packet.records.map(({ index }) => index)).toEqual([0, 2]);
     expect(packet.faults).toMatchObject([
-      { index: 1, error: { code: 'io_count_mismatch', offset: 8 + TOTAL_AT + RECORD_BYTES } },
+      { index: 1, error: { code: 'io_count_mismatch', offset: 8 + TOTAL_AT + recordBytes } },
     ]);
   });
 
@@ -263,7 +263,7 @@ describe('the IO section', () => {
   });
 
   test('a wrong total whose packet does not add up is what the packet is rejected for', () => {
-    const data = withByte(withByte(array(2), TOTAL_AT, 9), TOTAL_AT + RECORD_BYTES + 1, 200);
+    const data = withByte(withByte(array(2), TOTAL_AT, 9), TOTAL_AT + recordBytes + 1, 200);
     expect(errorOf(wrapTcp(data))).toMatchObject({
       code: 'io_count_mismatch',
       offset: 8 + TOTAL_AT,
@@ -288,7 +288,7 @@ describe('the IO section', () => {
   });
 
   test('more elements than any device sends make that one record bad', () => {
-    const io = Array.from({ length: MAX_IO_ELEMENTS + 1 }, (_, id): SentIo => {
+    const io = Array.from({ length: maxIoElements + 1 }, (_, id): SentIo => {
       return { id, group: 1, value: Buffer.of(1) };
     });
     const records = [{ ...still, io }, still, { ...still, io: io.slice(1) }];
@@ -307,7 +307,7 @@ describe('the IO section', () => {
   test('a record at fault in a packet with 16-byte groups leaves its neighbours readable', () => {
     const io: SentIo[] = [{ id: 7, group: 16, value: Buffer.alloc(16, 0xab) }];
     const good = encodeRecord('8', { ...still, io }, true);
-    const miscounted = withByte(good, IO_TOTAL_AT, 9);
+    const miscounted = withByte(good, ioTotalAt, 9);
     const packet = packetOf(wrapTcp(encodeArray('8', [good, miscounted, good])));
     expect(packet.records.map(({ index }) => index)).toEqual([0, 2]);
     expect(packet.faults).toMatchObject([{ index: 1, error: { code: 'io_count_mismatch' } }]);

@@ -85,7 +85,7 @@ test('a size beyond the packet is the rest of the packet', () => {
 
 test('no inner layout is a reason to reject a packet whose length and CRC are right', () => {
   for (const codecId of [12, 13, 14, 15]) {
-    for (let size = 0; size < 20; size++) {
+    for (let size = 0; size < 20; size += 1) {
       const { payload, rest } = read(codecId, Buffer.alloc(size, 1));
       expect(payload.length + rest.length).toBeLessThanOrEqual(size);
     }

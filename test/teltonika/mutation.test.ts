@@ -17,7 +17,7 @@ import {
 import { imei, sentCodec7, sentRecord } from './arbitraries.ts';
 import { exhaust, plain } from './expectations.ts';
 
-const RUNS = 20_000;
+const runs = 20_000;
 
 const file = new URL('../fixtures/teltonika/examples.json', import.meta.url);
 const documented = z
@@ -86,7 +86,7 @@ test('bits flipped anywhere are answered, never thrown', () => {
       }
       withstand(repaired(bytes, repair), io16);
     }),
-    { numRuns: RUNS },
+    { numRuns: runs },
   );
 });
 
@@ -97,7 +97,7 @@ test('bytes cut out anywhere are answered, never thrown', () => {
       const bytes = Buffer.concat([original.subarray(0, start), original.subarray(start + size)]);
       withstand(repaired(bytes, repair), false);
     }),
-    { numRuns: RUNS },
+    { numRuns: runs },
   );
 });
 
@@ -110,7 +110,7 @@ test('the head of one packet on the tail of another is answered, never thrown', 
       ]);
       withstand(repaired(bytes, repair), false);
     }),
-    { numRuns: RUNS },
+    { numRuns: runs },
   );
 });
 
@@ -124,7 +124,7 @@ test('counts and lengths edited to any value are answered, never thrown', () => 
       for (const [at, value] of list) bytes[at % bytes.length] = value;
       withstand(repaired(bytes, repair), io16);
     }),
-    { numRuns: RUNS },
+    { numRuns: runs },
   );
 });
 
@@ -134,7 +134,7 @@ test('any bytes in a whole TCP wrapping are answered, never thrown', () => {
     fc.property(codecId, fc.nat(4), fc.uint8Array({ maxLength: 80 }), (id, count, body) => {
       withstand(wrapTcp(encodeMessage(id, count, Buffer.from(body))), false);
     }),
-    { numRuns: RUNS },
+    { numRuns: runs },
   );
 });
 

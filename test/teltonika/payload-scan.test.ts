@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createFleet } from '../../src/simulator/fleet.ts';
 import { plainHabits } from '../../src/simulator/habits.ts';
-import { MAX_IO_ELEMENTS } from '../../src/teltonika/io.ts';
+import { maxIoElements } from '../../src/teltonika/io.ts';
 import { readPayload } from '../../src/teltonika/payload.ts';
 import { scanPayload } from '../../src/teltonika/payload-scan.ts';
 
@@ -77,9 +77,7 @@ test.each([
   ['a latitude of -0.0', text.replace('54.6676016', '-0.0')],
   [
     'as many attributes as are let in',
-    withAttributes(
-      `{${Array.from({ length: MAX_IO_ELEMENTS }, (_, id) => `"${id}":1`).join(',')}}`,
-    ),
+    withAttributes(`{${Array.from({ length: maxIoElements }, (_, id) => `"${id}":1`).join(',')}}`),
   ],
 ])('taken: %s', (_, json) => {
   expectTaken(json);
@@ -108,7 +106,7 @@ test.each([
   [
     'one attribute too many',
     withAttributes(
-      `{${Array.from({ length: MAX_IO_ELEMENTS + 1 }, (_, id) => `"${id}":1`).join(',')}}`,
+      `{${Array.from({ length: maxIoElements + 1 }, (_, id) => `"${id}":1`).join(',')}}`,
     ),
   ],
   ['something behind the end', `${text} `],

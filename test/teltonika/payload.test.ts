@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import { decodeReasons } from '../../src/core/types.ts';
-import { MAX_IO_ELEMENTS } from '../../src/teltonika/io.ts';
-import { decodePayload, MAX_PAYLOAD_BYTES } from '../../src/teltonika/payload.ts';
+import { maxIoElements } from '../../src/teltonika/io.ts';
+import { decodePayload, maxPayloadBytes } from '../../src/teltonika/payload.ts';
 
 const good = {
   device_id: '356307042441013',
@@ -189,8 +189,8 @@ describe('an attribute that the contract does not have is refused', () => {
   test('more attributes than any device sends', () => {
     const many = (count: number) =>
       JSON.stringify(Object.fromEntries(Array.from({ length: count }, (_, id) => [id, 1])));
-    expect(attributesOf(many(MAX_IO_ELEMENTS))).not.toBe('attribute_count');
-    expect(attributesOf(many(MAX_IO_ELEMENTS + 1))).toBe('attribute_count');
+    expect(attributesOf(many(maxIoElements))).not.toBe('attribute_count');
+    expect(attributesOf(many(maxIoElements + 1))).toBe('attribute_count');
   });
 });
 
@@ -242,7 +242,7 @@ describe('hostile JSON', () => {
   });
 
   test('a payload beyond the cap is not parsed', () => {
-    const padded = JSON.stringify(good).padEnd(MAX_PAYLOAD_BYTES);
+    const padded = JSON.stringify(good).padEnd(maxPayloadBytes);
     expect(codeOf(decodeText(padded))).toBe('taken');
     expect(codeOf(decodeText(`${padded} `))).toBe('entry_too_large');
   });
