@@ -1,8 +1,19 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { needsPsql } from '../security/roles.ts';
@@ -139,6 +150,26 @@ describe('.ci/publish', () => {
     const { status, stderr, commands } = publish('v99.0.0');
     expect({ status, commands }).toEqual({ status: 1, commands: [] });
     expect(stderr).toContain(`it must be v${manifest.version}`);
+  });
+
+  it('refuses a version that CHANGELOG.md does not have', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'publish-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    mkdirSync(join(folder, '.ci'));
+    copyFileSync(join(repository, '.ci/publish'), join(folder, '.ci/publish'));
+    writeFileSync(join(folder, 'package.json'), '{\n  "version": "9.8.7",\n  "private": true\n}\n');
+    writeFileSync(join(folder, 'CHANGELOG.md'), '## [9x8x7] - 2026-01-01\n\n## [9.8.7-rc.1]\n');
+    const git = ['-c', 'user.name=test', '-c', 'user.email=test@example.com'];
+    execFileSync('git', ['init', '--quiet'], { cwd: folder });
+    const commit = ['commit', '--quiet', '--allow-empty', '--message', 'Release'];
+    execFileSync('git', [...git, ...commit], { cwd: folder });
+    const { status, stderr } = spawnSync(join(folder, '.ci/publish'), ['--print'], {
+      env: { PATH: process.env.PATH, IMAGE: 'git.example.com/fleet/processor', TAG: 'v9.8.7' },
+      encoding: 'utf8',
+    });
+    expect(status).toBe(1);
+    expect(stderr).toContain('CHANGELOG.md has no section "## [9.8.7] - <date>"');
+    expect(stderr).not.toContain('buildx');
   });
 
   it('pushes each image under its version alone, with SBOM, provenance and the commit', () => {
