@@ -166,7 +166,7 @@ async function ageAll(stores: Stores, flags: ClaimFlags): Promise<number> {
   const aged = new Set<string>();
   for (;;) {
     const ids = await agePending(await stores.redis(), stream, {
-      ...{ consumer: flags.consumer, minIdleMs, idleMs, most: aged.size + perStep },
+      ...{ consumer: flags.consumer, minIdleMs, idleMs, max: aged.size + perStep },
     });
     const before = aged.size;
     for (const id of ids) aged.add(id);

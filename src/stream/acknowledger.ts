@@ -21,11 +21,11 @@ export interface Settled {
   readonly rejections: readonly Rejection[];
 }
 
-/** What became of the entries of one round; those of neither list were not tried. */
+/** The result of one round. Entries in neither list were not tried. */
 export interface MoveRound<One extends Settled> {
   readonly moved: readonly One[];
   readonly failed: readonly One[];
-  /** Why the first of `failed` failed; null without any. */
+  /** The failure of the first entry in `failed`; null if none failed. */
   readonly failure: DependencyError | null;
 }
 
@@ -34,13 +34,13 @@ export interface Acknowledger {
   acknowledge(entries: readonly Entry[]): Promise<void>;
   /**
    * Moves the first entries, as many as one bounded round trip takes, to the dead-letter stream.
-   * Safe to repeat with the same entries. @throws what is no DependencyError: a bug
+   * Safe to repeat with the same entries. Throws only on a bug: a DependencyError is in the result.
    */
   moveRound<One extends Settled>(settled: readonly One[]): Promise<MoveRound<One>>;
 }
 
-/** Ids of moved entries that are remembered: many times what all instances hold. */
-const keptMoved = 100_000;
+/** Ids of moved entries to remember: many times what all instances hold. */
+const maxRememberedMoves = 100_000;
 /** Ids in one XACK. */
 const maxAcknowledged = 1000;
 /** Entries and bytes moved in one round trip. */
@@ -61,30 +61,30 @@ export function createAcknowledger(
 
   function roundOf<One extends Settled>(settled: readonly One[]): readonly One[] {
     let bytes = 0;
-    const beyond = settled.findIndex(({ entry }, at) => {
+    const beyond = settled.findIndex(({ entry }, index) => {
       bytes += entry.bytes;
-      return at > 0 && (at >= limits.moved.value || bytes > maxMovedBytes);
+      return index > 0 && (index >= limits.moved.value || bytes > maxMovedBytes);
     });
     return beyond < 0 ? settled : settled.slice(0, beyond);
   }
 
   function move(redis: Redis, { entry, rejections }: Settled): Promise<unknown> {
     const { deadLetterMaxEntries, deadLetterStreamMaxBytes } = options;
-    const bounds = [deadLetterMaxEntries, deadLetterStreamMaxBytes, keptMoved].map(String);
-    const letter = composeDeadLetter(entry, rejections, now(), options);
+    const bounds = [deadLetterMaxEntries, deadLetterStreamMaxBytes, maxRememberedMoves].map(String);
+    const deadLetter = composeDeadLetter(entry, rejections, now(), options);
     const keys = [deadLetterKey, stateKey, key, movedKey];
-    return redis.eval(moveScript, 4, ...keys, group, entry.id, ...bounds, ...letter);
+    return redis.eval(moveScript, 4, ...keys, group, entry.id, ...bounds, ...deadLetter);
   }
 
   async function tryRound<One extends Settled>(round: readonly One[]): Promise<MoveRound<One>> {
     const redis = await connected();
     // Sent together, awaited together; the script itself makes each one atomic.
     const replies = await Promise.allSettled(round.map((one) => move(redis, one)));
-    const isMoved = (_: One, at: number) => replies[at]?.status === 'fulfilled';
+    const isMoved = (_: One, index: number) => replies[index]?.status === 'fulfilled';
     const moved = round.filter(isMoved);
-    const failed = round.filter((one, at) => !isMoved(one, at));
-    const bad = replies.find((reply) => reply.status === 'rejected');
-    return { moved, failed, failure: bad === undefined ? null : asMoveError(bad.reason) };
+    const failed = round.filter((one, index) => !isMoved(one, index));
+    const rejected = replies.find((reply) => reply.status === 'rejected');
+    return { moved, failed, failure: rejected === undefined ? null : asMoveError(rejected.reason) };
   }
 
   return {
@@ -116,9 +116,9 @@ export function createAcknowledger(
   };
 }
 
-/** The script's own refusals name the command or the key, which is what the operator needs. */
+/** Keeps the script's own message, which names the command or the key that the operator must fix. */
 function asMoveError(error: unknown): DependencyError {
-  // XACK answers 0 for a group that is gone, only the script says so.
+  // Only the script reports a missing group: XACK replies 0.
   if (isGroupGone(error)) {
     const message = 'the consumer group is gone; it is recreated';
     return new DependencyError('redis', 'unavailable', 'NOGROUP', message, { cause: error });

@@ -5,18 +5,18 @@ import { type Info, numberOf } from './info.ts';
 import { type Progress, viewReadProgress } from './read-count.ts';
 import { asRedisError } from './redis.ts';
 
-/** What can be told of the stream and the group; null where it cannot. */
+/** Size and age of what the stream and the group hold; null where a value cannot be determined. */
 export interface Backlog {
   readonly length: number;
   readonly neverWritten: boolean;
-  /** Entries not yet delivered; null when Redis cannot tell and counting would be unbounded. */
+  /** Undelivered entries; null if Redis does not know their number and counting would be unbounded. */
   readonly lag: number | null;
-  /** Age of the oldest undelivered entry in milliseconds; 0 without lag, null where ids are no clock. */
+  /** Age of the oldest undelivered entry in milliseconds; 0 without lag, null where ids are not times. */
   readonly lagAgeMs: number | null;
   readonly pending: number;
-  /** Null where ids are no clock. */
+  /** Null where ids are not times. */
   readonly pendingOldestMs: number | null;
-  /** Why entry ids are no clock: the newest one, or the oldest undelivered or pending one. */
+  /** Why an id is not a time: the newest one, or the oldest undelivered or pending one. */
   readonly idFault: IdFault | null;
   readonly deadLetters: number;
   readonly deadLetterOldestMs: number;
@@ -28,15 +28,15 @@ export interface BacklogOptions {
   readonly deadLetterKey: string;
 }
 
-/** Undelivered entries counted by hand at most when Redis does not know. */
+/** Maximum number of undelivered entries to count when Redis does not know. */
 const maxCounted = 10_000;
-/** Up to here counting is cheap enough not to trust Redis at all. */
+/** Below this lag, entries are always counted: it is cheap, and Redis' own number may be wrong. */
 const alwaysCounted = 1000;
 
 /**
  * Samples lag and pending entries. Redis' own `lag` is wrong after trimming (7.0.15: 4 where
- * 2 were left) and after a restart, so a short one is counted, and a long one comes from what the
- * looks before reads noted; it is null until the first look after a restart.
+ * 2 were left) and after a restart. So a short lag is counted, and a long one is computed from the
+ * progress that each inspection before a read notes; it is null until the first one after a restart.
  * @throws DependencyError
  */
 export async function sampleBacklog(
@@ -50,9 +50,9 @@ export async function sampleBacklog(
     const undelivered = await countUndelivered(redis, options.key, progress);
     const pending = await redis.call('XPENDING', options.key, options.group);
     const oldestPending = Array.isArray(pending) ? pending[1] : null;
-    const letters = await redis.xlen(options.deadLetterKey);
-    const oldestLetter =
-      letters === 0
+    const deadLetters = await redis.xlen(options.deadLetterKey);
+    const oldestDeadLetter =
+      deadLetters === 0
         ? null
         : firstId(await redis.xrange(options.deadLetterKey, '-', '+', 'COUNT', 1));
     return {
@@ -63,8 +63,8 @@ export async function sampleBacklog(
       pending: Array.isArray(pending) ? (numberOf(pending[0]) ?? 0) : 0,
       pendingOldestMs: ageOf(oldestPending, nowMs),
       idFault: faultOf([stream.get('last-generated-id'), undelivered.oldest, oldestPending], nowMs),
-      deadLetters: letters,
-      deadLetterOldestMs: ageOf(oldestLetter, nowMs) ?? 0,
+      deadLetters,
+      deadLetterOldestMs: ageOf(oldestDeadLetter, nowMs) ?? 0,
     };
   } catch (error) {
     throw asRedisError(error);
@@ -92,7 +92,7 @@ async function countUndelivered(
   return { count: ahead.length < maxCounted ? ahead.length : null, oldest: next };
 }
 
-/** Null where it cannot be told: entries ahead were deleted, or the count of read ones is unsure. */
+/** Null if undelivered entries were deleted, or if the number of read entries is uncertain. */
 function lagOf(stream: Info, delivered: string, read: number | null): number | null {
   const added = numberOf(stream.get('entries-added'));
   const deleted = String(stream.get('max-deleted-entry-id') ?? '0-0');

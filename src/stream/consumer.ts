@@ -16,30 +16,30 @@ export interface ConsumerOptions {
   readonly group: string;
   readonly consumer: string;
   readonly blockMs: number;
-  /** Beyond `blockMs`, before a silent connection counts as dead. */
+  /** Time beyond `blockMs` before a silent connection counts as dead. */
   readonly slackMs: number;
-  /** Entries of others that were idle this long are taken over: their instance is dead. */
+  /** Idle time after which entries of another instance count as orphaned and are claimed. */
   readonly claimThresholdMs: number;
   readonly claimIntervalMs: number;
-  /** Consumers that hold nothing and were idle this long are removed. */
+  /** Idle time after which consumers without pending entries are removed. */
   readonly consumerIdleMs: number;
   readonly now: () => number;
 }
 
-/** What the consumer finds beside entries. */
+/** What the consumer reports besides entries. */
 export interface ConsumerEvents {
-  /** The group was gone and was made anew, at the start of the stream. */
+  /** The group was missing and was recreated, reading from the start of the stream. */
   groupRecreated(): void;
-  /** Ids still pending whose entries are no longer in the stream; acknowledged by now. */
+  /** Pending ids whose entries are no longer in the stream; they are acknowledged. */
   lostPending(ids: readonly EntryId[]): void;
-  /** Entries that were trimmed before anybody got them. */
+  /** Entries that were trimmed before any consumer received them. */
   lostUndelivered(entries: number): void;
-  /** At most so many entries were trimmed before any consumer got them, around a restart of Redis. */
-  lossUncertain(atMost: number): void;
-  /** The stream's newest id lay before the last delivered one: it is read from the start again. */
+  /** Maximum number of entries that were trimmed undelivered around a restart of Redis. */
+  lossUncertain(maxEntries: number): void;
+  /** The stream's newest id was before the last delivered one; it is read from the start again. */
   streamWentBack(entries: number): void;
   claimed(entries: number): void;
-  /** A scan for entries of dead instances came to its end. */
+  /** A scan for orphaned entries finished. */
   claimRun(): void;
   consumersRemoved(names: readonly string[]): void;
   connected(isConnected: boolean): void;
@@ -51,9 +51,9 @@ export interface Consumer {
   /** Recreates a deleted group while the reader waits, for example for space in flight. @throws DependencyError */
   recreateGroup(): Promise<void>;
   /**
-   * Own pending entries first, after every new connection: a reply that was lost with the old
-   * one left its entries there. Then, when it is time, those of a dead instance. Then new ones.
-   * Blocks for at most `blockMs` and the slack.
+   * Reads own pending entries first after every new connection, because a reply that was lost with
+   * the old one left its entries pending. Then claims orphaned entries when a scan is due, then
+   * reads new ones. Blocks for at most `blockMs` plus the slack.
    * @throws DependencyError
    */
   read(limit: number): Promise<readonly Entry[]>;
@@ -61,7 +61,7 @@ export interface Consumer {
 }
 
 /**
- * @param open makes a connection of its own: a blocking read holds up all behind it
+ * @param open opens a dedicated connection: a blocking read delays every command behind it
  * @param shared the connection for everything else
  */
 export function createConsumer(
@@ -72,12 +72,12 @@ export function createConsumer(
 ): Consumer {
   const { key, group, consumer, blockMs, now } = options;
   let reader: RawConnection | null = null;
-  /** Where reading own pending entries goes on; null once they are all read. */
+  /** Id after which to continue reading own pending entries; null once all are read. */
   let pendingCursor: string | null = '0';
-  /** Where a claim run goes on; it scans in steps. */
+  /** Start of the next step of the claim scan. */
   let claimFrom = '-';
   let claimDueMs = 0;
-  /** Of the server that the reader is connected to. */
+  /** The run_id of the server that the reader is connected to. */
   let runId = unknownServer;
 
   async function connected(): Promise<RawConnection> {
@@ -96,18 +96,18 @@ export function createConsumer(
     return reader;
   }
 
-  /** A connection that failed is thrown away: what it would still answer is not trusted. */
+  /** Closes a failed connection: its late replies cannot be trusted. */
   function discard(): void {
     reader?.close();
     reader = null;
     events.connected(false);
   }
 
-  async function makeGroup(): Promise<boolean> {
+  async function ensureGroup(): Promise<boolean> {
     return await callRedis(async () => createGroup(await shared(), key, group));
   }
 
-  /** Nothing is left to process, and unacknowledged the ids would stay for ever. */
+  /** Acknowledges ids without an entry: nothing is left to process, and they would stay pending. */
   async function settleLost(redis: Redis, found: readonly RawEntry[]): Promise<void> {
     const lost = found.filter((entry) => entry.fields === null).map((entry) => entry.id);
     if (lost.length === 0) return;
@@ -119,18 +119,18 @@ export function createConsumer(
     const words = ['GROUP', group, consumer, 'COUNT', String(limit), 'STREAMS', key, cursor];
     const found = parseRead(await redis.callBuffer('XREADGROUP', ...words));
     const last = found.at(-1)?.id ?? maxEntryId;
-    // Behind the last id there is, Redis would begin again at the first entry.
+    // After the highest possible id Redis would start again at the first entry.
     pendingCursor = last === maxEntryId ? null : last;
     await settleLost(redis, found);
-    const there = found.filter((entry) => entry.fields !== null);
-    const ids = there.map((entry) => entry.id);
+    const present = found.filter((entry) => entry.fields !== null);
+    const ids = present.map((entry) => entry.id);
     const deliveries = await countDeliveries(redis, key, group, ids);
-    return there.flatMap((entry, at) => toEntry(entry, 'own_pending', deliveries[at] ?? 1));
+    return present.flatMap((entry, index) => toEntry(entry, 'own_pending', deliveries[index] ?? 1));
   }
 
   /**
-   * Takes over entries whose instance is gone, one step of the scan at a time. In the reading
-   * loop, so that claimed entries stay within the same in-flight budget as new ones.
+   * Claims orphaned entries, one step of the scan at a time. It runs in the reading loop, so that
+   * claimed entries count against the same in-flight budget as new ones.
    */
   async function claim(redis: Redis, limit: number): Promise<Entry[]> {
     const idleMs = options.claimThresholdMs;
@@ -140,19 +140,19 @@ export function createConsumer(
     if (lost.length > 0) events.lostPending(lost);
     if (entries.length > 0) events.claimed(entries.length);
     if (next === null) await endClaimRun(redis);
-    return entries.flatMap((entry, at) => toEntry(entry, 'claimed', deliveries[at] ?? 1));
+    return entries.flatMap((entry, index) => toEntry(entry, 'claimed', deliveries[index] ?? 1));
   }
 
   async function endClaimRun(redis: Redis): Promise<void> {
     const { claimIntervalMs, consumerIdleMs: idleMs } = options;
-    // Jitter, so that several instances do not scan in step.
+    // Jitter, so that several instances do not scan at the same time.
     claimDueMs = now() + claimIntervalMs * (0.75 + Math.random() / 2);
     events.claimRun();
     const removed = await removeIdleConsumers(redis, { key, group, self: consumer, idleMs });
     if (removed.length > 0) events.consumersRemoved(removed);
   }
 
-  /** New entries, after a look at what was lost before they came; both in one round trip. */
+  /** Inspects the stream for losses and reads new entries, both in one round trip. */
   async function readNew(connection: RawConnection, limit: number): Promise<Entry[]> {
     const words = ['GROUP', group, consumer, 'COUNT', String(limit)];
     const asked = connection.ask([
@@ -187,7 +187,7 @@ export function createConsumer(
 
   return {
     async prepare() {
-      await makeGroup();
+      await ensureGroup();
     },
     async recreateGroup() {
       if (await makeGroup()) events.groupRecreated();
@@ -201,7 +201,7 @@ export function createConsumer(
           throw asRedisError(error, [key]);
         }
       }
-      if (await makeGroup()) events.groupRecreated();
+      if (await ensureGroup()) events.groupRecreated();
       pendingCursor = '0';
       return [];
     },
@@ -209,7 +209,7 @@ export function createConsumer(
   };
 }
 
-/** Ends the wait for a half-open connection, which answers nothing and never fails. */
+/** Bounds the wait for a half-open connection, which neither replies nor fails. */
 async function withDeadline<Value>(reply: Promise<Value>, deadlineMs: number): Promise<Value> {
   let timer: NodeJS.Timeout | undefined;
   const silence = new Promise<never>((_resolve, reject) => {
@@ -223,7 +223,7 @@ async function withDeadline<Value>(reply: Promise<Value>, deadlineMs: number): P
     return await Promise.race([reply, silence]);
   } finally {
     clearTimeout(timer);
-    // The late reply of a discarded connection is of no interest to anybody.
+    // A late rejection of a discarded connection must not become an unhandled rejection.
     reply.catch(() => undefined);
   }
 }

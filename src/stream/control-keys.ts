@@ -1,26 +1,26 @@
-/** The keys beside the stream that instances and operators share. */
+/** Keys that instances and operators share, next to the stream. */
 export interface ControlKeys {
-  /** A string, JSON; consumption stands still on all instances while it is there. */
+  /** String, JSON; while it exists, no instance consumes. */
   readonly paused: string;
-  /** A small stream of requests to all running instances. */
+  /** Stream: requests to all running instances; a short one. */
   readonly requests: string;
-  /** A stream: what operators changed, when, and who they said they were. */
+  /** Stream: what operators changed, when, and the name they gave. */
   readonly audit: string;
-  /** A hash: entry id to how often it was tried alone without being survived. */
+  /** Hash: entry id to its crash count in isolation. */
   readonly suspects: string;
-  /** A hash: consumer name to the token of the process that used it last. */
+  /** Hash: consumer name to the token of the process that used it last. */
   readonly holders: string;
-  /** A hash: group to what the last look before a read noted of its progress. */
+  /** Hash: group to its progress, as noted by the last inspection before a read. */
   readonly counter: string;
-  /** A sorted set: the entries that were dead-lettered last. */
+  /** Sorted set: the entries that were dead-lettered most recently. */
   readonly moved: string;
-  /** A hash: what instances counted as lost in the last day. */
+  /** Hash: losses that instances counted in the last day. */
   readonly lost: string;
-  /** A hash: entries and bytes of the dead-letter stream, and how many its limits dropped. */
+  /** Hash: entries and bytes of the dead-letter stream, and how many its limits dropped. */
   readonly deadLetters: string;
 }
 
-/** All under one prefix, so that one rule of an ACL covers them. */
+/** Returns the keys; all share one prefix, so that one ACL rule covers them. */
 export function controlKeys(streamKey: string): ControlKeys {
   const prefix = `${streamKey}:control`;
   return {

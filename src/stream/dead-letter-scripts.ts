@@ -4,13 +4,13 @@ import { idOrder } from './lua.ts';
  * The Lua scripts that write to the dead-letter stream and keep it within its limits.
  *
  * The state key, a hash, counts the entries and bytes of the dead-letter stream up to `counted_to`.
- * What lies behind that id (written by another version) is counted in small steps. When all is
- * counted and the number of entries differs from XLEN, somebody else deleted entries: counting
- * starts again at the beginning. So the count heals by itself and needs nobody else's help.
+ * Entries after that id (written by another version) are counted in small steps. If all are
+ * counted and their number differs from XLEN, another client deleted entries: counting then
+ * restarts from the first entry. So the count corrects itself.
  * A size is the sum of the lengths of an entry's names and values.
  */
 const accounting = `${idOrder}
-local letters, state = KEYS[1], KEYS[2]
+local stream, state = KEYS[1], KEYS[2]
 local function counter(text) return text and string.match(text, '^%d+$') and tonumber(text) or nil end
 local saved = redis.call('HMGET', state, 'entries', 'bytes', 'counted_to', 'dropped_entries', 'dropped_bytes')
 local entries, bytes, countedTo = counter(saved[1]), counter(saved[2]), saved[3]
@@ -19,13 +19,13 @@ local function restart() entries, bytes, countedTo = 0, 0, '0-0' end
 if not (entries and bytes and countedTo and string.match(countedTo, '^%d+%-%d+$')) then restart() end
 local function sizeOf(fields)
   local size = 0
-  for at = 1, #fields do size = size + #fields[at] end
+  for i = 1, #fields do size = size + #fields[i] end
   return size
 end
 local function countSteps(maxEntries, maxBytes)
   local step = 0
   for _ = 1, maxEntries do
-    local found = redis.call('XRANGE', letters, '(' .. countedTo, '+', 'COUNT', 1)[1]
+    local found = redis.call('XRANGE', stream, '(' .. countedTo, '+', 'COUNT', 1)[1]
     if not found then return true end
     local size = sizeOf(found[2])
     entries, bytes, countedTo, step = entries + 1, bytes + size, found[1], step + size
@@ -34,7 +34,7 @@ local function countSteps(maxEntries, maxBytes)
   return false
 end
 local function count(maxEntries, maxBytes)
-  local length = redis.call('XLEN', letters)
+  local length = redis.call('XLEN', stream)
   if entries > length then restart() end
   local complete = countSteps(maxEntries, maxBytes)
   if complete and entries ~= length then
@@ -44,12 +44,12 @@ local function count(maxEntries, maxBytes)
   return complete
 end
 local function trim(maxEntries, maxBytes, steps)
-  local length, step = redis.call('XLEN', letters), 0
+  local length, step = redis.call('XLEN', stream), 0
   while steps > 0 and step <= 4194304 and length > 1 and (length > maxEntries or bytes > maxBytes) do
-    local oldest = redis.call('XRANGE', letters, '-', '+', 'COUNT', 1)[1]
+    local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
     local size = sizeOf(oldest[2])
-    redis.call('XDEL', letters, oldest[1])
-    -- One behind countedTo is not in the counts, also while they hold entries that others deleted.
+    redis.call('XDEL', stream, oldest[1])
+    -- An entry after countedTo is not in the counts, even while they include deleted entries.
     if not is_before(countedTo, oldest[1]) then entries, bytes = entries - 1, bytes - size end
     droppedEntries, droppedBytes = droppedEntries + 1, droppedBytes + size
     length, steps, step = length - 1, steps - 1, step + size
@@ -59,7 +59,7 @@ local function save()
   local function text(number) return string.format('%.0f', number) end
   local now = { text(entries), text(bytes), countedTo, text(droppedEntries), text(droppedBytes) }
   local changed = false
-  for at = 1, #now do changed = changed or now[at] ~= saved[at] end
+  for i = 1, #now do changed = changed or now[i] ~= saved[i] end
   if changed then
     redis.call('HSET', state, 'entries', now[1], 'bytes', now[2], 'counted_to', now[3],
       'dropped_entries', now[4], 'dropped_bytes', now[5])
@@ -67,11 +67,11 @@ local function save()
 end`;
 
 /**
- * Moves one entry: its dead letter is written and it is acknowledged in one step, and only while
- * it is still pending, so neither a crash nor a second instance can lose or double it.
+ * Moves one entry: writes its dead letter and acknowledges it in one step, and only while it is
+ * still pending, so that neither a crash nor a second instance can lose or duplicate it.
  *
- * A script has no rollback, so all that may fail comes before the first write: the rights to every
- * command and the types of all keys. XADD is the first write: where Redis refuses writes (out of
+ * A script has no rollback, so everything that may fail is checked before the first write: the
+ * permission for every command and the types of all keys. XADD is the first write: where Redis refuses writes (out of
  * memory, a full disk), it refuses this one, and the entry stays pending. (Decision 0031.)
  *
  * An entry that was trimmed while it was held may have left the pending list, and no instance can
@@ -109,9 +109,9 @@ elseif #redis.call('XRANGE', KEYS[3], ARGV[2], ARGV[2]) > 0 then return 0
 elseif wasMoved then return 0 end
 ${accounting}
 local complete = count(64, 1048576)
-local letter = { 'deliveries', deliveries, unpack(ARGV, 6) }
-local id = redis.call('XADD', letters, '*', unpack(letter))
-if complete then entries, bytes, countedTo = entries + 1, bytes + sizeOf(letter), id end
+local fields = { 'deliveries', deliveries, unpack(ARGV, 6) }
+local id = redis.call('XADD', stream, '*', unpack(fields))
+if complete then entries, bytes, countedTo = entries + 1, bytes + sizeOf(fields), id end
 trim(tonumber(ARGV[3]), tonumber(ARGV[4]), 1000)
 save()
 redis.call('ZADD', KEYS[4], string.match(ARGV[2], '%d+'), ARGV[2])
@@ -120,7 +120,7 @@ redis.call('XACK', KEYS[3], ARGV[1], ARGV[2])
 return 1`;
 
 /**
- * Counts what is not counted yet and drops the oldest beyond the limits, in a bounded step.
+ * Counts uncounted dead letters and drops the oldest beyond the limits, in a bounded step.
  * KEYS dead-letter stream, state; ARGV max entries, max bytes. Replies entries, bytes counted,
  * 1 when all is counted, dropped entries and bytes in total.
  */
@@ -128,4 +128,4 @@ export const watchScript = `${accounting}
 local complete = count(1000, 4194304)
 trim(tonumber(ARGV[1]), tonumber(ARGV[2]), 1000)
 save()
-return { redis.call('XLEN', letters), bytes, complete and 1 or 0, droppedEntries, droppedBytes }`;
+return { redis.call('XLEN', stream), bytes, complete and 1 or 0, droppedEntries, droppedBytes }`;

@@ -4,11 +4,11 @@ import { watchScript } from './dead-letter-scripts.ts';
 import { callRedis } from './redis.ts';
 import { unexpectedReply } from './replies.ts';
 
-/** The dead-letter stream as the state key counts it. */
+/** Size of the dead-letter stream and drops from it, as the state key counts them. */
 export interface DeadLetterTotals {
-  /** Lengths of all names and values; null while they are not all counted. */
+  /** Sum of the lengths of all names and values; null until all are counted. */
   readonly bytes: number | null;
-  /** What the limits dropped since the state key exists. */
+  /** Entries that the limits dropped since the state key was created. */
   readonly droppedEntries: number;
   readonly droppedBytes: number;
 }
@@ -21,8 +21,8 @@ export interface DeadLetterLimits {
 }
 
 /**
- * Counts a bounded part of what is not counted yet and enforces the limits, so that a lowered
- * limit, or entries of another version, need no new dead letter. @throws DependencyError
+ * Counts a bounded number of uncounted dead letters and enforces the limits. So a lowered limit, or
+ * entries of another version, take effect without a new dead letter. @throws DependencyError
  */
 export async function watchDeadLetters(
   redis: Redis,
@@ -38,7 +38,7 @@ export async function watchDeadLetters(
   });
 }
 
-/** The totals as they were last counted; for commands that change nothing. @throws DependencyError */
+/** Reads the totals as they were last counted; changes nothing. @throws DependencyError */
 export async function readDeadLetterTotals(redis: Redis, key: string): Promise<DeadLetterTotals> {
   return await callRedis(async () => {
     const state = await redis.hgetall(controlKeys(key).deadLetters);

@@ -4,23 +4,23 @@ import { groupRejections, rejectionsText } from './rejections.ts';
 
 export interface DeadLetterOptions {
   readonly instance: string;
-  /** A larger field keeps length, SHA-256 and prefix. */
+  /** Maximum size of a field; of a larger one the length, SHA-256 and prefix are kept. */
   readonly maxFieldBytes: number;
 }
 
-/** The shape written by `composeDeadLetter`; shape 1 had one dead letter a rejected record. */
+/** The shape written by `composeDeadLetter`; shape 1 had one dead letter per rejected record. */
 const deadLetterVersion = 2;
 const prefixBytes = 1024;
 const maxNameBytes = 256;
 const maxFields = 64;
-/** All values of one dead letter together keep at most this many times `maxFieldBytes`. */
+/** Maximum size of all values of one dead letter together, as a multiple of `maxFieldBytes`. */
 const maxWholeFields = 4;
 
 /**
- * The fields of one dead letter, flat: what happened to the entry, then the entry's own fields
- * with `f:` before each name, byte for byte. `stage` to `offset` are those of the first rejection,
- * which is what a version that knows shape 1 reads. Of a field past the limit stay `f:<name>` with
- * its first 1024 bytes, `cut:<name>` with its length and `sha256:<name>`. `fields_sha256` covers
+ * Returns the fields of one dead letter, flat: what happened to the entry, then the entry's own
+ * fields with the prefix `f:`, byte for byte. `stage` to `offset` are those of the first rejection,
+ * which a version that knows shape 1 reads. A field past the limit becomes `f:<name>` with its
+ * first 1024 bytes, `cut:<name>` with its length, and `sha256:<name>`. `fields_sha256` covers
  * all names and values of the entry, so that a replay can prove that it sends the same.
  */
 export function composeDeadLetter(
@@ -63,11 +63,11 @@ function originalFields({ fields }: Entry, maxFieldBytes: number): (string | Buf
   const kept: (string | Buffer)[] = [];
   let left = maxFieldBytes * maxWholeFields;
   let cutNames = 0;
-  for (let at = 0; at < Math.min(fields.count, maxFields); at += 1) {
-    const whole = fields.name(at);
+  for (let index = 0; index < Math.min(fields.count, maxFields); index += 1) {
+    const whole = fields.name(index);
     const name = whole.subarray(0, maxNameBytes);
     if (name.length < whole.length) cutNames += 1;
-    const value = fields.value(at);
+    const value = fields.value(index);
     const field = keepField(name, value, Math.min(left, maxFieldBytes));
     kept.push(...field);
     left = Math.max(0, left - value.length);

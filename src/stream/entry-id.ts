@@ -2,7 +2,7 @@ import type { IdFault } from '../core/types.ts';
 
 /**
  * Compares two entry ids (`<milliseconds>-<sequence>`, each of 64 bits) exactly: as digits, because
- * a number of JavaScript is exact up to 2^53 only. @returns below 0, 0 or above 0
+ * a JavaScript number is exact only up to 2^53. @returns below 0, 0 or above 0
  */
 export function compareIds(a: string, b: string): number {
   const [aMs = '', aSequence = '0'] = a.split('-');
@@ -10,17 +10,17 @@ export function compareIds(a: string, b: string): number {
   return compareDigits(aMs, bMs) || compareDigits(aSequence, bSequence);
 }
 
-/** Whole numbers without leading zeros, as Redis prints them. */
+/** Compares whole numbers without leading zeros, as Redis prints them. */
 function compareDigits(a: string, b: string): number {
   if (a.length !== b.length) return a.length - b.length;
   if (a === b) return 0;
   return a < b ? -1 : 1;
 }
 
-/** The last id there is: no entry can follow it, and Redis refuses a range that begins behind it. */
+/** The highest possible id: no entry can follow it, and Redis refuses a range that starts after it. */
 export const maxEntryId = '18446744073709551615-18446744073709551615';
 
-/** Where a range behind an entry begins; null behind the last id there is. */
+/** Start of the range after an entry; null after the highest possible id. */
 export function rangeAfter(id: string): string | null {
   return id === maxEntryId ? null : `(${id}`;
 }
@@ -28,7 +28,7 @@ export function rangeAfter(id: string): string | null {
 const maxAheadMs = 3_600_000;
 const maxBehindMs = 3653 * 86_400_000;
 
-/** Why this id does not say when its entry was added; null where it may. `0-0` is no entry's. */
+/** Why this id is not the time its entry was added; null if it can be. `0-0` belongs to no entry. */
 export function idFault(id: string, nowMs: number): IdFault | null {
   if (id === '0-0') return null;
   if (id === maxEntryId) return 'exhausted';
@@ -37,7 +37,7 @@ export function idFault(id: string, nowMs: number): IdFault | null {
   return ms < nowMs - maxBehindMs ? 'past' : null;
 }
 
-/** When the entry was added, in epoch milliseconds; null where its id is no clock. */
+/** When the entry was added, in epoch milliseconds; null if its id is not a time. */
 export function entryTimeMs(id: string, nowMs: number): number | null {
   return idFault(id, nowMs) === null ? Number.parseInt(id, 10) : null;
 }

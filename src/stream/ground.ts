@@ -1,15 +1,15 @@
 import { type Redis, ReplyError } from 'ioredis';
 import { DependencyError } from '../core/types.ts';
 
-/** What kind of server answers; null where it does not say. */
+/** Mode and role of the server; null where it does not report them. */
 export interface Ground {
   readonly mode: string | null;
   readonly role: string | null;
-  /** Of a replica: `host:port`. */
+  /** Address of a replica's primary, `host:port`. */
   readonly primary: string | null;
 }
 
-/** Codes of a server that is no single primary Redis. */
+/** Error codes for a server that is not a single primary Redis. */
 const groundCodes = ['SENTINEL', 'CLUSTER', 'REPLICA'] as const;
 export type GroundCode = (typeof groundCodes)[number];
 
@@ -17,7 +17,7 @@ export function isGroundCode(code: string): code is GroundCode {
   return groundCodes.some((known) => known === code);
 }
 
-/** Asks with INFO, which every user of the shipped ACL may run. @throws what is no answer of Redis */
+/** Runs INFO, which every user of the shipped ACL may run. @throws anything but a Redis error reply */
 export async function readGround(redis: Redis): Promise<Ground> {
   try {
     const text = String(await redis.call('INFO', 'server', 'replication'));
@@ -26,13 +26,13 @@ export async function readGround(redis: Redis): Promise<Ground> {
     const primary = host === null ? null : `${host}:${field('master_port')}`;
     return { mode: field('redis_mode'), role: field('role'), primary };
   } catch (error) {
-    // Another ACL than the shipped one may refuse INFO: then the commands themselves show it.
+    // A custom ACL may refuse INFO; then the first command that fails shows the problem.
     if (!(error instanceof Error) || !(error instanceof ReplyError)) throw error;
     return { mode: null, role: null, primary: null };
   }
 }
 
-/** The code and the advice for a server that is no single primary Redis; null for one that is. */
+/** Code and advice for a server that is not a single primary Redis; null for one that is. */
 function groundFault(
   { mode, role, primary }: Ground,
   streamKey: string | null,
@@ -55,14 +55,14 @@ function groundFault(
   return null;
 }
 
-/** All keys are named after the stream: with a hash tag they are in one slot of one node. */
+/** Whether all keys are in one slot: they are named after the stream, so its hash tag decides. */
 function hasHashTag(streamKey: string | null): boolean {
   return streamKey !== null && /\{[^}]+\}/.test(streamKey);
 }
 
 /**
- * Makes sure that the server is a single primary. A failover passes by itself, so that it is asked
- * on a new connection and not concluded from one READONLY.
+ * Checks that the server is a single primary. Called on a new connection, because one READONLY
+ * reply may be a failover that ends without action.
  * @throws DependencyError
  */
 export async function checkGround(redis: Redis, streamKey: string | null): Promise<void> {

@@ -6,9 +6,9 @@ import { certainRead } from './read-count.ts';
 import { callRedis } from './redis.ts';
 import { unexpectedReply } from './replies.ts';
 
-/** How far the group is at one moment, from one round trip. */
+/** Progress of the group at one moment, from one round trip. */
 export interface GroupProgress {
-  /** Entries ever added and ever read; null where Redis cannot tell. */
+  /** Entries ever added and ever read; null where Redis does not know. */
   readonly added: number | null;
   readonly read: number | null;
   readonly length: number;
@@ -26,14 +26,14 @@ export interface GroupProgress {
   readonly unclaimedMs: number;
 }
 
-/** What there is in Redis before a service has started. */
+/** The progress, or what is missing before the first start of a service. */
 export type Progress =
   | { readonly kind: 'no_stream' | 'no_group' }
   | { readonly kind: 'there'; readonly value: GroupProgress };
 
 /**
- * Reads how far stream and group are; changes nothing.
- * @param idleLimitMs pending entries idle for less are not looked for
+ * Reads the progress of stream and group; changes nothing.
+ * @param idleLimitMs minimum idle time of a pending entry that `unclaimedMs` considers
  * @throws DependencyError
  */
 export async function viewProgress(
@@ -92,14 +92,14 @@ function progressOf(
   };
 }
 
-/** Whether everything that is left in the stream is unread: whatever is trimmed now is lost. */
+/** Whether every entry left in the stream is unread, so that the next trim loses entries. */
 export function isTrimReached({ firstId, lastId, deliveredId }: GroupProgress): boolean {
   return compareIds(deliveredId, firstId ?? lastId) < 0;
 }
 
 /**
- * Entries that were trimmed before any consumer read them and that no instance has counted yet,
- * as decision 0017 counts them.
+ * Number of entries that were trimmed before any consumer read them and that no instance has counted
+ * yet, by the rule of decision 0017.
  */
 export function uncountedLoss(progress: GroupProgress): number {
   const { added, read, length } = progress;

@@ -5,7 +5,7 @@ import { infoOf } from './info.ts';
 import { callRedis } from './redis.ts';
 import { unexpectedReply } from './replies.ts';
 
-/** Where to look: a stream and its consumer group. */
+/** Names of a stream and its consumer group. */
 export interface GroupPlace {
   readonly key: string;
   readonly group: string;
@@ -15,13 +15,13 @@ export interface GroupPlace {
 export interface ConsumerView {
   readonly name: string;
   readonly pending: number;
-  /** Since it last asked for anything. */
+  /** Time since its last command. */
   readonly idleMs: number;
-  /** Since it last got something; null before Redis 7.2, and when it never did. */
+  /** Time since it last received an entry; null before Redis 7.2, and if it never did. */
   readonly inactiveMs: number | null;
 }
 
-/** One entry that was delivered and is not acknowledged. */
+/** A delivered entry that is not acknowledged. */
 export interface PendingView {
   readonly id: EntryId;
   readonly consumer: string;
@@ -29,7 +29,7 @@ export interface PendingView {
   readonly deliveries: number;
 }
 
-/** A living instance asks at least once in a block time; one that has not for so long is not. */
+/** Idle time after which an instance counts as dead: a live one reads at least once per `blockMs`. */
 export function aliveMs({ blockMs }: { readonly blockMs: number }): number {
   return blockMs * 3;
 }
@@ -54,7 +54,7 @@ export function consumersOf(reply: unknown): ConsumerView[] {
   });
 }
 
-/** Pending entries, oldest first, a page at a time. @throws DependencyError */
+/** Reads pending entries, oldest first, one page at a time. @throws DependencyError */
 export async function* viewPending(
   redis: Redis,
   { key, group }: GroupPlace,
@@ -92,7 +92,7 @@ function toPending(item: unknown): PendingView {
   };
 }
 
-/** The `device_id` fields of entries; null for one that is gone, or has none to show. */
+/** Reads the `device_id` of entries; null if the entry is gone or has no valid one. */
 export function viewDevices(
   redis: Redis,
   key: string,
@@ -100,8 +100,8 @@ export function viewDevices(
 ): Promise<(string | null)[]> {
   return callRedis(async () => {
     const replies = await redis.pipeline(ids.map((id) => ['xrange', key, id, id])).exec();
-    return ids.map((_, at) => {
-      const [error, found]: unknown[] = replies?.[at] ?? [];
+    return ids.map((_, index) => {
+      const [error, found]: unknown[] = replies?.[index] ?? [];
       if (error instanceof Error) throw error;
       const entry: unknown = Array.isArray(found) ? found[0] : undefined;
       const fields: unknown = Array.isArray(entry) ? entry[1] : undefined;
@@ -112,10 +112,10 @@ export function viewDevices(
 }
 
 /**
- * Makes pending entries look idle for long enough that the next claim of any instance takes them.
- * They stay with their consumer, and their deliveries are not counted up. An entry that was trimmed
- * is left alone: XCLAIM would drop it from the pending list without anybody counting its loss.
- * KEYS stream; ARGV group, consumer, least idle ms, idle ms to set, most entries.
+ * Raises the idle time of pending entries, so that the next claim of any instance takes them. They
+ * stay with their consumer, and their delivery count does not change. A trimmed entry is skipped:
+ * XCLAIM would drop it from the pending list, and its loss would not be counted.
+ * KEYS stream; ARGV group, consumer, min idle ms, idle ms to set, max entries.
  */
 const ageScript = `
 local stuck = redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], '-', '+', ARGV[5], ARGV[2])
@@ -137,18 +137,18 @@ export function agePending(
     readonly consumer: string;
     readonly minIdleMs: number;
     readonly idleMs: number;
-    readonly most: number;
+    readonly max: number;
   },
 ): Promise<EntryId[]> {
-  const { consumer, minIdleMs, idleMs, most } = options;
+  const { consumer, minIdleMs, idleMs, max } = options;
   return callRedis(async () => {
-    const reply = await redis.eval(ageScript, 1, key, group, consumer, minIdleMs, idleMs, most);
+    const reply = await redis.eval(ageScript, 1, key, group, consumer, minIdleMs, idleMs, max);
     if (!Array.isArray(reply)) throw unexpectedReply('EVAL');
     return reply.map((id) => String(id) as EntryId);
   });
 }
 
-/** XGROUP DELCONSUMER drops what is pending with it, for good: looked at and done in one step. */
+/** Checks and removes in one step, because XGROUP DELCONSUMER also drops the pending entries. */
 const removeScript = `
 for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
   local consumer = {}
@@ -165,7 +165,7 @@ return 'absent'`;
 const removals = ['removed', 'pending', 'alive', 'absent'] as const;
 export type Removal = (typeof removals)[number];
 
-/** Removes a consumer that holds nothing and has not asked for `minIdleMs`. @throws DependencyError */
+/** Removes a consumer without pending entries that was idle for `minIdleMs`. @throws DependencyError */
 export function removeConsumer(
   redis: Redis,
   { key, group }: GroupPlace,

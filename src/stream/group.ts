@@ -7,8 +7,9 @@ import { unknownServer } from './read-count.ts';
 import { parseClaim, type RawEntry, unexpectedReply } from './replies.ts';
 
 /**
- * From 0: entries written before the group existed are data too. Entries that were trimmed before
- * count as read: they were no loss of this group's. What its looks noted before is of another group.
+ * Starts at 0: entries written before the group existed are data too. Entries trimmed before then
+ * count as read, because this group did not lose them. Overwrites the noted progress, which belongs
+ * to an earlier group.
  */
 const createScript = `${luaHelpers}
 local removed = 0
@@ -21,7 +22,7 @@ redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM', 'ENTRIESREAD',
 note_down(KEYS[2], ARGV[1], ARGV[2], '0-0', removed)
 return 1`;
 
-/** Creates stream and group where they are missing. @returns true when the group was made */
+/** Creates stream and group where they are missing. @returns whether it created the group */
 export async function createGroup(redis: Redis, key: string, group: string): Promise<boolean> {
   const { counter } = controlKeys(key);
   return (await redis.eval(createScript, 2, key, counter, group, unknownServer)) === 1;
@@ -35,7 +36,7 @@ for i = 2, #ARGV do
 end
 return counts`;
 
-/** How often each of these pending entries was delivered, in their order. */
+/** Reads the delivery counts of pending entries, in the order of `ids`. */
 export async function countDeliveries(
   redis: Redis,
   key: string,
@@ -49,11 +50,11 @@ export async function countDeliveries(
 }
 
 /**
- * Takes over entries that were idle for long. Not XAUTOCLAIM: on its way it drops trimmed entries
- * from the pending list whatever their idle time, also those that a living instance works on
- * (measured on Redis 7.0.15), and they would be told as lost. What XCLAIM does not answer is no
- * longer in the stream: it is lost, and XCLAIM has taken it out of the pending list.
- * ARGV group, consumer, idle ms, from, count. Answers next place or '', entries, deliveries, lost.
+ * Claims orphaned entries, which exceed the idle time. Not with XAUTOCLAIM: it drops trimmed entries
+ * from the pending list whatever their idle time, including those that a live instance processes
+ * (measured on Redis 7.0.15), and they would be reported as lost. An entry that XCLAIM does not
+ * return is no longer in the stream: it is lost, and XCLAIM has removed it from the pending list.
+ * ARGV group, consumer, idle ms, from, count. Replies next start or '', entries, deliveries, lost.
  */
 const claimScript = `
 local group, consumer, idle = ARGV[1], ARGV[2], ARGV[3]
@@ -78,24 +79,24 @@ local lost = {}
 for _, id in ipairs(ids) do
   if not claimed[id] then lost[#lost + 1] = id end
 end
-local next_place = ''
-if #stuck == tonumber(ARGV[5]) and ids[#ids] ~= '${maxEntryId}' then next_place = '(' .. ids[#ids] end
-return {next_place, entries, counts, lost}`;
+local next_start = ''
+if #stuck == tonumber(ARGV[5]) and ids[#ids] ~= '${maxEntryId}' then next_start = '(' .. ids[#ids] end
+return {next_start, entries, counts, lost}`;
 
-/** What one step of a claim run found. */
+/** The result of one step of a claim scan. */
 export interface Claim {
-  /** Where the run goes on; null at its end. */
+  /** Start of the next step; null at the end of the scan. */
   readonly next: string | null;
   readonly entries: readonly RawEntry[];
-  /** Of each entry, this one included. */
+  /** Delivery count of each entry, including this delivery. */
   readonly deliveries: readonly number[];
   readonly lost: readonly EntryId[];
 }
 
-/** Most ids in one step: a Lua script unpacks no more than about 8,000 words. */
+/** Maximum number of ids in one step: a Lua script unpacks at most about 8,000 words. */
 const maxClaim = 1000;
 
-/** One step of a claim run, from `from` on ('-' for the start). */
+/** Runs one step of a claim scan, starting at `from` ('-' for the first). */
 export async function claimStuck(
   redis: Redis,
   options: { key: string; group: string; consumer: string; idleMs: number },

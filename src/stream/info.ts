@@ -1,14 +1,14 @@
-/** One flat XINFO reply, name and value in turn, by name. */
+/** An XINFO reply as a map from name to value. */
 export type Info = ReadonlyMap<string, unknown>;
 
 export function infoOf(flat: unknown): Info {
   const info = new Map<string, unknown>();
   if (!Array.isArray(flat)) return info;
-  for (let at = 0; at + 1 < flat.length; at += 2) info.set(String(flat[at]), flat[at + 1]);
+  for (let i = 0; i + 1 < flat.length; i += 2) info.set(String(flat[i]), flat[i + 1]);
   return info;
 }
 
-/** The consumer group of this name in a reply of XINFO GROUPS; empty where it is not there. */
+/** The consumer group of this name in an XINFO GROUPS reply; empty if it is missing. */
 export function groupInfoOf(groups: unknown, name: string): Info {
   if (!Array.isArray(groups)) return new Map();
   return groups.map(infoOf).find((group) => group.get('name') === name) ?? new Map();

@@ -3,21 +3,21 @@ import { luaHelpers } from './lua.ts';
 import { unexpectedReply } from './replies.ts';
 
 /**
- * Finds entries that were trimmed before any consumer got them, and counts them once: the group's
- * ENTRIESREAD is moved past them in the same step, so no instance finds them again.
+ * Counts entries that were trimmed before any consumer received them, each once: it moves the
+ * group's ENTRIESREAD past them in the same step, so that no instance counts them again.
  *
  * Redis does not write `entries-read` to its append-only file, nor to replicas (7.0.15): after a
- * restart or a failover it is that of long ago. So each look notes, in the hash KEYS[2], which
- * server it asked (run_id), the last delivered id, and how many entries the group had passed then.
- * The count of Redis is used while the same server counts; on another server it is computed from
- * the note and set right (decision 0029).
+ * restart or a failover it is outdated. So each inspection notes, in the hash KEYS[2], the server
+ * (run_id), the last delivered id, and how many entries the group had passed by then. Redis' count is
+ * used while the same server runs; on another one it is computed from the note and corrected
+ * (decision 0029).
  *
- * `passed` is how many of the entries ever added no consumer will get as new ones any more: all
- * when the newest was delivered, those removed when the oldest entry lies beyond the last
- * delivered one, else counted from the note.
+ * `passed` is how many of the entries ever added will not be delivered as new entries: all if the
+ * newest was delivered, the removed ones if the oldest entry is after the last delivered one, else
+ * counted from the note.
  *
- * A stream whose newest id lies before the last delivered one went back in time: its entries up to
- * that id would never be delivered, so the group starts again at 0.
+ * A stream whose newest id is before the last delivered one was restored or recreated: its entries
+ * up to that id would never be delivered, so the group restarts at 0.
  * KEYS stream, counter; ARGV group, run_id, maximum number of entries to count.
  */
 const inspectScript = `${luaHelpers}
@@ -39,12 +39,12 @@ end
 local note = redis.call('HGET', KEYS[2], ARGV[1]) or ''
 local noted_server, noted_id, noted_read = string.match(note, '^(%S+) (%d+-%d+) (%d+)$')
 noted_read = tonumber(noted_read)
--- Another hand has set the group or the stream back since.
+-- An operator has reset the group or the stream since.
 if noted_id and (is_before(delivered, noted_id) or noted_read > added) then noted_id = nil end
 local has_moved = delivered ~= noted_id
 local is_trusted = noted_id and noted_server == ARGV[2] and read
   and (read > noted_read or not has_moved and read == noted_read)
--- How many entries behind the noted one were trimmed.
+-- How many entries after the noted one were trimmed.
 local beyond = noted_id and removed - noted_read
 
 local function count(from, to)
@@ -65,7 +65,7 @@ else
   local from, base = '(' .. noted_id, noted_read
   if beyond > 0 then from, base = '-', removed end
   local counted = count(from, delivered)
-  -- Too many to count now: it waits until all is delivered.
+  -- Too many to count now; counted once all are delivered.
   if not counted then
     redis.pcall('HSET', KEYS[2], ARGV[1], '')
     return {'whole', 0}
@@ -78,13 +78,13 @@ if is_trusted then lost = passed - read
 elseif noted_id and beyond > 0 then
   lost = beyond
   if has_moved then
-    -- What was delivered since and is still pending was not lost here.
+    -- Entries delivered since and still pending were not lost undelivered.
     local page = {KEYS[1], ARGV[1], '(' .. noted_id, delivered, beyond}
     lost, kind = beyond - #redis.call('XPENDING', unpack(page)), 'uncertain'
   end
 end
 if read ~= passed then
-  -- Refused while Redis is out of memory: then it is found again later.
+  -- Refused while Redis is out of memory; a later inspection finds the loss again.
   local moved = redis.pcall('XGROUP', 'SETID', KEYS[1], ARGV[1], delivered, 'ENTRIESREAD', passed)
   if moved.err then return {'whole', 0} end
 end
@@ -100,17 +100,17 @@ if lost > 0 then return {kind, lost} end
 return {'whole', 0}`;
 
 /**
- * What a look at the stream found. Of `trimmed` and `went_back`, `entries` were trimmed undelivered
- * or are read again; of `uncertain`, at most so many were trimmed undelivered.
+ * The result of an inspection. `entries` is the number that was trimmed undelivered (`trimmed`), the
+ * maximum of it (`uncertain`), or the number that is read again (`went_back`).
  */
 export type Inspection =
   | { readonly kind: 'whole' | 'no_group' }
   | { readonly kind: 'trimmed' | 'went_back' | 'uncertain'; readonly entries: number };
 
-/** Entries that one look counts at most; a read is shorter (READ_COUNT). */
+/** Maximum number of entries that one inspection counts; a read is shorter (READ_COUNT). */
 const maxCounted = 20_000;
 
-/** The command of the look, to be sent right before a read. */
+/** The command that inspects the stream, to be sent directly before a read. */
 export function inspectCommand(key: string, group: string, runId: string): [string, ...string[]] {
   const { counter } = controlKeys(key);
   return ['EVAL', inspectScript, '2', key, counter, group, runId, String(maxCounted)];

@@ -2,17 +2,17 @@ import type { Redis } from 'ioredis';
 import { type LossCause, lossCauses } from '../core/types.ts';
 import { callRedis } from './redis.ts';
 
-/** What was lost since the record was started; it ends a day after the last loss. */
+/** Losses since the record began; it expires a day after the last loss. */
 export interface Losses {
   readonly entries: Readonly<Record<LossCause, number>>;
-  /** Epoch milliseconds of the last one. */
+  /** Time of the last loss, epoch milliseconds. */
   readonly lastMs: number;
 }
 
-/** Instances come and go with their counters; for so long Redis keeps what they counted. */
+/** How long Redis keeps the losses, which outlive the counters of the instances. */
 export const lossesKeptMs = 86_400_000;
 
-/** Counts and time together, so that a retry after an error never counts twice. */
+/** Writes counts and time in one step, so that a retry after an error never counts twice. */
 const recordScript = `
 for i = 1, #ARGV - 2, 2 do redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call('HSET', KEYS[1], 'last_at_ms', ARGV[#ARGV - 1])
@@ -20,13 +20,13 @@ redis.call('PEXPIRE', KEYS[1], ARGV[#ARGV])
 return 1`;
 
 export interface LossRecord {
-  /** Notes a loss; `flush` writes it. */
+  /** Counts a loss in memory; `flush` writes it. */
   add(cause: LossCause, entries: number): void;
-  /** Writes what was noted; after an error the next call tries again. @throws DependencyError */
+  /** Writes the counted losses; after an error the next call retries. @throws DependencyError */
   flush(): Promise<void>;
 }
 
-/** Keeps what instances counted as lost in Redis, where `status` finds it. */
+/** Records losses in Redis, where `status` reads them. */
 export function createLossRecord(
   connected: () => Promise<Redis>,
   key: string,
@@ -45,13 +45,13 @@ export function createLossRecord(
         const redis = await connected();
         await redis.eval(recordScript, 1, key, ...counts.flat(), now(), lossesKeptMs);
       });
-      // What came while the script ran stays noted.
+      // Losses counted while the script ran stay for the next flush.
       for (const [cause, entries] of counts) noted[cause] -= entries;
     },
   };
 }
 
-/** The record, or null when nothing was lost in the last day. @throws DependencyError */
+/** Reads the record; null if nothing was lost in the last day. @throws DependencyError */
 export async function readLosses(redis: Redis, key: string): Promise<Losses | null> {
   return await callRedis(async () => {
     const found = await redis.hgetall(key);

@@ -1,6 +1,6 @@
 /**
- * The order of entry ids. Ids are compared as digits: Lua's numbers are exact up to 2^53 only, and
- * an id has two parts of 64 bits.
+ * Lua functions for the order of entry ids. They compare digits, because Lua's numbers are exact only
+ * up to 2^53 and an id has two parts of 64 bits.
  */
 export const idOrder = `
 local function is_less(a, b)
@@ -15,8 +15,8 @@ local function is_before(a, b)
 end`;
 
 /**
- * Helpers at the head of the scripts: a field of a flat XINFO reply, the group of a name, and the
- * order of entry ids.
+ * Lua helpers for the scripts: a field of a flat XINFO reply, the group of a name, and the order of
+ * entry ids.
  */
 export const luaHelpers = `
 local function field(info, name)

@@ -8,17 +8,17 @@ import { callRedis } from './redis.ts';
 import { unsettledIn } from './replay.ts';
 import { parseRange, unexpectedReply } from './replies.ts';
 
-/** Entries of the stream, and which of them the group has not settled. */
+/** Entries of the stream, and which of them the group has not processed. */
 export interface Page {
   readonly entries: readonly Entry[];
   readonly undelivered: ReadonlySet<EntryId>;
   readonly pending: ReadonlySet<EntryId>;
 }
 
-/** An entry may have MAX_ENTRY_BYTES. */
+/** Bounds the memory of one page: an entry may have MAX_ENTRY_BYTES. */
 const pageEntries = 200;
 
-/** The entries of an id range, oldest first, a page at a time. @throws DependencyError */
+/** Reads the entries of an id range, oldest first, one page at a time. @throws DependencyError */
 export async function* readRange(
   redis: Redis,
   place: GroupPlace,
@@ -49,15 +49,15 @@ async function readPage(
   });
 }
 
-/** Entries that are no longer in the stream. */
+/** The entries that were removed from the stream. */
 export interface TrimmedPart {
-  /** They had ids below this one. */
+  /** All of their ids are below this one. */
   readonly before: string;
-  /** Removed since the stream exists, whatever their ids. */
+  /** Number of entries removed since the stream was created. */
   readonly entries: number;
 }
 
-/** What was removed; null while the stream holds all that was ever added. @throws DependencyError */
+/** Returns what was removed; null if the stream holds every entry ever added. @throws DependencyError */
 export async function trimmedPart(redis: Redis, key: string): Promise<TrimmedPart | null> {
   return await callRedis(async () => {
     const reply: unknown = await redis.xinfo('STREAM', key);
@@ -71,7 +71,7 @@ export async function trimmedPart(redis: Redis, key: string): Promise<TrimmedPar
   });
 }
 
-/** Why ids of the stream are no clock: of the oldest entry and of the newest. @throws DependencyError */
+/** Why the ids of the oldest and the newest entry are not times. @throws DependencyError */
 export async function idFaultsOf(redis: Redis, key: string, nowMs: number): Promise<IdFault[]> {
   return await callRedis(async () => {
     const reply: unknown = await redis.xinfo('STREAM', key);

@@ -2,21 +2,21 @@ import type { Redis } from 'ioredis';
 import { DependencyError } from '../core/types.ts';
 import { encodeCommands, ReplyEnd } from './raw-replies.ts';
 
-/** A connection whose replies come as bytes. */
+/** A connection that returns replies as bytes. */
 export interface RawConnection {
   readonly isOpen: boolean;
   /**
-   * Sends commands in one write. @returns their replies, one behind the other, as Redis wrote them
-   * @throws DependencyError when the connection ends first
+   * Sends commands in one write. @returns the concatenated replies, as Redis wrote them
+   * @throws DependencyError if the connection ends first
    */
   ask(commands: readonly (readonly string[])[]): Promise<Buffer>;
   close(): void;
 }
 
 /**
- * Takes over the socket of a connection that ioredis has opened and logged in. From here on ioredis
- * sends and parses nothing on it: its reply path makes an object of every name and value of every
- * entry, and here there are thousands a second (decision 0016).
+ * Takes over the socket of a connection that ioredis has opened and authenticated. From then on
+ * ioredis sends and parses nothing on it: its reply path allocates an object for every name and
+ * value, thousands per second here (decision 0016).
  */
 export function takeOver(redis: Redis): RawConnection {
   const socket = redis.stream;
@@ -46,7 +46,7 @@ export function takeOver(redis: Redis): RawConnection {
       new DependencyError('redis', 'unavailable', 'CONNECTION', 'redis ended the connection'),
     );
     asked = null;
-    // It would connect anew by itself, and nobody would use that connection.
+    // ioredis would reconnect, and the new connection would stay unused.
     redis.disconnect();
   }
 

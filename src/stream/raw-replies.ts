@@ -9,10 +9,11 @@ const colon = 0x3a;
 const dollar = 0x24;
 const star = 0x2a;
 
-/** Start and end of name and value, for five fields: a payload's form has four, a frame's three. */
-const usualPlaces = 5 * 4;
+/** Initial offsets per entry: start and end of name and value for five fields, of which a payload
+ * entry has four and a frame entry three. */
+const usualOffsets = 5 * 4;
 
-/** Commands as RESP, one behind the other. */
+/** Encodes commands as RESP, concatenated. */
 export function encodeCommands(commands: readonly (readonly string[])[]): string {
   return commands
     .map(
@@ -23,17 +24,17 @@ export function encodeCommands(commands: readonly (readonly string[])[]): string
 }
 
 /**
- * Finds where replies end while they arrive in pieces, by the lengths they announce. Values are
- * stepped over, also when they reach into pieces that are still to come.
+ * Finds the end of replies that arrive in chunks, by the lengths they announce. It skips values,
+ * also where they extend into later chunks.
  */
 export class ReplyEnd {
-  /** Values still to come; each array brings its elements. */
+  /** Values still expected; each array adds its elements. */
   #left: number;
-  /** Bytes still to step over. */
+  /** Bytes still to skip. */
   #skip = 0;
-  /** The sign of the line under way, which may have begun in an earlier piece; 0 between lines. */
+  /** Type sign of the current line, which may have started in an earlier chunk; 0 between lines. */
   #sign = 0;
-  /** Its number so far; of no meaning for a line of text. */
+  /** Number of the current line so far; meaningless for a line of text. */
   #number = 0;
   #isNegative = false;
 
@@ -41,33 +42,33 @@ export class ReplyEnd {
     this.#left = replies;
   }
 
-  /** @returns true when the replies end with this piece */
-  push(piece: Buffer): boolean {
+  /** @returns whether the replies end with this chunk */
+  push(chunk: Buffer): boolean {
     let at = 0;
-    while (at < piece.length) {
+    while (at < chunk.length) {
       if (this.#skip > 0) {
-        const step = Math.min(this.#skip, piece.length - at);
+        const step = Math.min(this.#skip, chunk.length - at);
         this.#skip -= step;
         at += step;
       } else {
-        at = this.#readLine(piece, at);
+        at = this.#readLine(chunk, at);
       }
     }
     return this.#left === 0 && this.#skip === 0;
   }
 
-  /** Up to the line's end, or the piece's; digit by digit, without a text (measured: a third). */
-  #readLine(piece: Buffer, from: number): number {
+  /** Reads to the end of the line or chunk, digit by digit: no string (measured: a third faster). */
+  #readLine(chunk: Buffer, from: number): number {
     let at = from;
     if (this.#sign === 0) {
-      this.#sign = piece[at] ?? 0;
+      this.#sign = chunk[at] ?? 0;
       this.#number = 0;
       this.#isNegative = false;
       at += 1;
     }
     let number = this.#number;
-    for (; at < piece.length; at += 1) {
-      const byte = piece[at] ?? 0;
+    for (; at < chunk.length; at += 1) {
+      const byte = chunk[at] ?? 0;
       if (byte === lf) {
         this.#endLine(number);
         return at + 1;
@@ -79,7 +80,7 @@ export class ReplyEnd {
     return at;
   }
 
-  /** One whole line: a value, or what announces one. */
+  /** Handles one complete line: a value, or the length of one. */
   #endLine(number: number): void {
     const sign = this.#sign;
     this.#sign = 0;
@@ -101,20 +102,21 @@ export class RedisAnswer extends Error {
   }
 }
 
-/** Walks through whole replies from their start. */
+/** Parses complete replies from their start. */
 export class ReplyReader {
   readonly #bytes: Buffer;
   #at = 0;
-  /** Of all entries of a reply, outside the heap: an array an entry was a tenth of the garbage. */
-  #places = new Uint32Array(0);
-  /** How many of them are taken. */
-  #placed = 0;
+  /** Field offsets of all entries of a reply, outside the heap: an array per entry was a tenth of the
+   * garbage. */
+  #offsets = new Uint32Array(0);
+  /** Number of offsets in use. */
+  #used = 0;
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes;
   }
 
-  /** Any value, as JavaScript has it. @throws RedisAnswer when it is an error */
+  /** Parses any value. @throws RedisAnswer if it is an error */
   value(): unknown {
     switch (this.#bytes[this.#at]) {
       case star: {
@@ -137,8 +139,8 @@ export class ReplyReader {
   }
 
   /**
-   * The entries of an XREADGROUP of one stream: `[[key, [[id, [name, value, …]], …]]]` or nil.
-   * Their fields stay where they lie. @throws RedisAnswer
+   * Parses an XREADGROUP of one stream: `[[key, [[id, [name, value, …]], …]]]` or nil. The fields
+   * refer to the reply's bytes. @throws RedisAnswer
    */
   entries(): { id: EntryId; fields: EntryFields; bytes: number }[] {
     if (this.#bytes[this.#at] === minus) throw new RedisAnswer(this.#line());
@@ -146,8 +148,8 @@ export class ReplyReader {
     this.#header(star);
     this.value();
     const count = this.#header(star);
-    this.#places = new Uint32Array(count * usualPlaces);
-    this.#placed = 0;
+    this.#offsets = new Uint32Array(count * usualOffsets);
+    this.#used = 0;
     const entries = [];
     for (let index = 0; index < count; index += 1) entries.push(this.#entry());
     return entries;
@@ -155,37 +157,37 @@ export class ReplyReader {
 
   #entry(): { id: EntryId; fields: EntryFields; bytes: number } {
     this.#header(star);
-    // Redis prints its ids; this is where one enters.
+    // The only place where an id enters here: Redis prints it.
     const id = this.#text(this.#header(dollar)) as EntryId;
     const parts = this.#header(star);
-    const places = this.#roomFor(parts * 2);
-    const from = this.#placed;
+    const offsets = this.#reserve(parts * 2);
+    const from = this.#used;
     let at = from;
     let bytes = 0;
     for (let part = 0; part < parts; part += 1) {
       const length = this.#header(dollar);
-      places[at] = this.#at;
-      places[at + 1] = this.#at + length;
+      offsets[at] = this.#at;
+      offsets[at + 1] = this.#at + length;
       at += 2;
       bytes += length;
       this.#at += length + 2;
     }
-    this.#placed = at;
-    return { id, fields: new EntryFields(this.#bytes, places, from, parts >> 1), bytes };
+    this.#used = at;
+    return { id, fields: new EntryFields(this.#bytes, offsets, from, parts >> 1), bytes };
   }
 
-  /** Entries with what stood before they were too many keep it: it stays as it is. */
-  #roomFor(more: number): Uint32Array {
-    const needed = this.#placed + more;
-    if (needed > this.#places.length) {
-      const larger = new Uint32Array(Math.max(needed, this.#places.length * 2));
-      larger.set(this.#places);
-      this.#places = larger;
+  /** Grows the buffer if needed. Earlier entries keep the old one, which does not change. */
+  #reserve(more: number): Uint32Array {
+    const needed = this.#used + more;
+    if (needed > this.#offsets.length) {
+      const larger = new Uint32Array(Math.max(needed, this.#offsets.length * 2));
+      larger.set(this.#offsets);
+      this.#offsets = larger;
     }
-    return this.#places;
+    return this.#offsets;
   }
 
-  /** The number behind a type's sign; moves past its line. */
+  /** Parses the number after a type sign and moves past its line. */
   #header(kind: number): number {
     const bytes = this.#bytes;
     let at = this.#at;

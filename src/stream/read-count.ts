@@ -3,12 +3,12 @@ import { controlKeys } from './control-keys.ts';
 import { compareIds } from './entry-id.ts';
 import { groupInfoOf, type Info, infoOf, numberOf } from './info.ts';
 
-/** For a server that does not tell its run_id: never equal to a noted one that is known. */
+/** Stands for an unknown run_id; it never matches a noted one. */
 export const unknownServer = '-';
 
 /**
- * The run_id of the server of this connection; it changes with every start of Redis. `-` where an
- * ACL refuses INFO: then the count of Redis is never trusted, and counted again instead.
+ * Reads the server's run_id, which changes with every start of Redis. Returns `-` if an ACL refuses
+ * INFO; then Redis' own count is never trusted, and entries are counted instead.
  */
 export async function serverRunId(redis: Redis): Promise<string> {
   try {
@@ -23,15 +23,15 @@ function isDenied(error: unknown): boolean {
   return error instanceof ReplyError && String(error).includes('NOPERM');
 }
 
-/** What XINFO says of stream and group, and how many entries the group has read for certain. */
+/** XINFO of stream and group, and how many entries the group has read for certain. */
 export interface Progress {
   readonly stream: Info;
   readonly group: Info;
-  /** Null when Redis' own count may be that of before a restart, and no look has set it right. */
+  /** Null if Redis' own count may be from before a restart and no inspection has corrected it. */
   readonly read: number | null;
 }
 
-/** Reads the progress of a group. */
+/** Reads the progress of a group. @throws any error of ioredis */
 export async function viewReadProgress(
   redis: Redis,
   { key, group: name }: { readonly key: string; readonly group: string },
@@ -42,9 +42,9 @@ export async function viewReadProgress(
 }
 
 /**
- * How many entries the group has read for certain, from the note of the last look; null where that
- * cannot be told. Redis' own `entries-read` is wrong after a restart (7.0.15).
- * @param group of XINFO GROUPS
+ * How many entries the group has read for certain, from the note of the last inspection; null if
+ * unknown. Redis' own `entries-read` is wrong after a restart (7.0.15).
+ * @param group the group in an XINFO GROUPS reply
  */
 export async function certainRead(redis: Redis, key: string, group: Info): Promise<number | null> {
   const note = await readNote(redis, key, String(group.get('name')));
@@ -67,7 +67,7 @@ interface Note {
   readonly read: number;
 }
 
-/** What the last look noted of the group; null where there is no note, or none we may read. */
+/** Reads what the last inspection noted; null if there is no note or the ACL forbids reading it. */
 async function readNote(redis: Redis, key: string, group: string): Promise<Note | null> {
   try {
     const notes = await redis.hgetall(controlKeys(key).counter);

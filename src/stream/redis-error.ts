@@ -8,7 +8,7 @@ interface RefusedCommand {
   readonly keys: readonly string[];
 }
 
-/** What a person is to do, by the error word; these words wait for a person. */
+/** What the operator must do, by error word; these errors do not end without action. */
 const advices: Readonly<Record<string, (command: RefusedCommand, message: string) => string>> = {
   WRONGPASS: () => 'the login is refused: check REDIS_URL and REDIS_PASSWORD',
   NOAUTH: () => 'Redis asks for a password: set REDIS_PASSWORD',
@@ -23,8 +23,8 @@ const advices: Readonly<Record<string, (command: RefusedCommand, message: string
 };
 
 /**
- * Whatever ioredis threw, as the error the pipeline understands.
- * @param keys of the command, where the error does not carry it
+ * Turns an error of ioredis into a DependencyError; rethrows what indicates a bug.
+ * @param keys the command's keys, if the error does not name the command
  */
 export function asRedisError(error: unknown, keys: readonly string[] = []): DependencyError {
   if (error instanceof DependencyError) return error;
@@ -63,13 +63,13 @@ function answered(error: Error, keys: readonly string[]): DependencyError {
   return new DependencyError('redis', kind, word, message, { cause: error });
 }
 
-/** Inside a script Redis 7 calls a missing permission ERR. */
+/** The error word; inside a script Redis 7 reports a missing permission as ERR. */
 function wordOf(message: string): string {
   if (/^ERR The user executing the script can't/.test(message)) return 'NOPERM';
   return /^[A-Z]+/.exec(message)?.[0] ?? 'ERR';
 }
 
-/** ioredis notes the command on the error of its reply. */
+/** The refused command, which ioredis attaches to the error. */
 function commandOf(error: Error): RefusedCommand | null {
   const command = 'command' in error ? error.command : null;
   if (typeof command !== 'object' || command === null) return null;
@@ -116,7 +116,7 @@ function clusterAdvice(): string {
   return 'this is a node of a Redis Cluster, which is not supported yet: name a single Redis in REDIS_URL';
 }
 
-/** True when the group, or the stream with it, is gone. */
+/** Whether the error says that the group, or the stream with it, is missing. */
 export function isGroupGone(error: unknown): boolean {
   return (
     error instanceof Error &&

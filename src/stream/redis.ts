@@ -8,14 +8,14 @@ import { asRedisError, callRedis } from './redis-error.ts';
 export { asRedisError, callRedis, isGroupGone } from './redis-error.ts';
 
 export interface RedisOptions {
-  /** Its path is the number of the database, selected on each connection before it is used. */
+  /** Its path is the database number, which each connection selects before it is used. */
   readonly url: string;
   /** Null: plain text. */
   readonly tls: ConnectionOptions | null;
-  /** Visible in CLIENT LIST. */
+  /** Name in CLIENT LIST. */
   readonly connectionName: string;
   readonly connectTimeoutMs: number;
-  /** A reply not there by then ends the connection's use for that command. */
+  /** Time limit for a reply; the command then fails. */
   readonly commandTimeoutMs: number;
   readonly onReconnect: () => void;
 }
@@ -24,22 +24,22 @@ export interface RedisOptions {
 const reconnectBackoff = { minMs: 100, maxMs: 2000 };
 
 /**
- * One connection that reconnects by itself and never queues or resends: a command sent while
- * it is down fails at once, so that the caller decides. A resent XREADGROUP would return the
+ * Opens one connection that reconnects and never queues or resends a command: a command sent while
+ * it is down fails immediately, and the caller decides. A resent XREADGROUP would return the
  * next entries and leave those of the lost reply pending unseen (measured on ioredis 6).
  */
 export function openRedis(options: RedisOptions, log: Logger): Redis {
   const client = new Redis(options.url, {
     ...(options.tls && { tls: options.tls }),
     connectionName: options.connectionName,
-    // Two commands more that an ACL would have to allow; the name tells who we are.
+    // CLIENT SETINFO would need two more permissions; the connection name identifies the service.
     disableClientInfo: true,
     connectTimeout: options.connectTimeoutMs,
     commandTimeout: options.commandTimeoutMs,
-    // A connection on which nothing comes back is made anew: behind a gateway that forgot it, it
-    // would stay silent for ever while each command only times out.
+    // Reconnect when nothing is received: behind a gateway that dropped the connection, every command
+    // would time out and the connection would never end.
     socketTimeout: options.commandTimeoutMs,
-    // The shapes of RESP2, whatever the server: a generic command's RESP3 map comes flattened.
+    // RESP2 replies from every server: ioredis flattens the RESP3 map of a generic command.
     protocol: 2,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
@@ -50,7 +50,7 @@ export function openRedis(options: RedisOptions, log: Logger): Redis {
       options.onReconnect();
       return backoffMs(attempt, reconnectBackoff);
     },
-    // After a failover the old primary answers READONLY: connect anew.
+    // After a failover the old primary replies READONLY: reconnect.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   });
   client.on('error', (error) => log.debug({ err: error }, 'redis connection error'));
@@ -59,8 +59,8 @@ export function openRedis(options: RedisOptions, log: Logger): Redis {
 }
 
 /**
- * ioredis 6 emits a refused SELECT as an event and uses the connection for database 0 (redis/
- * event_handler.js). Ended here, it never becomes ready: between SELECT and ready lies an INFO.
+ * Ends a connection whose SELECT was refused. ioredis 6 only emits an event and then uses database 0
+ * (redis/event_handler.js). The connection ends before it becomes ready, because an INFO is between.
  */
 export function endOnRefusedSelect(client: Redis): void {
   client.on('error', (error) => {
@@ -75,10 +75,10 @@ function isRefusedSelect(error: Error): boolean {
   return name === 'select';
 }
 
-/** What ioredis says of a connection that has ended, whatever ended it. */
+/** Messages with which ioredis reports an ended connection without its cause. */
 const consequence = /^(Connection is closed|Stream isn't writeable)/;
 
-/** ioredis tells in an event only why it has no connection. @returns the last reason, or null */
+/** Records why the connection failed, which ioredis reports only in an event. @returns the last reason */
 export function watchReason(client: Redis): () => Error | null {
   let reason: Error | null = null;
   client.on('error', (error) => {
@@ -91,8 +91,8 @@ export function watchReason(client: Redis): () => Error | null {
 }
 
 /**
- * Connects, and makes sure that the server is one the service can work with.
- * @param streamKey the stream all keys are named after; null where it is not known
+ * Connects, and checks that the server is one that the service supports.
+ * @param streamKey the stream after which all keys are named; null if unknown
  * @throws DependencyError
  */
 export async function connectRedis(client: Redis, streamKey: string | null): Promise<void> {
@@ -106,9 +106,9 @@ export async function connectRedis(client: Redis, streamKey: string | null): Pro
 }
 
 /**
- * One lasting connection for everything that does not block. Answers the client once it is
- * ready and its server is known to be a single primary; ioredis reconnects by itself after the
- * first time, and each new connection is checked before it is handed out.
+ * Creates one persistent connection for all commands that do not block. `ready` returns the client
+ * once it is connected to a single primary. ioredis reconnects after the first connection, and every
+ * new connection is checked before it is returned.
  * @throws DependencyError while it is down
  */
 export function createConnection(
@@ -120,7 +120,7 @@ export function createConnection(
 } {
   const client = open();
   const reason = watchReason(client);
-  /** Of the present connection. */
+  /** The check of the current connection. */
   let check: Promise<void> | null = null;
   let wrongGround: DependencyError | null = null;
   client.on('ready', () => {
@@ -138,7 +138,7 @@ export function createConnection(
       const failure = asRedisError(error);
       if (failure.kind === 'configuration') {
         wrongGround = failure;
-        // The address may lead to another server by now.
+        // The address may lead to another server now.
         client.disconnect(true);
       }
       throw failure;

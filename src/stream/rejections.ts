@@ -9,19 +9,19 @@ export interface RejectionGroup {
   readonly records: readonly RecordRange[] | null;
   /** Rejections in the group. */
   readonly count: number;
-  /** Byte offset of the first rejection, where that means something. */
+  /** Byte offset of the first rejection, if there is one. */
   readonly offset: number | null;
 }
 
 export type RecordRange = readonly [first: number, last: number];
 
-/** Groups apart by message; with more, only stage and reason tell them apart. */
+/** Maximum number of groups with distinct messages; with more, messages no longer separate them. */
 const maxMessages = 8;
 const maxMessageLength = 500;
 
 /**
- * Groups an entry's rejections, in the order of their first records. The result is bounded by the
- * closed list of reasons and the 255 records of a packet, however different the messages are.
+ * Groups an entry's rejections, in the order of their first records. The closed list of reasons and
+ * the 255 records of a packet bound the result, whatever the messages are.
  */
 export function groupRejections(rejections: readonly Rejection[]): RejectionGroup[] {
   const groups = groupBy(rejections, ({ message }) => message);
@@ -62,14 +62,14 @@ function rangesOf(indexes: readonly number[]): RecordRange[] {
   return ranges;
 }
 
-/** Ranges as `0-4,7`; empty for the whole entry. */
+/** Formats ranges as `0-4,7`; empty for the whole entry. */
 export function rangesText(records: RejectionGroup['records']): string {
   return (records ?? [])
     .map(([first, last]) => (first === last ? String(first) : `${first}-${last}`))
     .join(',');
 }
 
-/** The groups as the JSON text that a dead letter keeps. */
+/** Formats the groups as the JSON text of a dead letter. */
 export function rejectionsText(groups: readonly RejectionGroup[]): string {
   return JSON.stringify(
     groups.map(({ records, ...group }) => ({
@@ -79,7 +79,7 @@ export function rejectionsText(groups: readonly RejectionGroup[]): string {
   );
 }
 
-/** Reads what `rejectionsText` wrote; null for anything else. */
+/** Parses the output of `rejectionsText`; null for anything else. */
 export function parseRejections(text: string): RejectionGroup[] | null {
   let found: unknown;
   try {

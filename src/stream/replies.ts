@@ -2,18 +2,18 @@ import { DependencyError, type EntryId } from '../core/types.ts';
 
 export interface RawEntry {
   readonly id: EntryId;
-  /** null when the entry was deleted from the stream while it was pending. */
+  /** Null if the entry was deleted from the stream while it was pending. */
   readonly fields: readonly Buffer[] | null;
 }
 
-/** XREADGROUP of one stream: [[key, [[id, [name, value, …] | nil], …]]] or nil, all Buffers. */
+/** Parses XREADGROUP of one stream: [[key, [[id, [name, value, …] | nil], …]]] or nil, as Buffers. */
 export function parseRead(reply: unknown): RawEntry[] {
   if (reply === null) return [];
   const stream: unknown = Array.isArray(reply) ? reply[0] : undefined;
   return parseEntries(Array.isArray(stream) ? stream[1] : undefined, 'XREADGROUP');
 }
 
-/** The claim script's [next place, [[id, fields], …], [deliveries, …], [lost id, …]]. */
+/** Parses the claim script's [next start, [[id, fields], …], [deliveries, …], [lost id, …]]. */
 export function parseClaim(reply: unknown): {
   next: string | null;
   entries: RawEntry[];
@@ -33,7 +33,7 @@ export function parseClaim(reply: unknown): {
   };
 }
 
-/** XRANGE: [[id, [name, value, …]], …], all Buffers. */
+/** Parses XRANGE: [[id, [name, value, …]], …], as Buffers. */
 export function parseRange(reply: unknown): { id: EntryId; fields: readonly Buffer[] }[] {
   return parseEntries(reply, 'XRANGE').map(({ id, fields }) => ({ id, fields: fields ?? [] }));
 }
@@ -46,7 +46,7 @@ function parseEntries(entries: unknown, command: string): RawEntry[] {
   });
 }
 
-/** Entries in a shape we cannot read would stay pending for ever, unseen. */
+/** The error for a reply of unknown shape, whose entries would otherwise stay pending unnoticed. */
 export function unexpectedReply(command: string): DependencyError {
   const message = `${command} answered in an unknown shape: is this Redis 7.0 or later?`;
   return new DependencyError('redis', 'configuration', 'REPLY_SHAPE', message);

@@ -1,10 +1,10 @@
 import { ReplyError } from 'ioredis';
 
-/** How much one round trip may carry: halved when no answer comes, doubled when one comes. */
+/** Size limit of one round trip: halved if no reply arrives, doubled if one does. */
 export interface RoundLimit {
   readonly value: number;
   succeeded(): void;
-  /** An answer that is an error says nothing about the size; silence does. */
+  /** Halves the limit unless Redis replied: an error reply does not depend on the size. */
   failed(error: unknown): void;
 }
 

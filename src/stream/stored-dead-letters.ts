@@ -3,15 +3,15 @@ import { callRedis } from './redis.ts';
 import { parseRejections, type RejectionGroup } from './rejections.ts';
 import { unexpectedReply } from './replies.ts';
 
-/** A field of the original entry as its dead letter keeps it. */
+/** A field of the original entry, as stored in its dead letter. */
 export interface KeptField {
   readonly name: Buffer;
   readonly value: Buffer;
-  /** The whole value's length, when only its first bytes were kept; else null. */
+  /** Length of the whole value if it was cut; else null. */
   readonly cutFromBytes: number | null;
 }
 
-/** A dead letter, of the shape `composeDeadLetter` writes or of shape 1; ids and times as texts. */
+/** A dead letter in the shape that `composeDeadLetter` writes, or in shape 1; ids and times as text. */
 export interface StoredDeadLetter {
   readonly kind: 'dead_letter';
   /** Its own id in the dead-letter stream. */
@@ -26,13 +26,13 @@ export interface StoredDeadLetter {
   readonly instance: string;
   readonly at: string;
   readonly fields: readonly KeptField[];
-  /** Of all names and values of the entry; null in shape 1. */
+  /** Digest of all names and values of the entry; null in shape 1. */
   readonly fieldsSha256: string | null;
-  /** Whether fields were left out, or names cut, because the entry had too much of them. */
+  /** Whether fields were omitted or names cut because of the limits. */
   readonly isPartial: boolean;
 }
 
-/** Something in the dead-letter stream that this service did not write. */
+/** An entry in the dead-letter stream that this service did not write. */
 export interface Malformed {
   readonly kind: 'malformed';
   readonly id: string;
@@ -45,12 +45,12 @@ export interface DeadLetterRange {
   readonly order: 'oldest_first' | 'newest_first';
 }
 
-/** A dead letter keeps up to four times DEAD_LETTER_MAX_BYTES, so a page is short. */
+/** A page is short, because one dead letter may have four times DEAD_LETTER_MAX_BYTES. */
 const pageEntries = 50;
 /** Ids in one XDEL. */
 const removeChunk = 500;
 
-/** The dead letters of a range, a page at a time. @throws DependencyError */
+/** Reads the dead letters of a range, one page at a time. @throws DependencyError */
 export async function* readDeadLetters(
   redis: Redis,
   key: string,
@@ -98,16 +98,16 @@ export async function removeDeadLetters(
   return removed;
 }
 
-/** One entry of the dead-letter stream as Redis replies it: `[id, [name, value, …]]`. */
+/** Parses one entry of the dead-letter stream: `[id, [name, value, …]]`. */
 function parseDeadLetter(item: unknown): StoredDeadLetter | Malformed {
   const [id, parts]: unknown[] = Array.isArray(item) ? item : [];
   if (!Buffer.isBuffer(id) || !Array.isArray(parts)) throw unexpectedReply('XRANGE');
   const facts = new Map<string, string>();
   const cuts = new Map<string, number>();
   const found: [name: Buffer, value: Buffer][] = [];
-  for (let at = 0; at + 1 < parts.length; at += 2) {
-    const name: unknown = parts[at];
-    const value: unknown = parts[at + 1];
+  for (let i = 0; i + 1 < parts.length; i += 2) {
+    const name: unknown = parts[i];
+    const value: unknown = parts[i + 1];
     if (!Buffer.isBuffer(name) || !Buffer.isBuffer(value)) throw unexpectedReply('XRANGE');
     const text = name.toString('latin1');
     if (text.startsWith('f:')) found.push([name.subarray(2), value]);
@@ -146,7 +146,7 @@ function deadLetterOf(
   };
 }
 
-/** The rejection of a dead letter of shape 1: one record, or the whole entry. */
+/** The rejection in a dead letter of shape 1: one record, or the whole entry. */
 function onlyRejection(facts: ReadonlyMap<string, string>): RejectionGroup[] | null {
   const [stage, reason] = [facts.get('stage'), facts.get('reason')];
   if (stage === undefined || reason === undefined) return null;
@@ -159,7 +159,7 @@ function wholeOf(text: string | undefined): number | null {
   return /^\d{1,9}$/.test(text ?? '') ? Number(text) : null;
 }
 
-/** The value of a kept field by its name, or null. */
-export function keptField(letter: StoredDeadLetter, name: string): Buffer | null {
-  return letter.fields.find((field) => field.name.toString('latin1') === name)?.value ?? null;
+/** The value of a stored field by its name, or null. */
+export function keptField(deadLetter: StoredDeadLetter, name: string): Buffer | null {
+  return deadLetter.fields.find((field) => field.name.toString('latin1') === name)?.value ?? null;
 }
