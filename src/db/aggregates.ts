@@ -1,13 +1,13 @@
 import type pg from 'pg';
 import { intervalText, type Timescale } from './timescale.ts';
 
-/** Configuration of the aggregates; a refresh reaches back no further than the retention. */
+/** Configuration of the aggregates; a refresh covers at most the retention time. */
 export interface AggregateOptions {
   readonly aggregates: boolean;
   readonly retentionMs: number | null;
 }
 
-/** Both are views of the schema `positions`; days are made from hours. */
+/** Views in the schema `positions`; days are computed from haggregate. */
 const aggregates = [
   {
     name: 'device_hours',
@@ -42,9 +42,9 @@ SELECT device_id, ${timescaledb}.time_bucket(INTERVAL '1 day', bucket) AS bucket
 ] as const;
 
 /**
- * Creates the continuous aggregates and their refresh, or takes them away. They are filled by
- * TimescaleDB's own job, and what it has not reached yet is read from positions.
- * @returns what keeps them from being taken away; null when all is as asked
+ * Creates the continuous aggregates and their refresh, or drops them. TimescaleDB's job fills them;
+ * times that it has not reached yet are read from positions.
+ * @returns why they cannot be dropped; null if they are as configured
  */
 export async function applyAggregates(
   client: pg.ClientBase,
@@ -52,8 +52,8 @@ export async function applyAggregates(
   { aggregates: wanted, retentionMs }: AggregateOptions,
 ): Promise<string | null> {
   if (!wanted) return await dropAggregates(client);
-  // A refresh over dropped chunks would empty the buckets made from them. Days are made from
-  // hours, which stay.
+  // A refresh over dropped chunks would empty their buckets. Days are computed from hours, which
+  // are kept.
   const startOf = { device_hours: retentionMs, device_days: null };
   for (const { name, every, definition } of aggregates) {
     const view = `positions.${name}`;
@@ -77,7 +77,7 @@ export async function applyAggregates(
   return null;
 }
 
-/** Whether both aggregates are there. */
+/** Whether both aggregates exist. */
 export async function describeAggregates(client: pg.ClientBase): Promise<boolean> {
   for (const { name } of aggregates) if (!(await exists(client, name))) return false;
   return true;
@@ -86,7 +86,7 @@ export async function describeAggregates(client: pg.ClientBase): Promise<boolean
 async function dropAggregates(client: pg.ClientBase): Promise<string | null> {
   for (const { name } of aggregates) {
     if ((await exists(client, name)) && (await holdsMoreThanPositions(client, name))) {
-      return `positions.${name} holds times whose records are gone, and would be lost for good: set AGGREGATES=on, or drop it by hand with DROP MATERIALIZED VIEW`;
+      return `positions.${name} holds times whose records are deleted, and would be lost permanently: set AGGREGATES=on, or drop it with DROP MATERIALIZED VIEW`;
     }
   }
   for (const { name } of aggregates.toReversed()) {
@@ -114,7 +114,7 @@ async function holdsMoreThanPositions(client: pg.ClientBase, name: string): Prom
   return rowCount !== 0;
 }
 
-/** The refresh policy's start in ms, null for the beginning; undefined where there is no policy. */
+/** Start offset of the refresh policy in ms; null for the beginning, undefined without a policy. */
 async function readStartOffset(
   client: pg.ClientBase,
   name: string,
@@ -122,12 +122,12 @@ async function readStartOffset(
   const { rows } = await client.query<{ start_ms: number | null }>(
     `SELECT (extract(epoch FROM (job.config->>'start_offset')::interval) * 1000)::float8 AS start_ms
        FROM timescaledb_information.jobs AS job
-       JOIN timescaledb_information.continuous_aggregates AS ours
+       JOIN timescaledb_information.continuous_aggregates AS aggregate
          ON (job.hypertable_schema, job.hypertable_name) IN (
-              (ours.view_schema, ours.view_name),
-              (ours.materialization_hypertable_schema, ours.materialization_hypertable_name))
+              (aggregate.view_schema, aggregate.view_name),
+              (aggregate.materialization_hypertable_schema, aggregate.materialization_hypertable_name))
       WHERE job.proc_name = 'policy_refresh_continuous_aggregate'
-        AND ours.view_schema = 'positions' AND ours.view_name = $1`,
+        AND aggregate.view_schema = 'positions' AND aggregate.view_name = $1`,
     [name],
   );
   return rows[0]?.start_ms;

@@ -23,19 +23,19 @@ export interface WritingOptions extends ComparisonOptions {
   readonly maxChunksPerStatement: number;
 }
 
-/** Out of memory: a single row may meet it by chance, so it waits whatever the evidence. */
+/** Out of memory: it may hit a single row by chance, so the row waits whatever the evidence. */
 const outOfMemory = '53200';
 
-/** Refusals in a row without a stored row between them, before the canary is asked again. */
+/** Maximum number of consecutive refusals without a stored row before the canary runs again. */
 const maxUnproven = 64;
 
 type Insertion =
   | { readonly kind: 'done'; readonly present: ReadonlySet<number> }
   | { readonly kind: 'refused'; readonly failure: DatabaseFailure; readonly error: unknown };
 
-/** A row that was refused with no other row in its statement. */
+/** A row that was refused as the only row of its statement. */
 interface Refusal {
-  readonly place: number;
+  readonly index: number;
   readonly failure: DatabaseFailure;
   readonly error: unknown;
   /** Refused both before and after a row was stored. */
@@ -49,9 +49,9 @@ interface Tools {
 }
 
 /**
- * The writing of one batch on one connection. Whose fault a refusal is, is decided by evidence: a
- * row is rejected when some row was stored before and after its refusal, or when it was refused
- * before and after some row was stored. Without either it is the set-up's fault, and all wait.
+ * Writes one batch on one connection. Evidence decides the cause of a refusal: a row is rejected if
+ * another row was stored before and after its refusal, or if it was refused before and after another
+ * row was stored. Without such evidence the database's set-up is the cause, and all rows wait.
  */
 export class BatchWriting {
   readonly #tools: Tools;
@@ -71,20 +71,20 @@ export class BatchWriting {
     this.#comparison = new BatchComparison(tools.client, rows, tools.options);
   }
 
-  /** Sent so far. */
+  /** Number of statements sent so far. */
   get statements(): number {
     return this.#statements + this.#comparison.statements;
   }
 
   /**
-   * Settles the batch when every row of it is stored already. Otherwise nothing: that a server
-   * compares does not show that it stores, which is what a refused row is judged by.
-   * @throws DependencyError when the database cannot be asked
+   * Settles the batch if every row of it is already stored; otherwise settles nothing. A refused row
+   * is judged by whether the server stores rows, and a comparison does not show that.
+   * @throws DependencyError if the database is not available
    */
   async settleReplay(): Promise<void> {
     const { chunkIntervalMs, maxChunksPerStatement } = this.#tools.options;
-    const places = this.#openPlaces();
-    const chunks = groupByChunk(places, this.#rows, chunkIntervalMs);
+    const indexes = this.#openIndexes();
+    const chunks = groupByChunk(indexes, this.#rows, chunkIntervalMs);
     if (chunks.length > maxChunksPerStatement) return;
     const found: Compared[] = [];
     for (const chunk of chunks) {
@@ -98,10 +98,10 @@ export class BatchWriting {
         return;
       }
     }
-    if (found.length === places.length) this.#take(found);
+    if (found.length === indexes.length) this.#take(found);
   }
 
-  /** Inserts one row a key; a refused statement is split until the row stands alone. */
+  /** Inserts one row per key; splits a refused statement down to single rows. */
   async write(groups: readonly KeyGroup[]): Promise<void> {
     const [only, ...more] = groups;
     if (only === undefined) return;
@@ -118,41 +118,41 @@ export class BatchWriting {
   }
 
   /**
-   * Settles the rows refused so far: stored already, rejected, or left open to be retried.
-   * @throws DependencyError when there is no evidence that it is the rows' fault
+   * Settles the rows refused so far: already stored, rejected, or left open for a retry.
+   * @throws DependencyError if there is no evidence that the rows are the cause
    */
   async settleRefusals(): Promise<void> {
     const refusals = this.#refusals;
     if (refusals.length === 0) return;
     const comparable = refusals.filter(({ failure }) => mayBeStored(failure));
-    // Another version under the key leaves the refusal what it is; an equal one makes it a duplicate.
+    // An equal row under the key makes a refused row a duplicate; a different one changes nothing.
     await this.#comparison.byChunk(
-      comparable.map(({ place }) => place),
+      comparable.map(({ index }) => index),
       (found) => this.#take(found.filter(({ same }) => same)),
     );
-    const open = refusals.filter(({ place }) => this.#outcomes[place] === null);
+    const open = refusals.filter(({ index }) => this.#outcomes[index] === null);
     const unproven = open.find(({ isProven }) => !isProven);
     if (unproven !== undefined && this.#unproven > 0) await this.#prove(unproven);
     const waiting = open.find(({ failure }) => failure.code === outOfMemory);
-    for (const { place, failure } of open) {
-      if (failure.code !== outOfMemory) this.#reject(place, failure);
+    for (const { index, failure } of open) {
+      if (failure.code !== outOfMemory) this.#reject(index, failure);
     }
     this.#refusals = [];
     if (waiting !== undefined) throw toDependencyError(waiting.failure, waiting.error);
   }
 
   /**
-   * Rejects the rows that are still open: accepted by the database, pass after pass, and not there.
-   * @throws DependencyError when no row at all is stored
+   * Rejects the rows that are still open: the database accepted them repeatedly and stored none.
+   * @throws DependencyError if the database stores no row at all
    */
   async settleSkipped(): Promise<void> {
-    const places = this.#openPlaces();
-    const [first] = places;
+    const indexes = this.#openIndexes();
+    const [first] = indexes;
     if (first === undefined) return;
     this.#statements += 1;
     const failure = await readSkipFailure(this.#tools.client);
-    await this.#prove({ place: first, failure, error: undefined });
-    for (const place of places) this.#reject(place, failure);
+    await this.#prove({ index: first, failure, error: undefined });
+    for (const index of indexes) this.#reject(index, failure);
   }
 
   async #insert(groups: readonly KeyGroup[]): Promise<Insertion> {
@@ -174,23 +174,23 @@ export class BatchWriting {
 
   async #settle(groups: readonly KeyGroup[], present: ReadonlySet<number>): Promise<void> {
     const compared: number[] = [];
-    groups.forEach((group, index) => {
-      if (present.has(index + 1)) compared.push(group.first, ...group.others);
+    groups.forEach((group, position) => {
+      if (present.has(position + 1)) compared.push(group.first, ...group.others);
       else compared.push(...this.#settleInserted(group));
     });
     if (present.size < groups.length) this.#noteStored(groups, present);
     await this.#comparison.byChunk(compared, (found) => this.#take(found));
   }
 
-  /** That a row was stored is evidence; that all were there already is none. */
+  /** Records a stored row as evidence; rows that existed before are no evidence. */
   #noteStored(groups: readonly KeyGroup[], present: ReadonlySet<number>): void {
     this.#hasStored = true;
     this.#unproven = 0;
-    const stored = groups.findLast((_, index) => !present.has(index + 1));
+    const stored = groups.findLast((_, position) => !present.has(position + 1));
     if (stored !== undefined) this.#tools.canary.remember(this.#row(stored.first));
   }
 
-  /** Settles the row that was inserted and its identical copies; returns those to compare. */
+  /** Settles the inserted row and its identical copies. @returns the copies to compare */
   #settleInserted({ first, others }: KeyGroup): number[] {
     this.#outcomes[first] = 'inserted';
     const inserted = this.#row(first);
@@ -202,31 +202,31 @@ export class BatchWriting {
   }
 
   /**
-   * Keeps the refusal until there is evidence. Before any row was stored the canary is asked and
-   * the row tried once more, so that a broken set-up ends the attempt after few statements. The
-   * next row of its key gets its own try.
+   * Records the refusal until there is evidence. If no row was stored yet, runs the canary and
+   * retries the row once, so that a broken set-up ends the attempt after few statements. Then tries
+   * the next row of the same key.
    */
   async #noteRefusal({ first, others }: KeyGroup, refused: Insertion & { kind: 'refused' }) {
     let { failure, error } = refused;
     const isProven = !this.#hasStored;
     if (isProven) {
-      await this.#prove({ place: first, failure, error });
+      await this.#prove({ index: first, failure, error });
       const again = await this.#insert([{ first, others: [] }]);
       if (again.kind === 'done') return await this.#settle([{ first, others }], again.present);
       ({ failure, error } = again);
     } else {
       this.#unproven += 1;
     }
-    this.#refusals.push({ place: first, failure, error, isProven });
-    if (this.#unproven >= maxUnproven) await this.#prove({ place: first, failure, error });
+    this.#refusals.push({ index: first, failure, error, isProven });
+    if (this.#unproven >= maxUnproven) await this.#prove({ index: first, failure, error });
     const [next, ...rest] = others;
     if (next !== undefined) await this.write([{ first: next, others: rest }]);
   }
 
-  /** Asks the canary. @throws DependencyError when nothing is stored at present */
-  async #prove({ place, failure, error }: Omit<Refusal, 'isProven'>): Promise<void> {
+  /** Runs the canary. @throws DependencyError if the database stores no row at present */
+  async #prove({ index, failure, error }: Omit<Refusal, 'isProven'>): Promise<void> {
     const { canary, client } = this.#tools;
-    const probe = await canary.probe(client, this.#row(place).deviceId);
+    const probe = await canary.probe(client, this.#row(index).deviceId);
     this.#statements += probe.statements;
     if (probe.isStored) {
       this.#hasStored = true;
@@ -238,28 +238,28 @@ export class BatchWriting {
     }
   }
 
-  #reject(place: number, failure: DatabaseFailure): void {
+  #reject(index: number, failure: DatabaseFailure): void {
     const reason = writeReasonOf(failure.code, failure.refuser);
-    this.#outcomes[place] = { reason, message: describeRefusal(failure) };
+    this.#outcomes[index] = { reason, message: describeRefusal(failure) };
   }
 
   #take(found: readonly Compared[]): void {
-    for (const { place, same } of found) this.#outcomes[place] = same ? 'duplicate' : 'conflict';
+    for (const { index, same } of found) this.#outcomes[index] = same ? 'duplicate' : 'conflict';
   }
 
-  #openPlaces(): number[] {
-    return [...this.#rows.keys()].filter((place) => this.#outcomes[place] === null);
+  #openIndexes(): number[] {
+    return [...this.#rows.keys()].filter((index) => this.#outcomes[index] === null);
   }
 
-  #row(place: number): Position {
-    const row = this.#rows[place];
+  #row(index: number): Position {
+    const row = this.#rows[index];
     if (row === undefined)
-      throw new RangeError(`no row at ${place} in a batch of ${this.#rows.length}`);
+      throw new RangeError(`no row at ${index} in a batch of ${this.#rows.length}`);
     return row;
   }
 }
 
-/** A value that PostgreSQL cannot read or compute was never stored, and cannot be compared. */
+/** Whether the row can be stored: a value that PostgreSQL cannot read was never stored. */
 function mayBeStored({ code, refuser }: DatabaseFailure): boolean {
   return !code.startsWith('22') || refuser.function !== null;
 }

@@ -6,47 +6,47 @@ import { isHypertable } from './timescale.ts';
 
 export interface ChunkBudgetOptions {
   readonly chunkIntervalMs: number;
-  /** Chunks that end longer ago than this count as old. */
+  /** Age of its end after which a chunk counts as old. */
   readonly lateHorizonMs: number;
-  /** New chunks that old records may make in 24 hours, of all instances together. */
+  /** Maximum number of new chunks for old records in 24 hours, over all instances. */
   readonly perDay: number;
   readonly now: () => number;
 }
 
-/** A bound on the chunks that old records make: each takes locks in every query over all of them. */
+/** Limits the chunks that old records create: each takes locks in every query over all chunks. */
 export interface ChunkBudget {
   /**
-   * Rejects the rows that need another new chunk for an old time when the budget is spent. Reads
-   * the catalog only when a row is old and its chunk is not known.
+   * Rejects rows that need another new chunk for an old time once the budget is spent. Reads the
+   * catalog only if a row is old and its chunk is unknown.
    * @returns the number of statements sent
    * @throws DependencyError
    */
   admit(client: pg.ClientBase, rows: readonly Position[], outcomes: Outcomes): Promise<number>;
 }
 
-/** The chunks of `positions`, as the catalog had them. */
+/** The chunks of `positions`, as last read from the catalog. */
 interface Catalog {
   /** False for a plain table: nothing is rejected. */
   readonly isHypertable: boolean;
   readonly chunks: readonly { readonly start: number; readonly end: number }[];
-  /** Old chunks made in the last 24 hours. */
+  /** Old chunks created in the last 24 hours. */
   readonly spent: number;
   readonly readAt: number;
 }
 
-/** Statements of one reading of the catalog, at most. */
+/** Maximum number of statements to read the catalog. */
 const statementsOfCatalog = 3;
 
-/** A chunk that is not known may have been made by another instance since the catalog was read. */
+/** Maximum age of the catalog for an unknown chunk: another instance may have created it since. */
 const maxAgeOfMissMs = 5000;
 
-/** A chunk that is known may have been dropped since. */
+/** Maximum age of the catalog for a known chunk: it may have been dropped since. */
 const maxAgeMs = 600_000;
 
 export function createChunkBudget(options: ChunkBudgetOptions): ChunkBudget {
   const { chunkIntervalMs, lateHorizonMs, perDay, now } = options;
   let catalog: Catalog | null = null;
-  /** Chunks that were admitted since the catalog was read, by number. */
+  /** Numbers of the chunks admitted since the catalog was read. */
   let admitted = new Set<number>();
   const numberOf = (ts: number) => Math.floor(ts / chunkIntervalMs);
 
@@ -72,14 +72,14 @@ export function createChunkBudget(options: ChunkBudgetOptions): ChunkBudget {
   return {
     async admit(client, rows, outcomes) {
       const oldBefore = now() - lateHorizonMs - chunkIntervalMs;
-      const old = [...rows.keys()].filter((place) => isOld(rows, outcomes, place, oldBefore));
+      const old = [...rows.keys()].filter((index) => isOld(rows, outcomes, index, oldBefore));
       if (old.length === 0) return 0;
-      const ts = (place: number) => rows[place]?.ts ?? Number.NaN;
+      const ts = (index: number) => rows[index]?.ts ?? Number.NaN;
       let statements = await refresh(client, maxAgeMs);
-      if (!old.every((place) => isKnown(ts(place)))) {
+      if (!old.every((index) => isKnown(ts(index)))) {
         statements += await refresh(client, maxAgeOfMissMs);
       }
-      for (const place of old) if (!spend(ts(place))) outcomes[place] = rejected(perDay);
+      for (const index of old) if (!spend(ts(index))) outcomes[index] = rejected(perDay);
       return statements;
     },
   };
@@ -88,10 +88,10 @@ export function createChunkBudget(options: ChunkBudgetOptions): ChunkBudget {
 function isOld(
   rows: readonly Position[],
   outcomes: Outcomes,
-  place: number,
+  index: number,
   oldBefore: number,
 ): boolean {
-  return (rows[place]?.ts ?? oldBefore) < oldBefore && outcomes[place] === null;
+  return (rows[index]?.ts ?? oldBefore) < oldBefore && outcomes[index] === null;
 }
 
 function rejected(perDay: number) {
@@ -99,7 +99,7 @@ function rejected(perDay: number) {
   return { reason: 'chunk_budget_exhausted', message } as const;
 }
 
-/** Binary search: chunks do not overlap and are sorted. */
+/** Whether a chunk contains the time; a binary search, as chunks are sorted and do not overlap. */
 function covers({ chunks }: Catalog, ts: number): boolean {
   let [low, high] = [0, chunks.length];
   while (low < high) {
@@ -150,7 +150,7 @@ async function hasChunks(client: pg.ClientBase): Promise<boolean> {
   return oneRow(rows).there && (await isHypertable(client));
 }
 
-/** Chunks of `positions`, which has none as a plain table. @throws DependencyError */
+/** Counts the chunks of `positions`; a plain table has none. @throws DependencyError */
 export async function countChunks(client: pg.ClientBase): Promise<number> {
   try {
     if (!(await hasChunks(client))) return 0;

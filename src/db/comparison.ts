@@ -11,24 +11,24 @@ import { groupByChunk } from './write-plan.ts';
 
 export interface ComparisonOptions {
   readonly chunkIntervalMs: number;
-  /** Whether the chunk of a time may be compressed; without it none is. */
+  /** Whether the chunk of a time may be compressed; by default no chunk is. */
   readonly mayBeCompressed?: (ts: number) => boolean;
 }
 
-/** What a row's key holds already. */
+/** The result for a row whose key is stored. */
 export interface Compared {
-  /** Index of the row in its batch. */
-  readonly place: number;
+  /** Index of the row in the batch. */
+  readonly index: number;
   readonly same: boolean;
 }
 
-/** Also what a cancelled statement ends with. */
+/** SQLSTATE of a statement that timed out or was cancelled. */
 export const statementTimeout = '57014';
 
-/** A comparison of fewer rows that is not finished in time is the server's trouble, not its size's. */
+/** Minimum number of rows to split after a timeout; fewer rows are not the cause of it. */
 const minToSplit = 100;
 
-/** Compares the rows of one batch with what is stored under their keys. */
+/** Compares the rows of one batch with the rows stored under their keys. */
 export class BatchComparison {
   readonly #client: pg.PoolClient;
   readonly #rows: readonly Position[];
@@ -42,42 +42,42 @@ export class BatchComparison {
   }
 
   /**
-   * Compares a chunk at a time and passes on what each holds: over all of them the bounds on ts
-   * would be as wide as the latest record is late, and everything between would be read.
+   * Compares one chunk at a time and passes each result to `take`. With one statement for all
+   * chunks, the bounds on ts would span from the latest record to now, and all of it would be read.
    * @throws DependencyError
    */
   async byChunk(
-    places: readonly number[],
+    indexes: readonly number[],
     take: (found: readonly Compared[]) => void,
   ): Promise<void> {
-    for (const chunk of groupByChunk(places, this.#rows, this.#options.chunkIntervalMs)) {
+    for (const chunk of groupByChunk(indexes, this.#rows, this.#options.chunkIntervalMs)) {
       await this.#split(chunk, take);
     }
   }
 
-  /** What the server does not finish in time is asked in halves: retried whole, it would never end. */
+  /** Splits a comparison that timed out: retried whole, it would time out again. */
   async #split(
-    places: readonly number[],
+    indexes: readonly number[],
     take: (found: readonly Compared[]) => void,
   ): Promise<void> {
-    if (places.length === 0) return;
+    if (indexes.length === 0) return;
     try {
-      take(await this.ask(places));
+      take(await this.ask(indexes));
     } catch (error) {
       const failure = readDatabaseFailure(error);
-      const isLong = failure.code === statementTimeout && places.length >= minToSplit;
-      const splits = isLong || (failure.class === 'batch' && places.length > 1);
+      const isLong = failure.code === statementTimeout && indexes.length >= minToSplit;
+      const splits = isLong || (failure.class === 'batch' && indexes.length > 1);
       if (!splits) throw toDependencyError(failure, error);
-      const middle = places.length >> 1;
-      await this.#split(places.slice(0, middle), take);
-      await this.#split(places.slice(middle), take);
+      const middle = indexes.length >> 1;
+      await this.#split(indexes.slice(0, middle), take);
+      await this.#split(indexes.slice(middle), take);
     }
   }
 
-  /** Those of the rows that are stored, and whether with the same content. @throws as pg does */
-  async ask(places: readonly number[]): Promise<Compared[]> {
+  /** Finds the stored rows and whether their content is the same. @throws any error of pg */
+  async ask(indexes: readonly number[]): Promise<Compared[]> {
     this.statements += 1;
-    const rows = places.flatMap((place) => this.#rows[place] ?? []);
+    const rows = indexes.flatMap((index) => this.#rows[index] ?? []);
     const { mayBeCompressed } = this.#options;
     const isCompressed =
       mayBeCompressed !== undefined && rows.some(({ ts }) => mayBeCompressed(ts));
@@ -88,8 +88,8 @@ export class BatchComparison {
       rowMode: 'array',
     });
     return result.rows.flatMap(([ord, same]) => {
-      const place = places[ord - 1];
-      return place === undefined ? [] : [{ place, same }];
+      const index = indexes[ord - 1];
+      return index === undefined ? [] : [{ index, same }];
     });
   }
 }

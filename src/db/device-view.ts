@@ -2,7 +2,7 @@ import type { DeviceId } from '../core/types.ts';
 import { asDependencyError } from './errors.ts';
 import type { Database } from './pool.ts';
 
-/** What the table knows of one device; times in epoch milliseconds. */
+/** Stored data of one device; times in epoch milliseconds. */
 export interface DeviceView {
   readonly newest: {
     readonly ts: number;
@@ -17,7 +17,7 @@ export interface DeviceView {
   } | null;
   readonly rowsLastHour: number;
   readonly rowsLastDay: number;
-  /** Of the last day's rows, from their `ts` to their `ingested_at`; null without rows. */
+  /** Median time from `ts` to `ingested_at` of the last day's rows; null without rows. */
   readonly medianLagMs: number | null;
 }
 
@@ -38,7 +38,7 @@ const epoch = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float
 const newestStatement = `SELECT ${epoch('ts')} AS ts, ${epoch('ingested_at')} AS ingested_at, attributes
   FROM public.positions WHERE device_id = $1 ORDER BY public.positions.ts DESC LIMIT 1`;
 
-// From the newest row back at most 30 days: a device without a fix would be searched for ever.
+// At most 30 days before the newest row: the search for a device without a fix must end.
 const fixStatement = `SELECT ${epoch('ts')} AS ts, latitude, longitude FROM public.positions
   WHERE device_id = $1 AND fix AND public.positions.ts <= $2 AND public.positions.ts >= $2::timestamptz - INTERVAL '30 days'
   ORDER BY public.positions.ts DESC LIMIT 1`;

@@ -5,18 +5,18 @@ import { type DatabaseErrorClass, meaningOf } from './sqlstates.ts';
 
 export interface DatabaseFailure {
   readonly class: DatabaseErrorClass;
-  /** Another row could have been stored: evidence decides whose fault it is. */
+  /** Whether another row could have been stored; evidence then decides the cause. */
   readonly mayBeRow: boolean;
   /** SQLSTATE or Node errno. */
   readonly code: string;
-  /** What refused the row, as far as the server names it. */
+  /** What refused the row, if the server names it. */
   readonly refuser: Refuser;
 }
 
 /**
- * Reads what went wrong from whatever pg threw. Anything that is not an answer of the server
- * (refused, reset, timed out) means the server could not be asked. A programming error is
- * not a failure of the database and is thrown on.
+ * Classifies an error of pg. An error that is not a reply of the server (refused, reset, timed out)
+ * means that the server was not available. A programming error is not a database failure and is
+ * rethrown.
  */
 export function readDatabaseFailure(error: unknown): DatabaseFailure {
   if (error instanceof pg.DatabaseError && error.code !== undefined) {
@@ -45,14 +45,14 @@ function isLasting(kind: DatabaseErrorClass): boolean {
 
 const advice: Readonly<Record<string, string>> = {
   '0A000':
-    'a feature is missing: look for rules on positions, frozen chunks or another edition of TimescaleDB',
+    'a feature is missing: check for rules on positions, frozen chunks or another edition of TimescaleDB',
   '28P01': 'the password was refused: check POSTGRES_URL or POSTGRES_PASSWORD',
   '28000': 'the login was refused: check the role and pg_hba.conf',
   '3D000': 'the database does not exist: check POSTGRES_URL',
   '25006': 'the server takes no writes: is it a standby, or is a failover under way?',
   '42P01': 'a table is missing: run the migrations',
   '42P10':
-    'positions has no primary key: ALTER TABLE public.positions ADD PRIMARY KEY (device_id, ts), once no key is there twice',
+    'positions has no primary key: ALTER TABLE public.positions ADD PRIMARY KEY (device_id, ts), once no key occurs twice',
   '42501': 'a permission is missing: grant SELECT and INSERT on positions',
   '53100': 'the disk of the database is full',
   '53300':
@@ -67,13 +67,13 @@ function adviceFor({ code, refuser }: DatabaseFailure, kind: DependencyError['ki
   return adviceForAll(code, refuser) ?? advice[code] ?? 'see the database log';
 }
 
-/** Whatever pg threw, as the error the pipeline understands. */
+/** Turns an error of pg into a DependencyError. */
 export function asDependencyError(error: unknown): DependencyError {
   if (error instanceof DependencyError) return error;
   return toDependencyError(readDatabaseFailure(error), error);
 }
 
-/** Turns a failure into the error the pipeline understands. Carries no row values. */
+/** Turns a failure into a DependencyError, which contains no row values. */
 export function toDependencyError(failure: DatabaseFailure, cause: unknown): DependencyError {
   const isSetUp = failure.class === 'configuration' || failure.class === 'row';
   const kind = isSetUp ? 'configuration' : 'unavailable';
@@ -83,7 +83,7 @@ export function toDependencyError(failure: DatabaseFailure, cause: unknown): Dep
   });
 }
 
-/** What a dead letter says of a refused row: code and names, never a value. */
+/** The dead letter's message for a refused row: code and names, never a value. */
 export function describeRefusal({ code, refuser }: DatabaseFailure): string {
   const by = nameRefuser(refuser);
   return `refused by the database: ${code}${by === null ? '' : ` by ${by}`}`;

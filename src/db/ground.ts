@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { DependencyError } from '../core/types.ts';
 
-/** Whether the server takes writes. */
+/** Whether the server accepts writes. */
 export type WriteState = 'primary' | 'standby' | 'read-only';
 
 export async function readWriteState(client: pg.ClientBase): Promise<WriteState> {
@@ -13,13 +13,13 @@ export async function readWriteState(client: pg.ClientBase): Promise<WriteState>
   return rows[0].readonly === 'off' ? 'primary' : 'read-only';
 }
 
-/** What a person is to do; null for a server that takes writes. */
+/** Code and advice for the operator; null for a server that accepts writes. */
 export function writeFault(
   state: WriteState,
 ): { readonly code: string; readonly advice: string } | null {
   if (state === 'standby') {
     const advice =
-      'this is a standby, which takes no writes: name the primary in POSTGRES_URL, or promote it';
+      'this is a standby, which accepts no writes: name the primary in POSTGRES_URL, or promote it';
     return { code: 'STANDBY', advice };
   }
   if (state === 'read-only') {
@@ -31,8 +31,8 @@ export function writeFault(
 }
 
 /**
- * Asked on each new connection: one SQLSTATE 25006 may be a failover that passes by itself.
- * @throws DependencyError where the server takes no writes
+ * Checks each new connection, because one SQLSTATE 25006 may be a failover that ends without action.
+ * @throws DependencyError if the server accepts no writes
  */
 export async function refuseReadOnly(client: pg.ClientBase): Promise<void> {
   const fault = writeFault(await readWriteState(client));

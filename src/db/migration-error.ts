@@ -11,7 +11,7 @@ const migrationErrorCodes = [
 ] as const;
 export type MigrationErrorCode = (typeof migrationErrorCodes)[number];
 
-/** The schema is not what this version of the service needs; a person must decide. */
+/** The schema does not match this version of the service; the operator must decide. */
 export class MigrationError extends Error {
   override readonly name = 'MigrationError';
   readonly code: MigrationErrorCode;

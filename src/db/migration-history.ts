@@ -10,11 +10,11 @@ export interface Migration {
   readonly checksum: string;
 }
 
-/** How a migration of ours, or one that the database has, stands. */
+/** State of a migration of this version or of the database. */
 export type MigrationState =
   | { readonly state: 'applied'; readonly migration: Migration; readonly appliedAt: Date }
   | { readonly state: 'pending'; readonly migration: Migration }
-  /** Applied with other content than this version has. */
+  /** Applied with content that differs from this version's file. */
   | {
       readonly state: 'changed';
       readonly migration: Migration;
@@ -45,7 +45,7 @@ interface AppliedRow {
   readonly applied_at_ms: number;
 }
 
-/** All migrations, of this version and of the database, by number. Changes nothing. */
+/** Reads all migrations of this version and of the database, by number; changes nothing. */
 export async function readHistory(
   client: pg.ClientBase,
   migrations: readonly Migration[],
@@ -79,13 +79,13 @@ async function readApplied(client: pg.ClientBase): Promise<AppliedRow[]> {
   return rows;
 }
 
-/** @returns what is to be applied, oldest first; @throws MigrationError where nothing may be */
+/** Returns the migrations to apply, oldest first. @throws MigrationError if none may be applied */
 export function pendingOf(history: readonly MigrationState[]): Migration[] {
   for (const entry of history) {
     if (entry.state === 'unknown') {
       throw new MigrationError(
         'unknown_newer_version',
-        `the database has migration ${entry.name}, which this version does not know: deploy the newer version, or go the way back (docs/migrations.md)`,
+        `the database has migration ${entry.name}, which this version does not know: deploy the newer version, or run its down migration (docs/migrations.md)`,
       );
     }
     if (entry.state === 'changed') {
@@ -98,7 +98,7 @@ export function pendingOf(history: readonly MigrationState[]): Migration[] {
   return history.flatMap((entry) => (entry.state === 'pending' ? [entry.migration] : []));
 }
 
-/** @throws MigrationError that names what is pending */
+/** Checks that no migration is pending. @throws MigrationError that names the pending ones */
 export function checkNonePending(history: readonly MigrationState[]): void {
   const pending = pendingOf(history);
   if (pending.length === 0) return;

@@ -35,16 +35,16 @@ import {
 export type { Migration } from './migration-history.ts';
 
 export interface MigrateOptions extends StorageOptions, PolicyOptions {
-  /** Direct URL: behind a transaction pooler this one should bypass it. */
+  /** Connection URL, which should bypass a transaction pooler. */
   readonly url: string;
   /** Null: plain text. */
   readonly tls: ConnectionOptions | null;
   readonly connectTimeoutMs: number;
   /** How long one attempt waits for another migration before it backs off. */
   readonly lockTimeoutMs: number;
-  /** How long all attempts together wait, for another migration or for a table. */
+  /** How long all attempts together wait for another migration or for a table lock. */
   readonly migrationLockTimeoutMs: number;
-  /** `auto` applies what is pending; `verify` refuses to start without it; `off` looks at nothing. */
+  /** `auto` applies pending migrations; `verify` refuses to start with any; `off` checks nothing. */
   readonly mode: 'auto' | 'verify' | 'off';
 }
 
@@ -53,14 +53,14 @@ export interface MigrationResult {
   readonly version: number;
   readonly storage: Storage;
   readonly policies: Policies;
-  /** What is configured and this server does not do; logged once. */
+  /** Configured policies that this server does not support; logged once. */
   readonly refusals: readonly PolicyRefusal[];
 }
 
-/** Two-part advisory lock key, so that no other application's single key can meet it. */
+/** Two-part advisory lock key, so that it differs from every single-part key of other applications. */
 const lockKey = [0x70726f63, 1] as const; // 'proc', migrations
 
-/** @param directory a folder of `NNNN_name.sql` files; @throws when a name or number is off. */
+/** Reads a folder of `NNNN_name.sql` files. @throws RangeError if the numbers are not consecutive */
 export async function readMigrations(directory: URL): Promise<Migration[]> {
   const files = (await readdir(directory)).filter((file) => file.endsWith('.sql')).sort();
   const migrations = await Promise.all(
@@ -84,13 +84,12 @@ export async function readMigrations(directory: URL): Promise<Migration[]> {
 const lockBackoff = { minMs: 100, maxMs: 500 };
 
 /**
- * Brings the schema up to date, the table to its configured storage and its policies to what is
- * configured. Each migration has a transaction of its own, and so have storage and policies, so
- * that no lock is held for longer than its own step; each takes the same advisory lock first: of
- * several instances that start together one does the step, the others wait and find it done. The
- * lock is transaction-scoped, so a pooler in transaction mode cannot lose it, and it goes with the
- * connection when the instance dies.
- * @throws MigrationError, or DependencyError when the database cannot be asked
+ * Applies pending migrations, then the configured storage and policies. Each migration runs in its
+ * own transaction, and so do storage and policies, so that a lock lasts only for its step. Each takes
+ * the same advisory lock first: of several instances that start together one does the step, and the
+ * others wait and find it done. The lock belongs to the transaction, so a pooler in transaction mode
+ * cannot lose it, and it ends with the connection if the instance dies.
+ * @throws MigrationError, or DependencyError if the database is not available
  */
 export async function migrate(
   migrations: readonly Migration[],
@@ -102,30 +101,30 @@ export async function migrate(
   for (let attempt = 1; ; attempt += 1) {
     try {
       const result = await withClient(options, log, (client) => takeSteps(client, steps));
-      tell(result, log);
+      logResult(result, log);
       return result;
     } catch (error) {
       if (!(error instanceof LockTimeout)) {
         throw error instanceof MigrationError ? error : migrationFailure(error);
       }
-      if (Date.now() >= giveUpAt) throw lockNotGot(error, options.migrationLockTimeoutMs);
+      if (Date.now() >= giveUpAt) throw lockFailure(error, options.migrationLockTimeoutMs);
       log.info({ attempt, lock: error.lock }, 'waiting for a lock to migrate');
       await setTimeout(backoffMs(attempt, lockBackoff));
     }
   }
 }
 
-/** Which lock was not got in time: that of another migration, or one that readers or writers hold. */
+/** A lock was not acquired in time: of another migration, or of a table in use. */
 class LockTimeout extends Error {
   override readonly name = 'LockTimeout';
   readonly lock: 'migration' | 'table';
   constructor(lock: 'migration' | 'table', cause: unknown) {
-    super(`the ${lock} lock was not got in time`, { cause });
+    super(`the ${lock} lock was not acquired in time`, { cause });
     this.lock = lock;
   }
 }
 
-function lockNotGot(error: LockTimeout, waitedMs: number): MigrationError {
+function lockFailure(error: LockTimeout, waitedMs: number): MigrationError {
   const message =
     error.lock === 'migration'
       ? `another migration has held the lock for ${waitedMs} ms: see pg_locks for locktype advisory, or raise MIGRATION_LOCK_TIMEOUT_MS`
@@ -133,7 +132,7 @@ function lockNotGot(error: LockTimeout, waitedMs: number): MigrationError {
   return new MigrationError('lock_timeout', message, { cause: error });
 }
 
-/** A statement that the data refuses will be refused again: that is not retried. */
+/** The error of a failed migration. A statement that fails on the data fails again, so no retry. */
 function migrationFailure(error: unknown): MigrationError | DependencyError {
   if (error instanceof DependencyError) return error;
   const failure = readDatabaseFailure(error);
@@ -144,7 +143,7 @@ function migrationFailure(error: unknown): MigrationError | DependencyError {
   return new MigrationError('failed', message, { cause: error });
 }
 
-function tell({ policies, refusals, storage }: MigrationResult, log: Logger): void {
+function logResult({ policies, refusals, storage }: MigrationResult, log: Logger): void {
   const fields = {
     edition: policies.edition,
     columnstore_after_ms: policies.columnstoreAfterMs,
@@ -152,7 +151,7 @@ function tell({ policies, refusals, storage }: MigrationResult, log: Logger): vo
     retention_ms: policies.retentionMs,
     aggregates: policies.aggregates,
   };
-  log.info(fields, 'policies in force');
+  log.info(fields, 'effective policies');
   if (storage.kind === 'plain table' && storage.isOffered) {
     log.warn({ advice: preloadAdvice }, 'positions is a plain table: TimescaleDB is not loaded');
   }
@@ -160,12 +159,12 @@ function tell({ policies, refusals, storage }: MigrationResult, log: Logger): vo
 }
 
 /**
- * How long one statement of a migration, of retention or of a policy may take: an index on a large
- * table takes minutes. The role's own limit is not asked: it is meant for queries.
+ * Statement timeout of migrations, retention and policies: an index on a large table takes minutes.
+ * It replaces the role's own limit, which is meant for queries.
  */
 const migrationStatementMs = 3_600_000;
 
-/** A connection of its own to the migrating role's URL, closed after `work`. */
+/** Runs `work` on a dedicated connection of the migrating role, and closes it. */
 export async function withClient<Result>(
   options: Pick<MigrateOptions, 'url' | 'tls' | 'connectTimeoutMs' | 'lockTimeoutMs'>,
   log: Logger,
@@ -184,7 +183,7 @@ export async function withClient<Result>(
     await client.query(sessionStatement(sessionOf(options)));
     return await work(client);
   } finally {
-    // Ending the connection rolls back what was not committed.
+    // Ending the connection rolls back an open transaction.
     await client.end();
   }
 }
@@ -215,7 +214,7 @@ async function takeSteps(
       return await applyPolicies(client, options);
     });
   } else if (mode === 'verify') {
-    // Under the lock: what another instance is about to apply is not pending.
+    // Under the lock, so that a migration that another instance is applying does not count as pending.
     await locked(client, options, async () =>
       checkNonePending(await readHistory(client, migrations)),
     );
@@ -226,12 +225,12 @@ async function takeSteps(
 }
 
 /**
- * A table's lock is waited for this long at a time: who asks for it next, a writer for one, waits
- * behind us all the while.
+ * How long to wait for a table lock at a time: every later lock request, for example of a writer,
+ * queues behind this one.
  */
 const tableLockTimeoutMs = 1000;
 
-/** One transaction under the migration lock. @throws LockTimeout */
+/** Runs `work` in one transaction under the migration lock. @throws LockTimeout */
 async function locked<Result>(
   client: pg.Client,
   options: MigrateOptions,
@@ -239,7 +238,7 @@ async function locked<Result>(
 ): Promise<Result> {
   let lock: 'migration' | 'table' = 'migration';
   try {
-    // Again: behind a pooler this may be another session than that of the connection's start.
+    // Repeated, because behind a pooler this may be another session than at the connection's start.
     const settings = sessionStatement(sessionOf(options), 'LOCAL');
     await client.query(`BEGIN ISOLATION LEVEL READ COMMITTED; ${settings}`);
     await client.query('SELECT pg_advisory_xact_lock($1, $2)', [...lockKey]);
@@ -259,10 +258,10 @@ async function locked<Result>(
 }
 
 /**
- * Applies the oldest pending migration. Storage follows the first at once, while the table is
- * empty and has no trigger: not every TimescaleDB makes a hypertable of a table whose triggers
+ * Applies the oldest pending migration. After the first one it also applies the storage, while the
+ * table is empty and has no trigger: some TimescaleDB versions cannot convert a table whose triggers
  * have transition tables (timescaledb#6901).
- * @returns whether there was one
+ * @returns whether a migration was pending
  */
 async function applyNext(
   client: pg.Client,

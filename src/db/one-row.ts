@@ -1,6 +1,6 @@
 /**
- * The only row of an answer that always has one. @throws RangeError where it has none: a made-up
- * value would turn an answer that cannot be read into success.
+ * Returns the single row of a result that always has one. @throws RangeError if there is none,
+ * because a default value would hide the failure.
  */
 export function oneRow<Row>(rows: readonly Row[]): Row {
   const [row] = rows;

@@ -15,28 +15,27 @@ export interface PoolOptions extends SessionOptions {
   readonly applicationName: string;
   readonly size: number;
   readonly connectTimeoutMs: number;
-  /** The client gives up after this and throws the connection away: half-open sockets. */
+  /** Time after which the client gives up and discards the connection (half-open sockets). */
   readonly deadlineMs: number;
-  /** Refuses a standby and a read-only database, on each new connection. */
+  /** Whether each new connection refuses a standby and a read-only database. */
   readonly needsPrimary?: boolean;
 }
 
 export interface Database {
   /**
    * Runs `work` on one connection.
-   * @throws DependencyError when the database cannot be asked; other errors as `work` threw them.
+   * @throws DependencyError if the database is not available; errors of `work` unchanged
    */
   use<Result>(work: (client: pg.PoolClient) => Promise<Result>): Promise<Result>;
   stats(): { readonly total: number; readonly idle: number; readonly waiting: number };
-  /** Ends all connections; no longer than `graceMs` is waited for those still busy. */
+  /** Ends all connections; waits at most `graceMs` for busy ones. */
   close(graceMs: number): Promise<void>;
 }
 
 /**
- * The service's connections. TimescaleDB's exclusion of chunks row by row is off: it took 8 of the
- * 14 µs of comparing a row, and every statement of ours names its time bounds. (Plain PostgreSQL
- * takes the setting too, and makes nothing of it.) Every connection gets the settings of
- * `sessionStatement`.
+ * Opens the service's connection pool. Every connection gets the settings of `sessionStatement`.
+ * TimescaleDB's runtime chunk exclusion is off: it took 8 of the 14 µs of comparing a row, and every
+ * statement of the service bounds the time. Plain PostgreSQL accepts the setting and ignores it.
  */
 export function openDatabase(options: PoolOptions, log: Logger): Database {
   const pool = new pg.Pool({
@@ -54,8 +53,8 @@ export function openDatabase(options: PoolOptions, log: Logger): Database {
       if (options.needsPrimary === true) await refuseReadOnly(client);
     },
   });
-  // pg-pool removes its own listener while a client is checked out; without one of ours a
-  // connection that the server ends in that time would end the process (pg-pool index.js).
+  // pg-pool removes its own listener while a client is checked out; without another listener a
+  // connection that the server ends then would end the process (pg-pool index.js).
   pool.on('connect', (client) => {
     client.on('error', (error) => log.debug({ err: error }, 'database connection ended'));
   });
@@ -72,9 +71,9 @@ export function openDatabase(options: PoolOptions, log: Logger): Database {
   return {
     async use(work) {
       const client = await checkOut();
-      // A connection is kept when the work was done, a row at fault included, and thrown away
-      // when it failed: its state is unknown then (after query_timeout the server may still be
-      // running the statement), and a new one finds its way after a failover.
+      // The connection is kept after a reply of the server, also after a refused row. It is discarded
+      // after any other failure: its state is unknown (after query_timeout the server may still run
+      // the statement), and a new connection works after a failover.
       let broken = false;
       try {
         return await work(client);
@@ -88,7 +87,7 @@ export function openDatabase(options: PoolOptions, log: Logger): Database {
     stats: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     async close(graceMs) {
       if (pool.ended) return;
-      // pool.end() waits for checked-out clients, for ever if need be (node-postgres#2199).
+      // pool.end() waits for checked-out clients without a limit (node-postgres#2199).
       await Promise.race([pool.end(), setTimeout(graceMs, undefined, { ref: false })]);
     },
   };

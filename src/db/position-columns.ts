@@ -46,13 +46,13 @@ export const positionColumns: readonly Column[] = [
   column('attributes', 'jsonb', (row) => row.attributes, encodeAsciiJsonb),
 ];
 
-/** Their names, for the column list of an INSERT. */
+/** Names of the columns, for the column list of an INSERT. */
 export const columnNames = positionColumns.map((column) => column.name).join(', ');
 
 /**
- * The batch's rows, from the columns' parameters: unnest in the select list, where PostgreSQL walks
- * all arrays in step. In FROM it first puts each of them into a store of its own (measured: 0.9 µs
- * more a row, of 10).
+ * Returns the select list that produces the batch's rows. There PostgreSQL reads all arrays in
+ * parallel; unnest in FROM would first copy each array to a tuple store (measured: 0.9 µs more per
+ * row, of 10).
  */
 export function rowsOf(columns: readonly Column[]): string {
   return columns
@@ -62,7 +62,7 @@ export function rowsOf(columns: readonly Column[]): string {
 const ordinal = 'pg_catalog.generate_series(1, pg_catalog.cardinality($1::text[])) AS ord';
 
 /**
- * Inserts a batch and answers the ordinals (from 1) of the rows that were already there.
+ * Inserts a batch and returns the ordinals (from 1) of the rows that already existed.
  * Two equal keys must not be in one batch: DO NOTHING would drop the second silently.
  */
 export const insertStatement = `
@@ -93,14 +93,14 @@ export function hasSameValues(a: Position, b: Position): boolean {
 
 const parameters = positionColumns.length;
 const batch = `(SELECT ${rowsOf(positionColumns)}, ${ordinal}) AS batch`;
-// Explicit, so that chunks are left out; without them one look-up took 1.1 s on compressed chunks.
+// Explicit bounds exclude chunks; without them one lookup took 1.1 s on compressed chunks.
 const bounds = `stored.ts >= $${parameters + 1}::timestamptz AND stored.ts <= $${parameters + 2}::timestamptz`;
 
 /**
- * Compares rows with what is stored under their keys: answers `ord` and `same` for each that is
- * there. One probe of the primary key a row, whatever the planner believes of the table: left to
- * itself it read every row of the batch's devices (measured: 6.5 µs a row for the probes, 37 µs for
- * its own plan in a chunk of 100,000 rows, and more in a larger one).
+ * Compares rows with the rows stored under their keys; returns `ord` and `same` for each that exists.
+ * LIMIT 1 forces one primary-key probe per row, whatever the planner's statistics: its own plan read
+ * every row of the batch's devices (measured: 6.5 µs per row for the probes, 37 µs for its own plan
+ * in a chunk of 100,000 rows, and more in a larger one).
  */
 export const compareStatement = `
 SELECT batch.ord::int4 AS ord, found.same
@@ -112,9 +112,9 @@ CROSS JOIN LATERAL (
 ) AS found`;
 
 /**
- * The same where chunks may be compressed: a probe a row would decompress a segment a row. The
- * devices ($17), where it is few of them, keep the other devices' segments compressed: 5.3 s became
- * 0.9 s for 5,000 rows of one device. NULL where it is many: then it helps no more.
+ * The same comparison for chunks that may be compressed, where one probe per row would decompress one
+ * segment per row. If the batch has few devices, $17 lists them, so that segments of other devices
+ * stay compressed: 0.9 s instead of 5.3 s for 5,000 rows of one device. NULL for many devices.
  */
 export const compareCompressedStatement = `
 SELECT batch.ord::int4 AS ord, (${sameContent}) AS same
@@ -123,10 +123,10 @@ JOIN public.positions AS stored ON stored.device_id = batch.device_id AND stored
 WHERE ${bounds}
   AND ($${parameters + 3}::text[] IS NULL OR stored.device_id = ANY ($${parameters + 3}::text[]))`;
 
-/** Rows a device from which the devices are named. */
-const rowsADevice = 10;
+/** Minimum average number of rows per device for $17. */
+const minRowsPerDevice = 10;
 
-/** The parameters of `compareStatement` for at least one row. */
+/** Encodes the parameters of `compareStatement` for at least one row. */
 export function encodeComparison(rows: readonly Position[]): (Buffer | string)[] {
   let earliest = Number.POSITIVE_INFINITY;
   let latest = Number.NEGATIVE_INFINITY;
@@ -141,16 +141,16 @@ export function encodeComparison(rows: readonly Position[]): (Buffer | string)[]
   ];
 }
 
-/** The parameters of `compareCompressedStatement` for at least one row. */
+/** Encodes the parameters of `compareCompressedStatement` for at least one row. */
 export function encodeCompressedComparison(rows: readonly Position[]): (Buffer | string | null)[] {
   const devices = new Set<DeviceId>();
   for (const { deviceId } of rows) devices.add(deviceId);
-  const isFew = devices.size * rowsADevice <= rows.length;
+  const isFew = devices.size * minRowsPerDevice <= rows.length;
   const named = isFew ? encodeAsciiText([...devices], (device) => device) : null;
   return [...encodeComparison(rows), named];
 }
 
-/** The rows' columns as statement parameters. */
+/** Encodes the columns of the rows as statement parameters. */
 export function encodePositions(rows: readonly Position[]): Buffer[] {
   return positionColumns.map((column) => column.encode(rows));
 }

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { WriteReason } from '../core/types.ts';
 
-/** What refused a row: names that the server's error carries, never its texts, which hold values. */
+/** What refused a row: names from the server's error, never its texts, which contain values. */
 export interface Refuser {
   /** The table, or the chunk of the hypertable. */
   readonly table: string | null;
@@ -27,7 +27,7 @@ export const noRefuser: Refuser = {
   skippers: [],
 };
 
-/** Reads the names; of the message only which of TimescaleDB's and PostgreSQL's own it is. */
+/** Reads the names from an error; the message only serves to recognise a known error. */
 export function readRefuser(error: pg.DatabaseError): Refuser {
   const chunk = /^_hyper_\d+_\d+_chunk$/.test(error.table ?? '');
   return {
@@ -38,7 +38,7 @@ export function readRefuser(error: pg.DatabaseError): Refuser {
     constraint: error.constraint?.replace(chunk ? /^\d+_/ : /^$/, '') ?? null,
     function: functionIn(error.where),
     frozenChunk: error.code === '0A000' && /\b(frozen|tiered) chunk\b/.test(error.message),
-    // The C function that reports it; the message depends on lc_messages.
+    // Matches the C function that reports it, because the message depends on lc_messages.
     isPolicy: error.code === '42501' && error.routine === 'ExecWithCheckOptions',
   };
 }
@@ -53,7 +53,7 @@ function functionIn(where: string | undefined): string | null {
   return name?.slice(0, 130) ?? null;
 }
 
-/** What refused, for a message; null where the server named nothing. */
+/** Names what refused the row, for a message; null if the server named nothing. */
 export function nameRefuser(refuser: Refuser): string | null {
   const of = refuser.table === null ? '' : ` of ${refuser.table}`;
   if (refuser.function !== null) return `function ${refuser.function}`;
@@ -64,10 +64,10 @@ export function nameRefuser(refuser: Refuser): string | null {
   return refuser.skippers.length === 0 ? null : refuser.skippers.join(' or ');
 }
 
-/** undefined_table, undefined_function and undefined_object. */
+/** SQLSTATEs undefined_table, undefined_function and undefined_object. */
 const unresolvedNames: ReadonlySet<string> = new Set(['42P01', '42883', '42704']);
 
-/** What to do where every row is refused; null where the code alone says it. */
+/** What to do if every row is refused; null if the code alone explains it. */
 export function adviceForAll(code: string, refuser: Refuser): string | null {
   if (refuser.isPolicy) {
     return 'row-level security of positions admits no row: give the writing role a policy FOR INSERT that admits its rows, or BYPASSRLS';
@@ -77,7 +77,7 @@ export function adviceForAll(code: string, refuser: Refuser): string | null {
     return `${by} is NOT NULL and processor does not fill it: give it a default, or drop NOT NULL or the column`;
   }
   if (refuser.skippers.length > 0) {
-    return `${by} keeps every row out: repair or drop it; retention that drops the chunk written to does the same`;
+    return `${by} skips every row: repair or drop it; retention that drops the chunk written to does the same`;
   }
   if (refuser.function !== null && unresolvedNames.has(code)) {
     return `${by} uses a name that it does not qualify with a schema, and this service's search_path is pg_catalog, pg_temp: ALTER FUNCTION … SET search_path, or write the schema in the function`;
@@ -85,7 +85,7 @@ export function adviceForAll(code: string, refuser: Refuser): string | null {
   return by === null ? null : `${by} refuses every row: repair or drop it`;
 }
 
-/** The dead letter's reason for a row that was refused alone. */
+/** The dead letter's reason for a row that was refused as a single row. */
 export function writeReasonOf(code: string, refuser: Refuser): WriteReason {
   if (code === rowsVanished) return 'row_skipped';
   if (refuser.function !== null) return 'row_refused_by_trigger';
@@ -97,5 +97,5 @@ export function writeReasonOf(code: string, refuser: Refuser): WriteReason {
   return 'row_unclassified';
 }
 
-/** The code of rows that are neither inserted nor there, with no error of the server. */
+/** The code of rows that the server neither stored nor refused. */
 export const rowsVanished = 'ROWS_VANISHED';

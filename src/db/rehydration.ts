@@ -3,21 +3,21 @@ import { encodeAsciiText } from './binary-arrays.ts';
 import { asDependencyError } from './errors.ts';
 import type { Database } from './pool.ts';
 
-// Both ends of the time range are bounded, so that the planner leaves out the other chunks.
+// Both ends of the time range are bounded, so that the planner excludes the other chunks.
 const lastPositions = `
-SELECT asked.device_id,
+SELECT requested.device_id,
        (extract(epoch FROM newest.ts) * 1000)::float8 AS last_ts,
        (extract(epoch FROM fixed.ts) * 1000)::float8 AS fix_ts,
        fixed.latitude, fixed.longitude
-FROM pg_catalog.unnest($1::text[]) AS asked (device_id)
+FROM pg_catalog.unnest($1::text[]) AS requested (device_id)
 CROSS JOIN LATERAL (
   SELECT ts FROM public.positions
-  WHERE device_id = asked.device_id AND ts >= $2 AND ts <= $3
+  WHERE device_id = requested.device_id AND ts >= $2 AND ts <= $3
   ORDER BY ts DESC LIMIT 1
 ) AS newest
 LEFT JOIN LATERAL (
   SELECT ts, latitude, longitude FROM public.positions
-  WHERE device_id = asked.device_id AND fix AND ts >= $2 AND ts <= $3
+  WHERE device_id = requested.device_id AND fix AND ts >= $2 AND ts <= $3
   ORDER BY ts DESC LIMIT 1
 ) AS fixed ON true`;
 
@@ -35,8 +35,8 @@ export type Rehydrate = (
 ) => Promise<Map<DeviceId, DeviceState>>;
 
 /**
- * Looks up the last stored positions of many devices in one query.
- * A device without rows in the range is absent from the answer.
+ * Creates a function that reads the last stored positions of many devices in one query.
+ * A device without rows in the range is absent from the result.
  * @throws DependencyError
  */
 export function createRehydrate(database: Database): Rehydrate {

@@ -1,14 +1,14 @@
 export interface SessionOptions {
-  /** The server ends a statement after this. */
+  /** Time after which the server cancels a statement. */
   readonly statementTimeoutMs: number;
-  /** The server gives up waiting for a lock after this. */
+  /** How long the server waits for a lock. */
   readonly lockTimeoutMs: number;
 }
 
 /**
- * What the statements and the way their answers are read depend on. A role or a database may set
- * each of them for other applications: with another DateStyle pg reads every time as null, with
- * fewer digits coordinates come rounded, under serializable an insert fails at random.
+ * Settings on which the statements and the parsing of results depend. A role or a database may have
+ * other values for other applications: with another DateStyle pg reads every time as null, with
+ * fewer digits coordinates are rounded, under serializable an insert fails at random.
  */
 const fixed: Readonly<Record<string, string>> = {
   client_encoding: 'UTF8',
@@ -18,7 +18,7 @@ const fixed: Readonly<Record<string, string>> = {
   standard_conforming_strings: 'on',
   bytea_output: 'hex',
   extra_float_digits: '1',
-  // Off, every statement on a table with row-level security fails, also for rows it lets pass.
+  // If off, every statement on a table with row-level security fails, also for admitted rows.
   row_security: 'on',
   default_transaction_isolation: 'read committed',
   default_transaction_deferrable: 'off',
@@ -27,9 +27,9 @@ const fixed: Readonly<Record<string, string>> = {
 };
 
 /**
- * The statement that gives a session these settings; in a transaction pooler's session `LOCAL`
- * repeats them for one transaction. They are not start-up parameters, which a pooler would refuse.
- * default_transaction_read_only is left alone: it is how an administrator stops writes.
+ * Returns the statement that applies these settings to a session, or with `LOCAL` to a transaction in
+ * a pooler's session. They are not start-up parameters, which a pooler would refuse.
+ * default_transaction_read_only stays unchanged, because administrators use it to stop writes.
  */
 export function sessionStatement(
   { statementTimeoutMs, lockTimeoutMs }: SessionOptions,
@@ -42,10 +42,10 @@ export function sessionStatement(
   };
   const isLocal = String(scope === 'LOCAL');
   return [
-    // First: the names in what follows, and in all statements, are PostgreSQL's own or qualified.
+    // First, so that unqualified names in the rest and in all statements are PostgreSQL's own.
     `SET ${scope} search_path = pg_catalog, pg_temp`,
     ...Object.entries(all).map(([name, value]) => `SET ${scope} ${name} = '${value}'`),
-    // Acknowledged only once it is durable; what waits for more than the disk stays as it is.
+    // A commit must be durable before it returns; stricter settings stay unchanged.
     `SELECT pg_catalog.set_config('synchronous_commit', 'on', ${isLocal}) WHERE pg_catalog.current_setting('synchronous_commit') = 'off'`,
     // New in PostgreSQL 17.
     `SELECT pg_catalog.set_config('transaction_timeout', '0', ${isLocal}) WHERE pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL`,

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { type DatabaseFailure, readDatabaseFailure, toDependencyError } from './errors.ts';
 import { noRefuser, rowsVanished } from './refuser.ts';
 
-/** Row triggers before an insert (tgtype bits 1, 2 and 4) and rules: what may skip a row. */
+/** Selects what may skip a row: row triggers before an insert (tgtype bits 1, 2, 4) and rules. */
 const skippersStatement = `
   SELECT 'trigger ' || tgname AS name FROM pg_catalog.pg_trigger
    WHERE tgrelid = 'public.positions'::regclass AND tgtype & 7 = 7 AND NOT tgisinternal
@@ -12,8 +12,8 @@ const skippersStatement = `
   ORDER BY 1 LIMIT 5`;
 
 /**
- * The failure of rows that the database accepts and does not keep, with what may skip them.
- * @throws DependencyError when the database cannot be asked
+ * Returns the failure of rows that the database accepts but does not store, with what may skip them.
+ * @throws DependencyError if the database is not available
  */
 export async function readSkipFailure(client: pg.ClientBase): Promise<DatabaseFailure> {
   try {

@@ -15,7 +15,7 @@ export interface StorageOptions {
   readonly chunkIntervalMs: number;
 }
 
-/** What `positions` is stored as, for the start-up log and readiness. */
+/** Storage of `positions`, for the start-up log and readiness. */
 export type Storage =
   | {
       readonly kind: 'hypertable';
@@ -29,14 +29,14 @@ export type Storage =
       readonly isOffered?: true;
     };
 
-/** What a server needs that offers TimescaleDB without loading it. */
+/** Advice for a server that offers TimescaleDB without loading it. */
 export const preloadAdvice =
   'the server offers TimescaleDB without loading it: add timescaledb to shared_preload_libraries in postgresql.conf and restart the server';
 
 /**
  * Makes `positions` a hypertable with the configured chunk interval, or leaves it a plain
  * table where `timescaledb` is `optional` and the extension is not offered. Idempotent.
- * A changed interval holds for new chunks only.
+ * A changed interval applies only to new chunks.
  */
 export async function applyStorage(client: pg.Client, options: StorageOptions): Promise<void> {
   if (!(await ensureExtension(client, options))) return;
@@ -47,7 +47,7 @@ export async function applyStorage(client: pg.Client, options: StorageOptions): 
   else await createHypertable(client, timescale, chunkIntervalMs);
 }
 
-/** @throws MigrationError when a hypertable is required and `positions` is none. */
+/** Reads the storage. @throws MigrationError if a hypertable is required and `positions` is not one */
 export async function describeStorage(
   client: pg.Client,
   options: StorageOptions,
@@ -73,7 +73,7 @@ export async function describeStorage(
 export interface Extension {
   readonly offered: boolean;
   readonly installed: boolean;
-  /** By shared_preload_libraries, which only a superuser may read; its settings anyone sees. */
+  /** Whether it is preloaded, recognised by its settings: shared_preload_libraries needs a superuser. */
   readonly loaded: boolean;
 }
 
@@ -86,8 +86,8 @@ export async function readExtension(client: pg.ClientBase): Promise<Extension> {
 }
 
 /**
- * Ends a session before TimescaleDB does: without its library every use of a hypertable is FATAL.
- * @throws MigrationError where the extension is installed and not loaded
+ * Checks that TimescaleDB is loaded: without its library every use of a hypertable is a FATAL error.
+ * @throws MigrationError if the extension is installed but not loaded
  */
 export async function checkLoaded(client: pg.Client): Promise<void> {
   const { installed, loaded } = await readExtension(client);
@@ -98,7 +98,7 @@ async function ensureExtension(client: pg.Client, options: StorageOptions): Prom
   const { offered, installed, loaded } = await readExtension(client);
   if (installed) return true;
   if (offered && loaded) {
-    // Named, because the session's own schemas are none to create in.
+    // The schema is named, because the session's search path has none to create objects in.
     await client.query('CREATE EXTENSION IF NOT EXISTS timescaledb WITH SCHEMA public');
     return true;
   }

@@ -4,15 +4,15 @@ import type { Database } from './pool.ts';
 import { compareStatement, encodeComparison } from './position-columns.ts';
 import { groupByChunk } from './write-plan.ts';
 
-/** What `positions` holds under a row's key. */
+/** What `positions` has under a row's key. */
 export type Stored = 'same' | 'other' | 'absent';
 
 /** Rows compared in one statement. */
 const rowsPerStatement = 1000;
 
 /**
- * Looks rows up by their keys and compares them, by the very rule that tells a duplicate from a
- * conflict. Answers in the rows' order. @throws DependencyError
+ * Finds rows by their keys and compares them, by the rule that separates duplicates from conflicts.
+ * Results are in the order of `rows`. @throws DependencyError
  */
 export async function compareStored(
   database: Database,
@@ -23,16 +23,16 @@ export async function compareStored(
   const chunks = groupByChunk([...rows.keys()], rows, chunkIntervalMs);
   try {
     await database.use(async (client) => {
-      for (const places of chunks.flatMap((chunk) => pages(chunk, rowsPerStatement))) {
-        const page = places.flatMap((place) => rows[place] ?? []);
+      for (const indexes of chunks.flatMap((chunk) => pages(chunk, rowsPerStatement))) {
+        const page = indexes.flatMap((index) => rows[index] ?? []);
         const result = await client.query<[number, boolean]>({
           text: compareStatement,
           values: encodeComparison(page),
           rowMode: 'array',
         });
         for (const [ord, same] of result.rows) {
-          const place = places[ord - 1];
-          if (place !== undefined) found[place] = same ? 'same' : 'other';
+          const index = indexes[ord - 1];
+          if (index !== undefined) found[index] = same ? 'same' : 'other';
         }
       }
     });

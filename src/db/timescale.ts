@@ -2,16 +2,16 @@ import type pg from 'pg';
 import { DependencyError } from '../core/types.ts';
 import { MigrationError } from './migration-error.ts';
 
-/** What the server's TimescaleDB is and may do. */
+/** Version, edition and functions of the server's TimescaleDB. */
 export interface Timescale {
   readonly version: string;
-  /** The Apache edition has hypertables and drop_chunks; policies and the columnstore it refuses. */
+  /** The Apache edition has hypertables and drop_chunks, but no policies and no columnstore. */
   readonly edition: 'community' | 'apache';
-  /** The functions' names: columnstore since 2.18, compression before it, and for a while after. */
+  /** Names of its functions: columnstore since 2.18, compression before. */
   readonly names: 'columnstore' | 'compression';
   /** The schema of its functions, as SQL takes it. */
   readonly schema: string;
-  /** Functions in that schema that have a name of the extension's and are not the extension's. */
+  /** Functions in that schema that have the name of one of the extension but do not belong to it. */
   readonly foreign: readonly string[];
 }
 
@@ -30,7 +30,7 @@ const calledFunctions = [
 
 /**
  * Before 2.18.1 ON CONFLICT DO NOTHING on compressed chunks stopped at the first conflict and
- * lost the rest of the statement (timescaledb#7672); 2.19.1 is the oldest we hold out for.
+ * lost the rest of the statement (timescaledb#7672); 2.19.1 is the oldest supported version.
  */
 export const oldestTimescaledb = '2.19.1';
 
@@ -52,7 +52,7 @@ const timescaleStatement = `
     JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace
    WHERE e.extname = 'timescaledb'`;
 
-/** Null where the extension is not installed in this database. */
+/** Reads the extension; null if it is not installed in this database. */
 export async function readTimescale(client: pg.ClientBase): Promise<Timescale | null> {
   const { rows } = await client.query<{
     version: string;
@@ -72,14 +72,14 @@ export async function readTimescale(client: pg.ClientBase): Promise<Timescale | 
   };
 }
 
-/** What a person does about functions that could be called in place of TimescaleDB's. */
+/** What the operator must do about functions that could be called instead of TimescaleDB's. */
 export function foreignAdvice({ schema, foreign }: Timescale): string {
   return `the schema ${schema} has functions named like TimescaleDB's that are not the extension's: ${foreign.join(', ')}; drop or rename them, and let no other role create in that schema`;
 }
 
 /**
- * The same, for who is about to call its functions.
- * @throws DependencyError where another function could be called in place of one of them
+ * Reads the extension in order to call its functions.
+ * @throws DependencyError if another function could be called instead of one of them
  */
 export async function usableTimescale(client: pg.ClientBase): Promise<Timescale | null> {
   const timescale = await readTimescale(client);
@@ -99,8 +99,8 @@ export function checkTimescaleVersion(version: string): void {
 
 function isOlder(version: string, than: string): boolean {
   const [left, right] = [numbersOf(version), numbersOf(than)];
-  for (const [place, number] of right.entries()) {
-    const other = left[place] ?? 0;
+  for (const [index, number] of right.entries()) {
+    const other = left[index] ?? 0;
     if (other !== number) return other < number;
   }
   return false;
@@ -113,7 +113,7 @@ function numbersOf(version: string): number[] {
     .map((part) => Number.parseInt(part, 10) || 0);
 }
 
-/** Whether `positions` is a hypertable; only to be asked where the extension is installed. */
+/** Whether `positions` is a hypertable. Requires the extension. */
 export async function isHypertable(client: pg.ClientBase): Promise<boolean> {
   const { rowCount } = await client.query(`
     SELECT FROM timescaledb_information.hypertables
@@ -121,7 +121,7 @@ export async function isHypertable(client: pg.ClientBase): Promise<boolean> {
   return rowCount === 1;
 }
 
-/** An interval as PostgreSQL reads it, in days where they are whole. */
+/** Formats an interval for PostgreSQL, in whole days where possible. */
 export function intervalText(ms: number): string {
   const days = ms / 86_400_000;
   return Number.isInteger(days) ? `${days} days` : `${ms} milliseconds`;

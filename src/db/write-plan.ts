@@ -1,13 +1,13 @@
 import type { Position, RowOutcome } from '../core/types.ts';
 
-/** All rows of one key in a batch, as places in it; the first to arrive is the one inserted. */
+/** The indexes of all rows of one key in a batch; the first one is inserted. */
 export interface KeyGroup {
   readonly first: number;
   readonly others: readonly number[];
 }
 
-/** The others of every key that is there once; never added to. */
-const alone: number[] = [];
+/** Shared by all keys with a single row; never modified. */
+const none: number[] = [];
 
 /**
  * Groups the unsettled rows by (device_id, ts), sorted by it. The order keeps two instances
@@ -19,20 +19,20 @@ export function groupByKey(
   rows: readonly Position[],
   outcomes: readonly (RowOutcome | null)[],
 ): KeyGroup[] {
-  const places: number[] = [];
-  for (let place = 0; place < rows.length; place += 1) {
-    if (outcomes[place] === null) places.push(place);
+  const indexes: number[] = [];
+  for (let index = 0; index < rows.length; index += 1) {
+    if (outcomes[index] === null) indexes.push(index);
   }
-  places.sort((a, b) => compareKeys(rows[a], rows[b]) || a - b);
+  indexes.sort((a, b) => compareKeys(rows[a], rows[b]) || a - b);
   const groups: KeyGroup[] = [];
   let last: { first: number; others: number[] } | null = null;
-  for (const place of places) {
-    if (last !== null && compareKeys(rows[last.first], rows[place]) === 0) {
-      // Its own list only now: nearly every key is there once.
-      if (last.others === alone) last.others = [place];
-      else last.others.push(place);
+  for (const index of indexes) {
+    if (last !== null && compareKeys(rows[last.first], rows[index]) === 0) {
+      // Allocated only here: nearly every key has a single row.
+      if (last.others === none) last.others = [index];
+      else last.others.push(index);
     } else {
-      last = { first: place, others: alone };
+      last = { first: index, others: none };
       groups.push(last);
     }
   }
@@ -45,18 +45,18 @@ function compareKeys(a: Position | undefined, b: Position | undefined): number {
   return a.ts - b.ts;
 }
 
-/** Places in a batch by the chunk their rows belong to, oldest first. */
+/** Groups indexes in a batch by the chunk of their rows, oldest first. */
 export function groupByChunk(
-  places: readonly number[],
+  indexes: readonly number[],
   rows: readonly Position[],
   chunkIntervalMs: number,
 ): number[][] {
   const byChunk = new Map<number, number[]>();
-  for (const place of places) {
-    const chunk = Math.floor((rows[place]?.ts ?? 0) / chunkIntervalMs);
+  for (const index of indexes) {
+    const chunk = Math.floor((rows[index]?.ts ?? 0) / chunkIntervalMs);
     const members = byChunk.get(chunk);
-    if (members === undefined) byChunk.set(chunk, [place]);
-    else members.push(place);
+    if (members === undefined) byChunk.set(chunk, [index]);
+    else members.push(index);
   }
   return [...byChunk.entries()].sort(([a], [b]) => a - b).map(([, members]) => members);
 }

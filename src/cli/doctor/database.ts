@@ -105,7 +105,7 @@ async function primaryKey(client: pg.ClientBase): Promise<Check> {
   const isThere = rows.some(({ columns }) => columns.join() === 'device_id,ts');
   if (isThere) return ok(name, 'device_id, ts');
   const remedy =
-    'ALTER TABLE public.positions ADD PRIMARY KEY (device_id, ts), once no key is there twice';
+    'ALTER TABLE public.positions ADD PRIMARY KEY (device_id, ts), once no key occurs twice';
   return failure(name, `positions has no primary key on device_id and ts: ${remedy}`);
 }
 
