@@ -190,7 +190,7 @@ export function createConsumer(
       await ensureGroup();
     },
     async recreateGroup() {
-      if (await makeGroup()) events.groupRecreated();
+      if (await ensureGroup()) events.groupRecreated();
     },
     async read(limit) {
       try {
