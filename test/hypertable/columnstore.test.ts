@@ -248,7 +248,7 @@ describeHypertable('the columnstore', (fresh) => {
         BEGIN
           -- TimescaleDB 2.27.2 ends the server at an UPDATE with = ANY (NULL) on compressed chunks.
           IF NOT EXISTS (SELECT FROM new_rows) THEN RETURN NULL; END IF;
-          EXECUTE format('UPDATE echo SET n = n + 1 WHERE device_id = ANY (%L)',
+          EXECUTE format('UPDATE public.echo SET n = n + 1 WHERE device_id = ANY (%L)',
             (SELECT array_agg(device_id) FROM new_rows));
           RETURN NULL;
         END $$;
