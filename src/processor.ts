@@ -29,7 +29,7 @@ async function createProgram(
     .description('run the service; configured by the environment, see .env.example')
     .addHelpText(
       'after',
-      '\nExit codes: 0 stopped cleanly, 1 cannot continue, 70 panic (a dump was written), 75 drain budget spent, no progress, or a blocked event loop.',
+      '\nExit codes: 0 stopped cleanly, 1 failed, 70 panic (a dump was written), 75 drain budget exceeded, backlog without progress, or blocked event loop.',
     )
     .action(async () => {
       const { run } = await import('./main.ts');

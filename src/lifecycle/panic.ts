@@ -1,13 +1,13 @@
-import type { Logger } from '../core/types.ts';
+import type { Logger, Service } from '../core/types.ts';
 import { type PanicState, type WrittenDump, writeDump } from './panic-dump.ts';
 import { exitCodes } from './signals.ts';
 
 export interface PanicOptions {
-  /** Where the dump goes. */
+  /** Directory of the dump. */
   readonly dir: string;
   readonly instance: string;
   readonly build: { readonly version: string; readonly revision: string };
-  /** Collected in the moment of the panic; what throws here is noted, not passed on. */
+  /** Collected at the time of the panic; an error thrown here is recorded in the log line. */
   readonly state: () => PanicState;
   /** Scrubbed and bounded. */
   readonly describeError: (error: unknown) => object;
@@ -16,18 +16,18 @@ export interface PanicOptions {
 
 export type PanicKind = 'uncaughtException' | 'unhandledRejection' | 'pipeline';
 
-export interface Panic {
-  /** Logs, dumps and ends the process with 70. */
+/** While it is started, uncaught exceptions and unhandled rejections cause a panic. */
+export interface PanicHandler extends Service {
+  /** Logs, writes the dump and exits with 70. */
   panic(kind: PanicKind, error: unknown): never;
-  uninstall(): void;
 }
 
 /**
- * For errors nobody expected: their state cannot be trusted, so the process ends, with a dump for
- * whoever has to find out, and an exit code on which a container engine starts it anew. What was
- * in flight stays pending in the group.
+ * Handles unexpected errors. The state of the process cannot be trusted after one, so the process
+ * writes a dump for the investigation and exits with a code on which a container engine restarts
+ * it. Entries in flight stay pending in the group.
  */
-export function installPanic(options: PanicOptions): Panic {
+export function createPanicHandler(options: PanicOptions): PanicHandler {
   const { dir, instance, build, state, describeError, log } = options;
   let isPanicking = false;
 
@@ -42,22 +42,35 @@ export function installPanic(options: PanicOptions): Panic {
   }
 
   function panic(kind: PanicKind, error: unknown): never {
-    // An error while panicking ends it where it stands.
+    // A second error during the panic exits at once.
     if (isPanicking) process.exit(exitCodes.panic);
     isPanicking = true;
-    log.error({ kind, err: error, ...dump(kind, error) }, 'panic; ending to be started anew');
+    log.error(
+      { kind, err: error, ...dump(kind, error) },
+      'panic; exiting so that the supervisor restarts the process',
+    );
     process.exit(exitCodes.panic);
   }
 
   const onException = (error: unknown) => panic('uncaughtException', error);
   const onRejection = (error: unknown) => panic('unhandledRejection', error);
-  process.on('uncaughtException', onException);
-  process.on('unhandledRejection', onRejection);
+  const uninstall = () => {
+    process.off('uncaughtException', onException);
+    process.off('unhandledRejection', onRejection);
+  };
   return {
+    name: 'panic handler',
     panic,
-    uninstall() {
-      process.off('uncaughtException', onException);
-      process.off('unhandledRejection', onRejection);
+    start() {
+      // Adding a listener twice would report one error twice.
+      uninstall();
+      process.on('uncaughtException', onException);
+      process.on('unhandledRejection', onRejection);
+      return Promise.resolve();
+    },
+    stop() {
+      uninstall();
+      return Promise.resolve();
     },
   };
 }

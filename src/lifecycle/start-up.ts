@@ -2,20 +2,20 @@ import { setTimeout } from 'node:timers/promises';
 import { type BackoffLimits, backoffMs } from '../core/backoff.ts';
 import { DependencyError, type Logger } from '../core/types.ts';
 
-export interface KeepTryingOptions extends BackoffLimits {
+export interface RetryStepOptions extends BackoffLimits {
   readonly signal: AbortSignal;
   readonly onFailure: (error: DependencyError) => void;
 }
 
 /**
- * Does a step of the start-up until it works: after a reboot of the host everything starts at
- * once, in any order. Only failures of a dependency are tried again.
- * @throws what else went wrong, or an AbortError when the stop came first
+ * Retries a step of the start-up until it succeeds: after a reboot of the host the servers start in
+ * any order. Only failures of a dependency are retried.
+ * @throws any other error, or an AbortError after the signal
  */
-export async function keepTrying<Result>(
+export async function retryStep<Result>(
   what: string,
   step: () => Promise<Result>,
-  options: KeepTryingOptions,
+  options: RetryStepOptions,
   log: Logger,
 ): Promise<Result> {
   for (let attempt = 1; ; attempt += 1) {
@@ -27,7 +27,7 @@ export async function keepTrying<Result>(
       options.onFailure(error);
       log.warn(
         { step: what, attempt, dependency: error.dependency, code: error.code, err: error },
-        'start-up step failed; trying again',
+        'start-up step failed; retrying',
       );
       await setTimeout(backoffMs(attempt, options), undefined, { signal: options.signal });
     }

@@ -39,7 +39,7 @@ const looking = setInterval(() => {
 function end(): void {
   const ts = new Date().toISOString();
   const fields = { service: 'processor', env, instance, stall_limit_ms: stallLimitMs };
-  const msg = 'event loop stands still; ending to be started anew';
+  const msg = 'event loop blocked; exiting so that the supervisor restarts the process';
   writeSync(1, `${JSON.stringify({ level: 'error', ts, ...fields, msg })}\n`);
   // process.exit() in a worker ends the worker alone. An inspector session reaches the other
   // thread even in an endless loop, so that the exit code tells what happened.

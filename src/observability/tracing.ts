@@ -1,48 +1,87 @@
 import type { Attributes, Context, Span, Tracer } from '@opentelemetry/api';
-import type { Batch, Entry, HeldEntry, Outcomes, PipelineEvents } from '../core/types.ts';
+import type { Batch, Entry, HeldEntry, Outcomes, PipelineEvents, Service } from '../core/types.ts';
 
 export interface TracingOptions {
-  /** Where spans are sent: OTLP over HTTP, such as http://collector:4318/v1/traces. */
-  readonly endpoint: string;
+  /** Collector URL (OTLP over HTTP), such as http://collector:4318/v1/traces; null: no tracing. */
+  readonly endpoint: string | null;
   /** Share of reads, batches and acknowledgements that are traced, 0 to 1. */
   readonly sampleRatio: number;
   readonly instance: string;
   readonly version: string;
 }
 
-export interface Tracing {
+/** `stop` sends the remaining spans within a second. */
+export interface Tracing extends Service {
+  /** Do nothing while tracing is not started. */
   readonly events: PipelineEvents;
-  /** Sends what is left, for no longer than a second. */
-  stop(): Promise<void>;
 }
 
 const exportTimeoutMs = 1000;
-/** Spans that wait for the collector; what is more is dropped, never held. */
+/** Maximum number of spans that wait for the collector; further ones are dropped. */
 const maxWaiting = 2048;
 
 /**
- * Spans around reading, decoding, inserting and acknowledging, made from what the pipeline tells
- * of each when it is done. Entry ids and batch ids tie them to the log lines; nothing of a
- * record's content goes into them. Loaded only when it is switched on.
+ * Creates spans of reading, decoding, inserting and acknowledging from the events of the pipeline.
+ * Entry ids and batch ids connect them to the log lines; they contain no data of a record.
+ * OpenTelemetry's packages are loaded at the start, and only if an endpoint is set.
  */
-export async function startTracing(options: TracingOptions): Promise<Tracing> {
+export function createTracing(options: TracingOptions): Tracing {
+  let starting: Promise<Exporting> | null = null;
+  let active: Exporting | null = null;
+  const events = tracingEvents({
+    active: () => active,
+    sampled: () => active !== null && Math.random() < options.sampleRatio,
+    now: () => Date.now(),
+  });
+  return {
+    name: 'tracing',
+    events,
+    async start() {
+      const { endpoint } = options;
+      if (endpoint === null) return;
+      starting ??= openExport(endpoint, options);
+      active = await starting;
+    },
+    async stop() {
+      const ending = await starting?.catch(() => null);
+      starting = null;
+      active = null;
+      if (ending === null || ending === undefined) return;
+      // An unreachable collector must not delay a deploy.
+      await Promise.race([
+        ending.shutdown().catch(() => undefined),
+        new Promise((resolve) => setTimeout(resolve, exportTimeoutMs).unref()),
+      ]);
+    },
+  };
+}
+
+/** A running exporter of spans. */
+interface Exporting {
+  readonly tracer: Tracer;
+  /** The context that makes a span the parent of another. */
+  under(span: Span): Context;
+  shutdown(): Promise<void>;
+}
+
+async function openExport(
+  endpoint: string,
+  { version, instance }: TracingOptions,
+): Promise<Exporting> {
   const api = await import('@opentelemetry/api');
   const { OTLPTraceExporter } = await import('@opentelemetry/exporter-trace-otlp-http');
   const { resourceFromAttributes } = await import('@opentelemetry/resources');
   const { AlwaysOnSampler, BatchSpanProcessor, TracerProvider } = await import(
     '@opentelemetry/sdk-trace'
   );
-  const exporter = new OTLPTraceExporter({
-    url: options.endpoint,
-    timeoutMillis: exportTimeoutMs,
-  });
+  const exporter = new OTLPTraceExporter({ url: endpoint, timeoutMillis: exportTimeoutMs });
   const provider = new TracerProvider({
     resource: resourceFromAttributes({
       'service.name': 'processor',
-      'service.version': options.version,
-      'service.instance.id': options.instance,
+      'service.version': version,
+      'service.instance.id': instance,
     }),
-    // What is sampled is decided below, before a span is made.
+    // `sampled` decides before a span is created.
     sampler: new AlwaysOnSampler(),
     spanProcessors: [
       new BatchSpanProcessor({
@@ -52,43 +91,39 @@ export async function startTracing(options: TracingOptions): Promise<Tracing> {
       }),
     ],
   });
-  const events = tracingEvents({
-    tracer: provider.getTracer('processor', options.version),
-    under: (span) => api.trace.setSpan(api.ROOT_CONTEXT, span),
-    sampled: () => Math.random() < options.sampleRatio,
-    now: () => Date.now(),
-  });
   return {
-    events,
-    async stop() {
-      // A collector that is gone must not hold up a deploy, and is no fault of ours.
-      await Promise.race([
-        provider.shutdown().catch(() => undefined),
-        new Promise((resolve) => setTimeout(resolve, exportTimeoutMs).unref()),
-      ]);
-    },
+    tracer: provider.getTracer('processor', version),
+    under: (span) => api.trace.setSpan(api.ROOT_CONTEXT, span),
+    shutdown: () => provider.shutdown(),
   };
 }
 
 interface SpanParts {
-  readonly tracer: Tracer;
-  /** The context that puts a span under another. */
-  readonly under: (span: Span) => Context;
-  /** Drawn before a span is made: one that is not sent costs nothing, not even its attributes. */
+  readonly active: () => Exporting | null;
+  /** Decided before a span is created: a span that is not sent costs nothing, not even attributes. */
   readonly sampled: () => boolean;
   readonly now: () => number;
 }
 
-function tracingEvents({ tracer, under, sampled, now }: SpanParts): PipelineEvents {
-  /** A span that has just ended. @returns it, for spans within it */
-  function ended(name: string, durationMs: number, attributes: Attributes, parent?: Context): Span {
+function tracingEvents({ active, sampled, now }: SpanParts): PipelineEvents {
+  /** Records a span that has just ended. @returns it, as parent of further spans */
+  function ended(
+    name: string,
+    durationMs: number,
+    attributes: Attributes,
+    parent?: Span,
+  ): Span | null {
+    const exporting = active();
+    if (exporting === null) return null;
     const endTime = now();
-    const span = tracer.startSpan(name, { startTime: endTime - durationMs, attributes }, parent);
+    const context = parent === undefined ? undefined : exporting.under(parent);
+    const options = { startTime: endTime - durationMs, attributes };
+    const span = exporting.tracer.startSpan(name, options, context);
     span.end(endTime);
     return span;
   }
 
-  /** The last read, if it is traced; what it brought is decoded before the next. */
+  /** The last read, if it is traced; its entries are decoded before the next read. */
   let reading: Span | null = null;
   return {
     read(entries, durationMs) {
@@ -96,7 +131,7 @@ function tracingEvents({ tracer, under, sampled, now }: SpanParts): PipelineEven
     },
     interpreted(durationMs, entries) {
       if (reading === null) return;
-      ended('decode', durationMs, { 'processor.entries': entries }, under(reading));
+      ended('decode', durationMs, { 'processor.entries': entries }, reading);
     },
     batch(batch: Batch, outcomes: Outcomes, durationMs: number, statements: number) {
       if (!sampled()) return;
@@ -131,40 +166,40 @@ function entriesOf(entries: readonly Entry[]): Attributes {
   };
 }
 
-/** Tells two listeners of everything. */
+/** Passes every event to two subscribers. */
 export function bothEvents(one: PipelineEvents, other: PipelineEvents): PipelineEvents {
   return {
-    read(...told) {
-      one.read(...told);
-      other.read(...told);
+    read(...args) {
+      one.read(...args);
+      other.read(...args);
     },
-    interpreted(...told) {
-      one.interpreted(...told);
-      other.interpreted(...told);
+    interpreted(...args) {
+      one.interpreted(...args);
+      other.interpreted(...args);
     },
-    rejected(...told) {
-      one.rejected(...told);
-      other.rejected(...told);
+    rejected(...args) {
+      one.rejected(...args);
+      other.rejected(...args);
     },
-    isolated(...told) {
-      one.isolated(...told);
-      other.isolated(...told);
+    isolated(...args) {
+      one.isolated(...args);
+      other.isolated(...args);
     },
-    batch(...told) {
-      one.batch(...told);
-      other.batch(...told);
+    batch(...args) {
+      one.batch(...args);
+      other.batch(...args);
     },
-    late(...told) {
-      one.late(...told);
-      other.late(...told);
+    late(...args) {
+      one.late(...args);
+      other.late(...args);
     },
-    acknowledged(...told) {
-      one.acknowledged(...told);
-      other.acknowledged(...told);
+    acknowledged(...args) {
+      one.acknowledged(...args);
+      other.acknowledged(...args);
     },
-    paused(...told) {
-      one.paused(...told);
-      other.paused(...told);
+    paused(...args) {
+      one.paused(...args);
+      other.paused(...args);
     },
   };
 }

@@ -29,7 +29,7 @@ const portion = times(2_000, 50_000);
 
 /** Short enough that it and not the reader notices first. */
 const commandTimeoutMs = 500;
-/** So long a reply may take beyond the time for which the read blocks, see wiring.ts. */
+/** Time beyond the block time before a silent connection counts as dead, see redis-parts.ts. */
 const readSlackMs = 3_000;
 const readDeadlineMs = Number(shortTimes.READ_BLOCK_MS) + readSlackMs;
 const insertDeadlineMs = Number(shortTimes.INSERT_DEADLINE_MS);

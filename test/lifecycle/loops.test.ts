@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { DependencyError, type Logger } from '../../src/core/types.ts';
 import { createHealth } from '../../src/lifecycle/health.ts';
 import { repeat } from '../../src/lifecycle/repeat.ts';
-import { keepTrying } from '../../src/lifecycle/start-up.ts';
+import { retryStep } from '../../src/lifecycle/start-up.ts';
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 const down = new DependencyError('database', 'unavailable', 'DOWN', 'down');
@@ -17,7 +17,7 @@ describe('a step of the start-up', () => {
   it('is tried until it works: as many calls as failures and one', async () => {
     const { failures, options: trying } = options();
     let calls = 0;
-    const result = await keepTrying(
+    const result = await retryStep(
       'step',
       () => {
         calls += 1;
@@ -38,7 +38,7 @@ describe('a step of the start-up', () => {
       return Promise.reject(new TypeError('bug'));
     };
 
-    await expect(keepTrying('step', step, trying, silent)).rejects.toThrow('bug');
+    await expect(retryStep('step', step, trying, silent)).rejects.toThrow('bug');
     expect(calls).toBe(1);
   });
 
@@ -52,7 +52,7 @@ describe('a step of the start-up', () => {
       return Promise.reject(down);
     };
 
-    await expect(keepTrying('step', step, trying, silent)).rejects.toThrow(/abort/i);
+    await expect(retryStep('step', step, trying, silent)).rejects.toThrow(/abort/i);
     expect(calls).toBe(3);
   });
 });

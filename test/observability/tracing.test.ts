@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Batch } from '../../src/core/types.ts';
-import { startTracing } from '../../src/observability/tracing.ts';
+import { createTracing, type TracingOptions } from '../../src/observability/tracing.ts';
 import { entry, held, position } from '../core/parts.ts';
 
 interface SentSpan {
@@ -41,6 +41,12 @@ async function collector() {
 }
 
 const who = { instance: 'one', version: '1.2.3' };
+
+async function startTracing(options: TracingOptions) {
+  const tracing = createTracing(options);
+  await tracing.start();
+  return tracing;
+}
 
 test('each step is a span with its ids, and nothing of a record is in it', async () => {
   const { endpoint, bodies, spans } = await collector();

@@ -1,5 +1,5 @@
 import type { Config } from './config/load.ts';
-import type { EntryId, IdFault, Logger } from './core/types.ts';
+import type { EntryId, IdFault, Logger, Service } from './core/types.ts';
 import { countChunks } from './db/chunk-budget.ts';
 import type { Health } from './lifecycle/health.ts';
 import { createProgressWatch } from './lifecycle/progress-watch.ts';
@@ -11,20 +11,37 @@ import {
   showDeadLetters,
   showInstance,
 } from './observability/sampling.ts';
+import type { Parts } from './service/parts.ts';
 import { type Backlog, sampleBacklog } from './stream/backlog.ts';
 import type { Pause } from './stream/control.ts';
 import { type DeadLetterTotals, watchDeadLetters } from './stream/dead-letter-totals.ts';
 import { isDeviceId } from './teltonika/imei.ts';
-import type { Rooms } from './wiring.ts';
 
 const everyMs = 1000;
 const chunksEveryMs = 60_000;
-/** Claims on entries held for long are renewed this many times before they would run out. */
-const renewals = 4;
+/** Renewals of a claim within CLAIM_THRESHOLD_MS. */
+const renewalsPerThreshold = 4;
 
-interface Surroundings {
-  readonly config: Config;
-  readonly rooms: Rooms;
+/** The parts that the jobs read and control. */
+export type MaintainedParts = Pick<
+  Parts,
+  | 'account'
+  | 'inFlight'
+  | 'batcher'
+  | 'states'
+  | 'writer'
+  | 'database'
+  | 'guards'
+  | 'connection'
+  | 'pipeline'
+  | 'control'
+  | 'renewClaims'
+  | 'losses'
+>;
+
+export interface MaintenanceOptions {
+  readonly config: Pick<Config, 'stream' | 'lifecycle'>;
+  readonly parts: MaintainedParts;
   readonly metrics: Metrics;
   readonly health: Health;
   readonly log: Logger;
@@ -33,29 +50,58 @@ interface Surroundings {
 }
 
 /**
- * What goes on beside the pipeline: samples, operators' switches, claims. The switches were read
- * once when it resolves: an instance that starts while consumption is paused reads nothing.
- * @returns ends all of it
+ * The periodic jobs beside the pipeline: samples, operator switches, claim renewal. `start` reads the
+ * switches once before it resolves, so that an instance started during a pause reads no entry.
  */
-export async function startUpkeep(around: Surroundings): Promise<() => Promise<void>> {
-  const control = controlling(around);
-  await control();
-  const ends = [
-    repeat(sampling(around), everyMs),
-    repeat(control, everyMs),
-    repeat(watching(around), everyMs),
-    repeat(countingChunks(around), chunksEveryMs),
-    repeat(keeping(around), around.config.stream.claimThresholdMs / renewals),
-  ];
-  return async () => {
-    await Promise.all(ends.map((end) => end()));
+export function createMaintenance(options: MaintenanceOptions): Service {
+  const jobs = createJobs(options);
+  let running: readonly (() => Promise<void>)[] | null = null;
+  let starting: Promise<void> | null = null;
+
+  async function begin(): Promise<void> {
+    options.health.set('consumption', 'ok');
+    await jobs.switches();
+    const claimsEveryMs = options.config.stream.claimThresholdMs / renewalsPerThreshold;
+    running = [
+      repeat(jobs.samples, everyMs),
+      repeat(jobs.switches, everyMs),
+      repeat(jobs.deadLetters, everyMs),
+      repeat(jobs.chunks, chunksEveryMs),
+      repeat(jobs.claims, claimsEveryMs),
+    ];
+  }
+
+  return {
+    name: 'maintenance',
+    start() {
+      starting ??= begin();
+      return starting;
+    },
+    async stop() {
+      await starting;
+      starting = null;
+      const ends = running ?? [];
+      running = null;
+      await Promise.all(ends.map((end) => end()));
+    },
   };
 }
 
-/** Shows the instance and the stream, and watches that a backlog moves. */
-function sampling({ config, rooms, metrics, health, log, onStalled }: Surroundings) {
-  const { account, inFlight, batcher, states, database, guards, connection, pipeline } = rooms;
-  const recordLosses = recordingLosses(rooms, log);
+/** One run of each job; a job never rejects. */
+export function createJobs(options: MaintenanceOptions) {
+  return {
+    samples: samplingJob(options),
+    switches: switchesJob(options),
+    deadLetters: deadLettersJob(options),
+    chunks: chunksJob(options),
+    claims: claimsJob(options),
+  };
+}
+
+/** Samples the instance and the stream, and detects a backlog without progress. */
+function samplingJob({ config, parts, metrics, health, log, onStalled }: MaintenanceOptions) {
+  const { account, inFlight, batcher, states, database, guards, connection, pipeline } = parts;
+  const recordLosses = lossRecording(parts, log);
   const { stream, lifecycle } = config;
   const labels = { stream: stream.key, group: stream.group };
   const watch = createProgressWatch({ stallLimitMs: lifecycle.stallLimitMs, now: Date.now });
@@ -70,7 +116,7 @@ function sampling({ config, rooms, metrics, health, log, onStalled }: Surroundin
     knownFault = fault;
   }
 
-  async function lookAtStream(): Promise<Backlog | null> {
+  async function sampleStream(): Promise<Backlog | null> {
     try {
       const backlog = await sampleBacklog(await connection.ready(), stream, Date.now());
       showBacklog(metrics, labels, backlog);
@@ -81,7 +127,7 @@ function sampling({ config, rooms, metrics, health, log, onStalled }: Surroundin
       metrics.scrapeErrors.inc();
       metrics.redisConnected.set({ role: 'writer' }, 0);
       forgetBacklog(metrics, labels);
-      log.debug({ err: error }, 'the stream could not be sampled');
+      log.debug({ err: error }, 'stream could not be sampled');
       return null;
     }
   }
@@ -100,13 +146,13 @@ function sampling({ config, rooms, metrics, health, log, onStalled }: Surroundin
       },
       pool: database.stats(),
     });
-    const backlog = await lookAtStream();
+    const backlog = await sampleStream();
     await recordLosses();
     const { read, settled } = account.totals();
     const verdict = watch.observe({
       progress: Object.values(settled).reduce((sum, count) => sum + count, read),
       backlog: inFlight.entries + (backlog?.lag ?? 0),
-      // Why nothing moves is known then, and another process would stand still as well.
+      // The cause is known then, and a restarted process would be blocked as well.
       excused:
         pipeline.isFailing ||
         pipeline.isDeadLetteringBlocked ||
@@ -120,8 +166,8 @@ function sampling({ config, rooms, metrics, health, log, onStalled }: Surroundin
   };
 }
 
-/** Writes losses to Redis, where they outlive this process; what fails is tried again. */
-function recordingLosses({ losses }: Rooms, log: Logger): () => Promise<void> {
+/** Writes losses to Redis, where they outlive this process; a failed write is retried. */
+function lossRecording({ losses }: MaintainedParts, log: Logger): () => Promise<void> {
   let hasFailed = false;
   return async () => {
     try {
@@ -134,13 +180,13 @@ function recordingLosses({ losses }: Rooms, log: Logger): () => Promise<void> {
   };
 }
 
-/** Keeps the dead-letter stream within its limits, and reports what they dropped. */
-function watching({ config, rooms, metrics, log }: Surroundings) {
+/** Trims the dead-letter stream to its limits and reports the dropped dead letters. */
+function deadLettersJob({ config, parts, metrics, log }: MaintenanceOptions) {
   const { stream } = config;
   let before: DeadLetterTotals | null = null;
   return async () => {
     try {
-      const totals = await watchDeadLetters(await rooms.connection.ready(), stream);
+      const totals = await watchDeadLetters(await parts.connection.ready(), stream);
       showDeadLetters(metrics, stream.deadLetterKey, totals);
       const dropped = totals.droppedEntries - (before?.droppedEntries ?? totals.droppedEntries);
       before = totals;
@@ -153,35 +199,34 @@ function watching({ config, rooms, metrics, log }: Surroundings) {
     } catch (error) {
       metrics.scrapeErrors.inc();
       metrics.deadLetterBytes.remove({ stream: stream.deadLetterKey });
-      log.debug({ err: error }, 'the dead-letter stream could not be watched');
+      log.debug({ err: error }, 'dead-letter stream could not be sampled');
     }
   };
 }
 
 /** Samples the number of chunks: one index scan of the catalog a minute. */
-function countingChunks({ rooms, metrics, log }: Surroundings) {
+function chunksJob({ parts, metrics, log }: MaintenanceOptions) {
   return async () => {
     try {
-      metrics.chunks.set(await rooms.database.use(countChunks));
+      metrics.chunks.set(await parts.database.use(countChunks));
     } catch (error) {
       metrics.chunks.remove();
-      log.debug({ err: error }, 'the chunks could not be counted');
+      log.debug({ err: error }, 'chunks could not be counted');
     }
   };
 }
 
-/** Carries out what operators asked for, and watches that no other process has our name. */
-function controlling({ config, rooms, metrics, health, log }: Surroundings) {
-  const { control, pipeline, states, writer } = rooms;
+/** Carries out operator requests, and detects another process with the same consumer name. */
+function switchesJob({ config, parts, metrics, health, log }: MaintenanceOptions) {
+  const { control, pipeline, states, writer } = parts;
   const { consumer } = config.stream;
   let isShared = false;
-  let inForce: Pause | null = null;
-  health.set('consumption', 'ok');
+  let effective: Pause | null = null;
 
   function apply(pause: Pause | null): void {
-    if ((pause === null) === (inForce === null)) return;
-    const { by, reason } = pause ?? inForce ?? { by: 'unknown', reason: '' };
-    inForce = pause;
+    if ((pause === null) === (effective === null)) return;
+    const { by, reason } = pause ?? effective ?? { by: 'unknown', reason: '' };
+    effective = pause;
     pipeline.setPaused(pause !== null);
     metrics.consumptionPaused.set(pause === null ? 0 : 1);
     health.set('consumption', pause === null ? 'ok' : 'paused by an operator');
@@ -189,7 +234,7 @@ function controlling({ config, rooms, metrics, health, log }: Surroundings) {
     else log.warn({ paused_by: by, reason }, 'consumption paused');
   }
 
-  function tellShared(found: boolean): void {
+  function reportShared(found: boolean): void {
     metrics.nameShared.set(found ? 1 : 0);
     if (found && !isShared) {
       log.error({ consumer }, 'another live process has the same CONSUMER_NAME; give each its own');
@@ -200,7 +245,7 @@ function controlling({ config, rooms, metrics, health, log }: Surroundings) {
   return async () => {
     try {
       apply(await control.readPause());
-      tellShared(await control.holdName(consumer));
+      reportShared(await control.holdName(consumer));
       for (const { device } of await control.readRequests()) {
         if (!isDeviceId(device)) continue;
         states.forget(device);
@@ -209,15 +254,15 @@ function controlling({ config, rooms, metrics, health, log }: Surroundings) {
         log.info({}, 'state of a device dropped on request; its next record looks it up');
       }
     } catch (error) {
-      // The switches stay as they were; the guards tell of the outage.
-      log.debug({ err: error }, 'the switches could not be read');
+      // The switches keep their state; the guards report the outage.
+      log.debug({ err: error }, 'operator switches could not be read');
     }
   };
 }
 
-/** Renews the claim on what was held through a whole round already. */
-function keeping({ rooms, metrics, log }: Surroundings) {
-  const { inFlight, keep } = rooms;
+/** Renews the claim on entries that were in flight at the previous run as well. */
+function claimsJob({ parts, metrics, log }: MaintenanceOptions) {
+  const { inFlight, renewClaims } = parts;
   let before: ReadonlySet<EntryId> = new Set();
   return async () => {
     const held = inFlight.ids();
@@ -225,7 +270,7 @@ function keeping({ rooms, metrics, log }: Surroundings) {
     before = new Set(held);
     if (long.length === 0) return;
     try {
-      metrics.claimsKept.inc(await keep(long));
+      metrics.claimsKept.inc(await renewClaims(long));
     } catch (error) {
       log.debug({ err: error }, 'claims could not be renewed');
     }
