@@ -3,9 +3,9 @@ import type { DeviceId, DeviceState, Position } from './types.ts';
 
 export interface DeviceStatesOptions {
   readonly capacity: number;
-  /** How far back a last position is looked up. */
+  /** How far back the lookup of a last position goes. */
   readonly rehydrateHorizonMs: number;
-  /** How long "nothing stored" is believed without asking again. */
+  /** TTL of the negative cache: devices of which nothing is stored. */
   readonly negativeTtlMs: number;
   readonly rehydrate: (
     devices: readonly DeviceId[],
@@ -17,13 +17,13 @@ export interface DeviceStatesOptions {
   readonly onEvicted: () => void;
 }
 
-/** Rows dated ahead of our clock are kept (the validation window allows a day). */
+/** The lookup includes rows dated ahead of the clock (the validation window allows a day). */
 const futureAllowanceMs = 2 * 86_400_000;
 
 /**
- * What is known of each device, for the most recently seen ones. Cold devices of a batch are
- * looked up in one query; a device that is being looked up is waited for, not asked again.
- * Only stored rows change a state, and only newer ones: four records in five arrive late.
+ * Caches the state of the most recently seen devices. The devices of a batch that are not cached are
+ * looked up in one query; a lookup that is running is shared. Only stored rows change a state, and
+ * only newer ones: four records in five arrive late.
  */
 export class DeviceStates {
   readonly #options: DeviceStatesOptions;
@@ -42,7 +42,7 @@ export class DeviceStates {
     this.#absent = new LRUCache({
       max: options.capacity,
       ttl: options.negativeTtlMs,
-      // Else the time is kept for a millisecond of the real clock, whatever `now` says.
+      // The default caches the time for a millisecond of the real clock and ignores `now`.
       ttlResolution: 0,
       perf: { now: options.now },
     });
@@ -57,8 +57,8 @@ export class DeviceStates {
   }
 
   /**
-   * Makes the devices of a batch known, as far as the database can tell.
-   * @throws DependencyError when it cannot be asked: the devices stay cold
+   * Loads the states of a batch's devices from the database.
+   * @throws DependencyError when the database fails; the devices are then looked up again later
    */
   async warm(rows: readonly Position[]): Promise<void> {
     const devices = new Set<DeviceId>();
@@ -78,7 +78,7 @@ export class DeviceStates {
     await Promise.all(underWay);
   }
 
-  /** Takes over what a batch stored; returns how many rows were older than already known. */
+  /** Updates the states from stored rows; returns how many rows were older than the known state. */
   apply(stored: readonly Position[]): number {
     let late = 0;
     for (const row of stored) {
@@ -86,13 +86,13 @@ export class DeviceStates {
       if (known !== undefined && row.ts < known.lastTs) late += 1;
       const next = advance(known, row);
       if (next !== known) this.#states.set(row.deviceId, next);
-      // Something is stored now: once evicted, the device has to be looked up.
+      // A row is stored now, so the device must be looked up again once it is evicted.
       if (known === undefined) this.#absent.delete(row.deviceId);
     }
     return late;
   }
 
-  /** Forgets a device, so that its next record looks it up anew. */
+  /** Drops a device's state; its next record looks it up again. */
   forget(device: DeviceId): void {
     this.#states.delete(device);
     this.#absent.delete(device);
@@ -122,10 +122,10 @@ export class DeviceStates {
     for (const device of cold) {
       const state = found.get(device);
       if (state === undefined) {
-        // A ttl of 0 would mean for ever.
+        // For the cache, a TTL of 0 means without end.
         if (negativeTtlMs > 0) this.#absent.set(device, true);
       }
-      // Another batch may have stored something newer while we asked.
+      // Another batch may have stored a newer row during the query.
       else if (!this.#states.has(device)) this.#states.set(device, state);
     }
     onRehydrated('found', found.size);
@@ -133,7 +133,7 @@ export class DeviceStates {
   }
 }
 
-/** The state after a row: newest time, newest fix. The same object when nothing changed. */
+/** Returns the state after a row; the same object when nothing changed. */
 export function advance(known: DeviceState | undefined, row: Position): DeviceState {
   const lastTs = known === undefined ? row.ts : Math.max(known.lastTs, row.ts);
   const lastFix = newestFix(known?.lastFix ?? null, row);

@@ -1,5 +1,5 @@
 /**
- * The words every room shares. Nothing here does anything: types, closed lists and one error.
+ * The vocabulary that all modules share: types, closed lists and one error.
  */
 
 import type { EntryFields } from './entry-fields.ts';
@@ -31,14 +31,14 @@ export type EntrySource = (typeof entrySources)[number];
 export interface Entry {
   readonly id: EntryId;
   readonly source: EntrySource;
-  /** Times it was delivered, this one included; above 1 an earlier delivery was not acknowledged. */
+  /** Number of deliveries, this one included; above 1 an earlier one was not acknowledged. */
   readonly deliveries: number;
   readonly fields: EntryFields;
   /** Sum of the lengths of all names and values. */
   readonly bytes: number;
 }
 
-/** The two forms of the stream contract, told apart by field names, never by guessing. */
+/** The content of a payload entry or of a frame entry; the field names decide which one it is. */
 export type EntryContent =
   | {
       readonly form: 'payload';
@@ -81,12 +81,12 @@ export interface Position {
   readonly codec: Codec;
   /** The jsonb text of the IO values, keyed by decimal IO id. */
   readonly attributes: string;
-  /** The record's place in its packet, from 0. */
+  /** The record's index in its packet, from 0. */
   readonly recordIndex: number;
 }
 
 export const stages = ['decode', 'validate', 'write', 'conflict'] as const;
-/** Where a record's way ended. */
+/** The processing stage that rejected a record. */
 export type Stage = (typeof stages)[number];
 
 export const decodeReasons = [
@@ -158,13 +158,13 @@ export interface Rejection {
   readonly reason: Reason;
   /** What was expected; holds no value of the input beyond numbers, no secret, no IMEI. */
   readonly message: string;
-  /** The record's place in its packet; null when the whole entry is rejected. */
+  /** The record's index in its packet; null when the whole entry is rejected. */
   readonly recordIndex: number | null;
   /** Byte offset in the frame or payload where it was noticed, where that means something. */
   readonly offset: number | null;
 }
 
-/** What one entry turned out to hold. */
+/** The result of reading one entry. */
 export type Interpretation =
   | {
       readonly kind: 'records';
@@ -182,10 +182,10 @@ export const outcomes = [
   'message',
   'lost',
 ] as const;
-/** How a record's way ended; every record read has exactly one. */
+/** The outcome of a record; every record that is read gets exactly one. */
 export type Outcome = (typeof outcomes)[number];
 
-/** Records read and what became of them, in one instance, since it started. */
+/** Records read and their outcomes, in one instance, since it started. */
 export interface AccountTotals {
   readonly read: number;
   readonly settled: Readonly<Record<Outcome, number>>;
@@ -202,14 +202,14 @@ export interface Account {
   residual(inFlight: number): number;
 }
 
-/** What the writer says of each row of a batch, in the batch's order. */
+/** The writer's outcome for one row of a batch. */
 export type RowOutcome =
   | 'inserted'
   | 'duplicate'
   | 'conflict'
   | { readonly reason: WriteReason; readonly message: string };
 
-/** A batch's outcomes by place, null until durable: a write that failed half way goes on with it. */
+/** Outcomes by index in the batch; null until durable, so that a retry continues where a write failed. */
 export type Outcomes = (RowOutcome | null)[];
 
 /** A device's newest known record and newest fix, guarded by `ts`. */
@@ -232,9 +232,8 @@ export const dependencies = ['redis', 'database'] as const;
 export type Dependency = (typeof dependencies)[number];
 
 /**
- * A dependency could not do its part. `unavailable` passes by itself and is retried;
- * `configuration` waits for a person and makes the service not ready. Neither ever
- * dead-letters an entry.
+ * A dependency failed. `unavailable` is temporary and retried; `configuration` needs a person and
+ * makes the service not ready, and is retried as well. Neither dead-letters an entry.
  */
 export class DependencyError extends Error {
   override readonly name = 'DependencyError';
@@ -257,18 +256,18 @@ export class DependencyError extends Error {
   }
 }
 
-/** Codes of OpenSSL and node:tls for a certificate, theirs or ours, that is not taken: a person must see to it. */
+/** Error codes of OpenSSL and node:tls for a refused server or client certificate; a person must replace it. */
 export const certificateRefused =
   /^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|INVALID_|ERR_TLS_CERT_|ERR_SSL_\w*CERTIFICATE)/;
 
-/** A moving part: start and stop are safe twice, stop is safe without a start. */
+/** A part that runs: `start` and `stop` are safe twice, `stop` is safe without a start. */
 export interface Service {
   readonly name: string;
   start(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** The pino subset that rooms use; `msg` is constant, values go in fields. */
+/** The subset of pino that the modules use; `msg` is constant, values go in fields. */
 export interface Logger {
   debug(fields: object, msg: string): void;
   info(fields: object, msg: string): void;
@@ -279,23 +278,23 @@ export interface Logger {
 /** An entry between its read and its acknowledgement. */
 export interface HeldEntry {
   readonly entry: Entry;
-  /** Records it was read with; an entry of a message or one that is rejected whole counts 1. */
+  /** Records in the entry; a message, or an entry rejected as a whole, counts as 1. */
   readonly records: number;
   /** Records whose outcome is not durable yet. */
   open: number;
-  /** Rejections to dead-letter in the moment the entry is acknowledged. */
+  /** Rejections, written to the dead-letter stream together with the acknowledgement. */
   readonly rejections: Rejection[];
   /** The entry held a message codec, settled when it is acknowledged. */
   readonly isMessage: boolean;
 }
 
 export const batchClosings = ['rows', 'bytes', 'idle', 'drain'] as const;
-/** What closed a batch: a cap, a free writer that took all there was, or the stop. */
+/** The reason a batch was closed: a limit, a free writer that took all rows, or the stop. */
 export type BatchClosing = (typeof batchClosings)[number];
 
 /** Rows to write together; `owners[i]` is the entry that `rows[i]` came from. */
 export interface Batch {
-  /** Counts up from 1 in one life of an instance; on every log line that concerns the batch. */
+  /** Counts from 1 since the instance started; part of every log line about the batch. */
   readonly id: number;
   readonly rows: readonly Position[];
   readonly owners: readonly HeldEntry[];
@@ -303,21 +302,21 @@ export interface Batch {
 }
 
 export const pauseCauses = ['buffer', 'dependency', 'kill_switch'] as const;
-/** Why nothing was read for a while. */
+/** The reason for a pause in reading. */
 export type PauseCause = (typeof pauseCauses)[number];
 
 export const breakerStates = ['closed', 'half_open', 'open'] as const;
-/** Open: the dependency is not asked. Half open: one probe asks it. */
+/** Open: the dependency is not called. Half open: a single probe calls it. */
 export type BreakerState = (typeof breakerStates)[number];
 
-/** What a piece of work was about, for the log line of its failure. */
+/** The subject of work, for the log line of its failure. */
 export interface WorkSubject {
   readonly batch_id?: number;
   readonly entries?: number;
   readonly first_entry_id?: EntryId;
 }
 
-/** What the guard of a dependency tells. */
+/** Events of a dependency's guard. */
 export interface GuardEvents {
   /** An attempt failed; `attempt` counts from 1 for each piece of work. */
   failed(error: DependencyError, attempt: number, subject: WorkSubject): void;
@@ -325,9 +324,9 @@ export interface GuardEvents {
   breaker(dependency: Dependency, state: BreakerState): void;
 }
 
-/** What the pipeline tells: metrics and logs hang on here. */
+/** Pipeline events; metrics and logs subscribe here. */
 export interface PipelineEvents {
-  /** `durationMs` includes the wait for something to come. */
+  /** `durationMs` includes the wait for entries. */
   read(entries: readonly Entry[], durationMs: number): void;
   interpreted(durationMs: number, entries: number): void;
   rejected(held: HeldEntry): void;

@@ -13,7 +13,7 @@ const imeiBytes = 15;
 /** Data that needs no acknowledgement on the channel. */
 const udpNoAck = 1;
 
-/** 255 records of under 250 bytes; filled anew for every packet, which leaves as a copy. */
+/** 255 records of under 250 bytes; refilled for every packet, which is returned as a copy. */
 const scratch = Buffer.allocUnsafeSlow(65_536);
 
 /** One packet in TCP form: preamble, length, data field, CRC. */

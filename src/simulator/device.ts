@@ -21,14 +21,14 @@ export interface Device {
   readonly codec: Codec;
   /** The device's clock, epoch milliseconds. */
   readonly clock: number;
-  /** The next record, later than all before; at least `leastMs` later. */
-  next(leastMs?: number): TrackerRecord;
+  /** The next record, later than all before; at least `minMs` later. */
+  next(minMs?: number): TrackerRecord;
   /** From codec 8 to 8 Extended, as when an IO id above 255 is switched on. */
   extendCodec(): void;
 }
 
 /** Milliseconds between records, by what the vehicle does. */
-const intervals: Readonly<Record<Phase, readonly [least: number, most: number]>> = {
+const intervals: Readonly<Record<Phase, readonly [min: number, max: number]>> = {
   driving: [4_000, 12_000],
   waiting: [8_000, 20_000],
   parked: [60_000, 300_000],
@@ -64,11 +64,11 @@ export function createDevice(random: Random, options: DeviceOptions): Device {
   /** An event is followed by a periodical record some milliseconds later. */
   let pairMs = 0;
 
-  function interval(leastMs: number): number {
-    const [least, most] = intervals[route.motion.phase];
+  function interval(minMs: number): number {
+    const [min, max] = intervals[route.motion.phase];
     const pair = pairMs;
     pairMs = 0;
-    const ms = Math.max(leastMs, pair > 0 ? pair : random.int(least, most));
+    const ms = Math.max(minMs, pair > 0 ? pair : random.int(min, max));
     return codec === '7' ? Math.max(1, Math.round(ms / 1000)) * 1000 : ms;
   }
 
@@ -80,8 +80,8 @@ export function createDevice(random: Random, options: DeviceOptions): Device {
     }
   }
 
-  function nextRecord(leastMs = 0): TrackerRecord {
-    const ms = interval(leastMs);
+  function nextRecord(minMs = 0): TrackerRecord {
+    const ms = interval(minMs);
     clock += ms;
     route.advance(ms);
     const { motion } = route;
@@ -138,7 +138,7 @@ function avlRecord(
     priority: event ? 1 : 0,
     ...place,
     altitude: Math.round(place.altitude),
-    // Without a fix angle, satellites and speed are 0, place and altitude the last known.
+    // Without a fix, angle, satellites and speed are 0 and position and altitude are the last known.
     angle: fix ? Math.round(motion.heading) % 360 : 0,
     satellites: fix ? random.int(5, 19) : 0,
     speed: fix ? Math.round(motion.speed) : 0,

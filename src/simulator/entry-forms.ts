@@ -44,7 +44,7 @@ function payloadEntry({ record, fault }: ParcelRecord, channel: Channel): Simula
   const payload = JSON.stringify(payloadOf(deviceId, record));
   return {
     fields: payloadFields(deviceId, record.ts, codec, payload),
-    // There is only one record, so what is wrong with it is wrong with the entry.
+    // There is only one record, so a fault in it is a fault of the entry.
     records: [ledgerRecord({ record, fault }, 0, fault === null ? 0 : null, channel)],
   };
 }
@@ -73,7 +73,7 @@ function frameEntry(
 
 function ledgerRecord(
   { record, fault }: ParcelRecord,
-  place: number,
+  recordIndex: number,
   faultPlace: number | null,
   { deviceId, codec }: Channel,
 ): LedgerRecord {
@@ -81,7 +81,7 @@ function ledgerRecord(
     return { kind: 'dead_letter', recordIndex: faultPlace, reasons: [fault.reason] };
   }
   const content = rowContent(record);
-  return { kind: 'position', deviceId, ts: record.ts, codec, recordIndex: place, content };
+  return { kind: 'position', deviceId, ts: record.ts, codec, recordIndex, content };
 }
 
 function damagedEntries(

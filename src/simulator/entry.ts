@@ -9,7 +9,7 @@ export type LedgerRecord =
       /** Epoch milliseconds. */
       readonly ts: number;
       readonly codec: Codec;
-      /** The record's place in its packet, from 0. */
+      /** The record's index in its packet, from 0. */
       readonly recordIndex: number;
       readonly content: RowContent;
     }

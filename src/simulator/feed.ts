@@ -38,7 +38,7 @@ interface SentBatch {
 
 /**
  * Adds the fleet's entries to the stream until a limit is met or the signal aborts. One batch of
- * at most 256 entries or 256 KiB is on its way while the next is made.
+ * at most 256 entries or 256 KiB are on their way while the next is made.
  * @throws SendError when an entry was refused, Redis stayed away, or an answer was lost
  */
 export async function feed(options: FeedOptions): Promise<FeedTotals> {
@@ -53,11 +53,11 @@ export async function feed(options: FeedOptions): Promise<FeedTotals> {
   let made = 0;
   let onItsWay: SentBatch | null = null;
 
-  function makeBatch(most: number): SimulatedEntry[] {
+  function makeBatch(maxRecords: number): SimulatedEntry[] {
     const entries: SimulatedEntry[] = [];
     let bytes = 0;
     let inBatch = 0;
-    while (inBatch < most && entries.length < batchEntries && bytes < batchBytes) {
+    while (inBatch < maxRecords && entries.length < batchEntries && bytes < batchBytes) {
       const entry = fleet.next();
       entries.push(entry);
       bytes += bytesOf(entry);
@@ -88,15 +88,15 @@ export async function feed(options: FeedOptions): Promise<FeedTotals> {
   }
 
   while (made < records && performance.now() - start < durationMs && !signal.aborted) {
-    const most = allowance();
+    const maxRecords = allowance();
     const crowded = maxBacklog !== null && (await sender.backlog()) > maxBacklog;
-    if (most <= 0 || crowded) {
+    if (maxRecords <= 0 || crowded) {
       await settle(onItsWay);
       onItsWay = null;
       await setTimeout(crowded ? backlogPauseMs : pauseMs);
       continue;
     }
-    const entries = makeBatch(most);
+    const entries = makeBatch(maxRecords);
     await settle(onItsWay);
     onItsWay = sendAll(sender, entries);
   }

@@ -1,12 +1,12 @@
 import { hash } from 'node:crypto';
 import type { RowContent } from './record.ts';
 
-/** A source is an entry's 44 bits and a place of 9, exact in a number. */
+/** A source is an entry's 44 bits and a record index of 9, exact in a number. */
 const entryBitsDivisor = 16;
-const places = 512;
+const indexes = 512;
 const lengthBytes = 4;
 
-/** 48 bits of SHA-1: two versions of one key are told apart but once in 10^14 times. */
+/** 48 bits of SHA-1: two versions of one key have the same fingerprint once in 10^14 times. */
 function fingerprintOf(data: string | Buffer): number {
   return hash('sha1', data, 'buffer').readUIntBE(0, 6);
 }
@@ -51,5 +51,5 @@ export function entryFingerprint(fields: readonly (string | Buffer)[]): number {
 
 /** Where a dead letter comes from: an entry's fingerprint and a record in it, or its whole. */
 export function sourceOf(entry: number, recordIndex: number | null): number {
-  return entry * places + (recordIndex === null ? 0 : recordIndex + 1);
+  return entry * indexes + (recordIndex === null ? 0 : recordIndex + 1);
 }

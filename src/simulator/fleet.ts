@@ -22,7 +22,7 @@ export interface FleetOptions {
   /** Records in a packet, on average. */
   readonly packetRecords: number;
   readonly habits?: Habits;
-  /** Records that will be asked for: tells how far before `baseTime` the devices begin. */
+  /** Records that will be asked for: sets how far before `baseTime` the devices begin. */
   readonly expectedRecords: number;
 }
 
@@ -137,7 +137,7 @@ function habitsFor({ form, habits = realHabits }: FleetOptions): Habits {
   return form === 'a' ? { ...habits, message: 0, empty: 0, codecChange: 0, foreign: 0 } : habits;
 }
 
-/** Codec 7 has no form A. */
+/** Codec 7 has no payload entry. */
 function formOf(form: FleetForm, codec: Codec, random: Random): Form {
   if (form === 'b' || codec === '7') return 'frame';
   return form === 'a' || random.chance(0.5) ? 'payload' : 'frame';

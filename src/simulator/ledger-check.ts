@@ -11,7 +11,7 @@ export interface StoredRow extends RowContent {
   readonly codec: string;
 }
 
-/** What a run left behind, in pages. */
+/** The rows and dead letters that a run left, in pages. */
 export interface LedgerSource {
   /** Every row of these devices, ascending by device and time. */
   rows(deviceIds: readonly string[]): AsyncIterable<readonly StoredRow[]>;
@@ -19,10 +19,10 @@ export interface LedgerSource {
   letters(): AsyncIterable<readonly StoredLetter[]>;
 }
 
-/** What became of what was sent: `sent` is the sum of the others up to `missing`. */
+/** The outcomes of the records sent: `sent` is the sum of the others up to `missing`. */
 export interface LedgerCheck {
   sent: number;
-  /** Keys whose row is there, with the content of one of the sent versions. */
+  /** Keys whose row exists with the content of one of the sent versions. */
   inserted: number;
   duplicate: number;
   /** Records of another version than the stored one, each with its dead letter. */
@@ -31,9 +31,9 @@ export interface LedgerCheck {
   message: number;
   /** Records that have neither a row nor the dead letter they should have. */
   missing: number;
-  /** Rows and letters that nobody sent, or with other content. */
+  /** Rows and dead letters that were not sent, or have other content. */
   unexpected: number;
-  /** Letters that stand twice for one record of one entry. */
+  /** Dead letters that occur twice for one record of one entry. */
   doubled: number;
   /** The first differences, in words. */
   readonly problems: string[];
@@ -45,7 +45,7 @@ export function isClean(check: LedgerCheck): boolean {
   return check.missing === 0 && check.unexpected === 0 && check.doubled === 0;
 }
 
-/** The one line that says it all. */
+/** The check as a single line. */
 export function formatCheck(check: LedgerCheck): string {
   return [
     `sent=${check.sent} inserted=${check.inserted} duplicate=${check.duplicate}`,
@@ -96,7 +96,7 @@ function note(
   if (check.problems.length < mostProblems) check.problems.push(`${what}: ${words}`);
 }
 
-/** The letters that were found, to be taken by those who expect them. */
+/** The dead letters that were found; each is taken by the record that expects it. */
 interface FoundLetters {
   take(source: number, reasons: readonly string[]): boolean;
   left(): Iterable<string>;

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { codecs, reasons } from '../core/types.ts';
 import { createLedger, type Ledger, LedgerError, type SentColumns } from './ledger.ts';
 
-/** Records or letters on one line of the file. */
+/** Records or dead letters on one line of the file. */
 const lineItems = 1_000;
 const version = 1;
 

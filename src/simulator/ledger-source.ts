@@ -11,7 +11,7 @@ export interface LedgerSourceOptions {
   readonly database: Queryable;
   readonly redis: Redis;
   readonly deadLetterKey: string;
-  /** Letters with this id and before are not of this run; null takes all. */
+  /** Dead letters up to this id are not of this run; null takes all. */
   readonly lettersAfter: string | null;
 }
 
@@ -39,7 +39,7 @@ export function createLedgerSource(options: LedgerSourceOptions): LedgerSource {
 }
 
 interface PagedRow extends StoredRow {
-  /** The row's time in full, to go on from. */
+  /** The row's exact time, where the next page continues. */
   readonly place: string;
 }
 

@@ -7,7 +7,7 @@ export interface SentRecord {
   readonly ts: number;
   /** `contentFingerprint` of the row. */
   readonly content: number;
-  /** `sourceOf` its entry and place: the dead letter it would leave. */
+  /** `sourceOf` its entry and index: the dead letter it would leave. */
   readonly source: number;
   readonly codec: Codec;
 }
@@ -35,7 +35,7 @@ export interface LedgerTotals {
 
 export type LedgerErrorCode = 'ledger_full' | 'ledger_invalid' | 'rows_unordered';
 
-/** What a run's ledger cannot do; the message tells what would help. */
+/** A limit or fault of a ledger; the message says what to do. */
 export class LedgerError extends Error {
   override readonly name = 'LedgerError';
   readonly code: LedgerErrorCode;
@@ -46,7 +46,7 @@ export class LedgerError extends Error {
   }
 }
 
-/** What was sent, so that what became of it can be checked record by record. */
+/** The records that were sent, so that each one's outcome can be checked. */
 export interface Ledger {
   /**
    * Notes an entry that is in the stream.

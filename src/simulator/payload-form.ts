@@ -3,7 +3,7 @@ import type { IoGroups, TrackerRecord } from './record.ts';
 
 type JsonValue = number | { readonly __bigint: string } | { readonly __buffer_b64: string };
 
-/** Form A's `payload` as the TCP ingestion service writes it, still as an object. */
+/** The `payload` of a payload entry as the TCP ingestion service writes it, still as an object. */
 export interface Payload {
   readonly device_id: string;
   readonly timestamp: string;
@@ -19,7 +19,7 @@ export interface Payload {
   readonly attributes: Readonly<Record<string, unknown>>;
 }
 
-/** Form A's fields around a payload: device_id, ts, codec, payload. */
+/** The fields of a payload entry around its payload: device_id, ts, codec, payload. */
 export function payloadFields(
   deviceId: DeviceId,
   ts: number,

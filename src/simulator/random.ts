@@ -2,9 +2,9 @@
 export interface Random {
   /** From 0 up to, not including, 1. */
   next(): number;
-  /** An integer from `least` to `most`, both included. */
-  int(least: number, most: number): number;
-  between(least: number, most: number): number;
+  /** An integer from `min` to `max`, both included. */
+  int(min: number, max: number): number;
+  between(min: number, max: number): number;
   /** True with the given probability. */
   chance(probability: number): boolean;
   /** @throws RangeError for an empty list */
@@ -37,8 +37,8 @@ export function createRandom(seed: number, stream = 0): Random {
   const next = () => word() / twoTo32;
   return {
     next,
-    int: (least, most) => least + Math.floor(next() * (most - least + 1)),
-    between: (least, most) => least + next() * (most - least),
+    int: (min, max) => min + Math.floor(next() * (max - min + 1)),
+    between: (min, max) => min + next() * (max - min),
     chance: (probability) => next() < probability,
     pick(items) {
       const item = items[Math.floor(next() * items.length)];

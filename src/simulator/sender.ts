@@ -134,15 +134,15 @@ export function createSender({ open, stream, onSent, signal }: SenderOptions): S
    * @throws SendError `stuck` after 120 s without progress
    */
   async function persist(action: () => Promise<number>): Promise<void> {
-    let least = Number.POSITIVE_INFINITY;
+    let fewest = Number.POSITIVE_INFINITY;
     let giveUpAt = performance.now() + stuckMs;
     for (;;) {
       let cause: unknown;
       try {
         const left = await action();
         if (left === 0) return;
-        if (left < least) giveUpAt = performance.now() + stuckMs;
-        least = Math.min(least, left);
+        if (left < fewest) giveUpAt = performance.now() + stuckMs;
+        fewest = Math.min(fewest, left);
       } catch (error) {
         if (error instanceof SendError || isRefusedLogin(error)) throw error;
         cause = error;

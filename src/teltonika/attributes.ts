@@ -33,7 +33,7 @@ const elementMask = maxIoElements - 1;
 
 /**
  * The jsonb text of a record's IO values, written straight from the wire: keys are decimal IO
- * ids in ascending order, so that equal content is equal text whatever order it came in. A value
+ * ids in ascending order, so that equal content is equal text in any wire order. A value
  * of up to 53 bits is a number, unsigned as on the wire; a larger one a decimal string; bytes are
  * a lowercase hex string. An id that the wire repeats keeps its last value. Codec 7 adds the
  * named keys `lac`, `cid`, `rssi` and `operator`.

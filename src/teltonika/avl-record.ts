@@ -11,11 +11,11 @@ export interface Cell {
   readonly operator: number | null;
 }
 
-/** One AVL record as the wire has it; nothing in it is range-checked yet. */
+/** One decoded AVL record; its values are not range-checked yet. */
 export interface AvlRecord {
   readonly kind: 'record';
   readonly codec: Codec;
-  /** The record's place in its packet, from 0. */
+  /** The record's index in its packet, from 0. */
   readonly index: number;
   /** Byte offset of the record in the packet. */
   readonly start: number;
@@ -95,9 +95,9 @@ export function recordFormat(codec: AvlCodec, io16: boolean): RecordFormat {
 /**
  * Reads one record of codec 8, 8E or 16 and moves the cursor past it.
  *
- * `truncated` means that nothing after it can be read either; any other error is this record's
- * alone and the cursor stands behind it. Priority, event id and generation type are taken as
- * they are: devices send values that the documents do not list.
+ * After `truncated` no further record can be read; any other error concerns only this record, and the
+ * cursor is behind it. Priority, event id and generation type are not checked: devices send values
+ * that the documents do not list.
  */
 export function decodeAvlRecord(
   cursor: Cursor,
@@ -140,13 +140,13 @@ export function exactTimestamp(record: AvlRecord): bigint {
   return record.codec === '7' ? BigInt(record.ts) : u64Exact(record.io.bytes, record.start);
 }
 
-/** An error that concerns one record; the records around it are good. */
+/** An error that concerns a single record; the records around it are good. */
 export interface RecordFault {
   readonly index: number;
   readonly error: DecodeError;
 }
 
 /** Whether the records after this error can still be read. */
-export function leavesWayOn(error: DecodeError): boolean {
+export function isRecoverable(error: DecodeError): boolean {
   return error.code !== 'truncated';
 }

@@ -1,6 +1,6 @@
 import type { DecodeReason } from '../core/types.ts';
 
-/** Why bytes or JSON could not be read. A plain value: nothing in this room throws. */
+/** The reason bytes or JSON could not be decoded. A plain value: this module does not throw. */
 export interface DecodeError {
   readonly kind: 'error';
   readonly code: DecodeReason;

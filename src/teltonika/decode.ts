@@ -2,7 +2,7 @@ import type { Codec, MessageCodec } from '../core/types.ts';
 import {
   type AvlRecord,
   decodeAvlRecord,
-  leavesWayOn,
+  isRecoverable,
   type RecordFault,
   recordFormat,
 } from './avl-record.ts';
@@ -14,15 +14,15 @@ import { type Cursor, truncated } from './io.ts';
 import type { MessageBody } from './message.ts';
 
 export interface DecodeOptions {
-  /** Take a TCP frame whatever its CRC says; its four bytes must still be there. */
+  /** Accepts a TCP frame with a wrong CRC; the four bytes must still be there. */
   readonly skipCrc: boolean;
-  /** Which layout wins where both add up: with a group of 16-byte values, or without. */
+  /** The layout to use where both add up: with a group of 16-byte values, or without. */
   readonly io16: boolean;
-  /** Most records one packet may hold; the wire's count is a byte, so 255 is no bound. */
+  /** Maximum number of records in a packet; the wire's count is one byte, so 255 allows all. */
   readonly maxRecords: number;
 }
 
-/** A packet with positions; `faults` are the records among them that are bad by themselves. */
+/** A packet with positions; `faults` are its bad records. */
 export interface AvlPacket {
   readonly kind: 'records';
   readonly codec: Codec;
@@ -42,10 +42,10 @@ export interface MessagePacket {
   readonly body: MessageBody;
 }
 
-/** Codec id, first count, second count: the least a data field with records has. */
+/** Codec id, first count, second count: the minimum of a data field with records. */
 const countedBytes = 3;
 
-/** Decodes one whole packet; the answer holds slices of `bytes`, which must not change. */
+/** Decodes one whole packet; the result holds slices of `bytes`, which must not change. */
 export function decodeFrame(
   bytes: Buffer,
   options: DecodeOptions,
@@ -122,8 +122,8 @@ function decodeRecords(
 
 /**
  * Codecs 8, 8E and 16 have two IO layouts: some devices add a group of 16-byte values, and nothing
- * on the wire announces it. The lengths and both counts of a packet tell: the layout that adds up
- * is used. Where neither does, the errors are those of the preferred layout.
+ * on the wire announces it. The lengths and both counts of a packet decide: the layout that adds up
+ * is used. If neither does, the errors are those of the preferred layout.
  */
 function decodeEitherLayout(
   bytes: Buffer,
@@ -144,7 +144,7 @@ function decodeEitherLayout(
   return isBetterFit(fitOf(other), fitOf(preferred)) ? other : preferred;
 }
 
-/** Whole: everything adds up. Filled: the records fill the frame, some are bad by themselves. */
+/** Whole: everything adds up. Filled: the records fill the frame, and some of them are bad. */
 type Fit = 'whole' | 'filled' | 'misread';
 
 function fitOf(packet: AvlPacket | DecodeError): Fit {
@@ -172,10 +172,10 @@ function walkRecords(
   for (let index = 0; index < count; index += 1) {
     const record = readRecord(cursor, index);
     if (record.kind === 'record') records.push(record);
-    else if (leavesWayOn(record)) faults.push({ index, error: record });
+    else if (isRecoverable(record)) faults.push({ index, error: record });
     else return faults[0]?.error ?? record;
   }
-  // Records that do not fill their field were misread: a doubtful record is then the likely place.
+  // Records that do not fill their field were misread, most likely at the first doubtful record.
   if (cursor.at !== cursor.end) return faults[0]?.error ?? unfilled(frame, cursor.at);
   if (u8(bytes, cursor.at) !== count) {
     return countMismatch(count, u8(bytes, cursor.at), cursor.at);
@@ -217,7 +217,7 @@ function unfilled({ transport, end }: Frame, at: number): DecodeError {
   }
   return decodeError(
     'length_mismatch',
-    `the records end at ${at}, the data field's second count stands at ${end - 1}`,
+    `the records end at ${at}, the data field's second count is at ${end - 1}`,
     at,
   );
 }

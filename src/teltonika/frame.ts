@@ -5,7 +5,7 @@ import { explainEnd, explainStart, foreignProtocol, hasDigits } from './foreign-
 import { truncated } from './io.ts';
 
 /**
- * Most bytes one frame may have. Devices cap a packet at 1,280 bytes, camera messages reach
+ * Maximum size of a frame in bytes. Devices limit a packet to 1,280 bytes, camera messages reach
  * 2,079, and firmware limits move: generous, but bounded.
  */
 export const maxFrameBytes = 65_536;
@@ -20,7 +20,7 @@ export interface Frame {
   readonly start: number;
   /** First byte after the data field. */
   readonly end: number;
-  /** The IMEI of a UDP datagram, 15 digits; null in the other forms. */
+  /** The IMEI of a UDP datagram, 15 digits; null for the other transports. */
   readonly imei: string | null;
 }
 
@@ -89,10 +89,10 @@ function openTcp(bytes: Buffer, skipCrc: boolean): Frame | DecodeError {
     );
   }
   if (!skipCrc) {
-    const told = u32(bytes, end);
+    const stated = u32(bytes, end);
     const computed = crc16(bytes, tcpHeaderBytes, end);
-    if (told !== computed) {
-      return decodeError('crc_mismatch', `the CRC says ${told}, the bytes give ${computed}`, end);
+    if (stated !== computed) {
+      return decodeError('crc_mismatch', `the CRC says ${stated}, the bytes give ${computed}`, end);
     }
   }
   return { kind: 'frame', transport: 'tcp', start: tcpHeaderBytes, end, imei: null };

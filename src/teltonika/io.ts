@@ -2,8 +2,8 @@ import { u8, u16 } from './bytes.ts';
 import { type DecodeError, decodeError } from './decode-error.ts';
 
 /**
- * Most IO elements a record may hold. A whole AVL packet of 1,280 bytes (the devices' own cap)
- * has room for about 400, so this refuses only what no device sends.
+ * Maximum number of IO elements in a record. A whole AVL packet of 1,280 bytes (the devices' own limit)
+ * holds about 400, so this refuses only what no device sends.
  */
 export const maxIoElements = 1024;
 
@@ -11,7 +11,7 @@ export const maxIoElements = 1024;
 export interface IoLayout {
   readonly idBytes: 1 | 2;
   readonly countBytes: 1 | 2;
-  /** A total of all elements stands before the groups. */
+  /** The section begins with the number of all its elements. */
   readonly hasTotal: boolean;
   /** Value widths of the fixed groups, in wire order. */
   readonly widths: readonly number[];
@@ -19,7 +19,7 @@ export interface IoLayout {
   readonly hasVariable: boolean;
 }
 
-/** A record's IO elements, still in the packet's bytes: walked once, copied never. */
+/** A record's IO elements, still in the packet's bytes; they are never copied. */
 export interface IoSection {
   readonly bytes: Buffer;
   readonly start: number;
@@ -35,7 +35,7 @@ export interface IoElement {
   readonly hex: string;
 }
 
-/** A place in a packet; `end` is the first byte that is not ours to read. */
+/** An offset in a packet; `end` is the first byte that must not be read. */
 export interface Cursor {
   readonly bytes: Buffer;
   at: number;

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import type { MessageCodec } from '../core/types.ts';
 import { u8, u32, u64Rounded } from './bytes.ts';
 
-/** Where a message packet's body stands: after the first count, before the second. */
+/** The body of a message packet: the bytes between the first count and the second. */
 export interface MessageBody {
   readonly codec: MessageCodec;
   readonly bytes: Buffer;
@@ -12,7 +12,7 @@ export interface MessageBody {
   readonly end: number;
 }
 
-/** What can be told of a message packet's first message. */
+/** The first message of a message packet, as far as it can be read. */
 export interface Message {
   /** 5 command, 6 response, 17 refused (another device's IMEI), 13 camera transfer; others occur. */
   readonly type: number | null;
@@ -23,7 +23,7 @@ export interface Message {
   readonly imei: string | null;
   /** The same as the wire has it: 16 hex digits with a leading 0. */
   readonly imeiHex: string | null;
-  /** Epoch milliseconds, of codecs 13 and 15; null when it cannot be told. */
+  /** Epoch milliseconds, of codecs 13 and 15; null when it cannot be read. */
   readonly timestamp: number | null;
   /** Bytes after the first message: further messages, or what its size left out. */
   readonly rest: Buffer;
@@ -36,7 +36,7 @@ export interface Message {
 
 const typeAndSizeBytes = 5;
 const imeiBytes = 8;
-/** Codec 13 and 15 times are believed from 2000-01-01 to 2106-02-07, where 32 bits end. */
+/** Codec 13 and 15 times are plausible from 2000-01-01 to 2106-02-07, where 32 bits end. */
 const earliestMs = 946_684_800_000;
 const latestMs = 0xffff_ffff * 1000;
 
@@ -47,28 +47,28 @@ const latestMs = 0xffff_ffff * 1000;
  */
 export function parseMessage(body: MessageBody): Message {
   const { bytes, codec, start, end } = body;
-  if (start + typeAndSizeBytes > end) return untold(bytes.subarray(start, end));
+  if (start + typeAndSizeBytes > end) return unreadable(bytes.subarray(start, end));
   const type = u8(bytes, start);
   const size = u32(bytes, start + 1);
   const from = start + typeAndSizeBytes;
   const available = end - from;
-  // A size that the packet cannot hold is no size: the body is taken as one message.
-  const told = Math.min(size, available);
+  // If the packet holds fewer bytes than the stated size, the whole body is one message.
+  const usedSize = Math.min(size, available);
   const statedSize = size > available ? size : null;
   if (codec === '13') return withCodec13Time(type, bytes, from, end, size);
 
   let at = from;
   let timestamp: number | null = null;
-  if (codec === '15' && told >= 4) {
+  if (codec === '15' && usedSize >= 4) {
     timestamp = u32(bytes, at) * 1000;
     at += 4;
   }
   let imeiHex: string | null = null;
-  if (codec !== '12' && from + told - at >= imeiBytes) {
+  if (codec !== '12' && from + usedSize - at >= imeiBytes) {
     imeiHex = bytes.toString('hex', at, at + imeiBytes);
     at += imeiBytes;
   }
-  const payload = bytes.subarray(at, from + told);
+  const payload = bytes.subarray(at, from + usedSize);
   return {
     type,
     payload,
@@ -76,14 +76,14 @@ export function parseMessage(body: MessageBody): Message {
     imei: imeiHex === null ? null : imeiOf(imeiHex),
     imeiHex,
     timestamp,
-    rest: bytes.subarray(from + told, end),
+    rest: bytes.subarray(from + usedSize, end),
     statedSize,
   };
 }
 
 /**
  * Codec 13's time is printed as 8 bytes of milliseconds and captured as 4 bytes of seconds, and
- * its size counts the time or does not. The width that gives a believable date is taken; the size
+ * its size counts the time or does not. The width that gives a plausible date is taken; the size
  * is read as counting it unless exactly that many bytes are over.
  */
 function withCodec13Time(
@@ -96,8 +96,8 @@ function withCodec13Time(
   const time = codec13Time(bytes, from, end);
   const available = end - from;
   const sizeLeavesTimeOut = size + time.width === available;
-  const told = sizeLeavesTimeOut ? available : Math.min(size, available);
-  const messageEnd = Math.max(from + told, from + time.width);
+  const usedSize = sizeLeavesTimeOut ? available : Math.min(size, available);
+  const messageEnd = Math.max(from + usedSize, from + time.width);
   const payload = bytes.subarray(from + time.width, messageEnd);
   return {
     type,
@@ -118,20 +118,20 @@ function codec13Time(
 ): { readonly width: 0 | 4 | 8; readonly ms: number | null } {
   if (at + 8 <= end) {
     const milliseconds = u64Rounded(bytes, at);
-    if (believable(milliseconds)) return { width: 8, ms: milliseconds };
+    if (plausible(milliseconds)) return { width: 8, ms: milliseconds };
   }
   if (at + 4 <= end) {
     const milliseconds = u32(bytes, at) * 1000;
-    if (believable(milliseconds)) return { width: 4, ms: milliseconds };
+    if (plausible(milliseconds)) return { width: 4, ms: milliseconds };
   }
   return { width: 0, ms: null };
 }
 
-function believable(milliseconds: number): boolean {
+function plausible(milliseconds: number): boolean {
   return milliseconds >= earliestMs && milliseconds <= latestMs;
 }
 
-function untold(payload: Buffer): Message {
+function unreadable(payload: Buffer): Message {
   return {
     type: null,
     payload,

@@ -4,13 +4,13 @@ import { maxIoElements } from './io.ts';
 const maxIoId = 65_535;
 const maxU64 = 0xffff_ffff_ffff_ffffn;
 const maxBigintDigits = 20;
-/** Up to 15 digits are exact whatever they are. */
+/** Any integer of up to 15 digits is exact. */
 const alwaysSafeDigits = 15;
 /** The wire's length of a variable element is 16 bits. */
 const maxValueBytes = 65_535;
 
 /**
- * The jsonb text of form A's `attributes`, in the very form that the wire gives (`attributesJson`):
+ * Writes the jsonb text of a payload entry's `attributes`, equal to that of a frame (`attributesJson`):
  * ids ascending, numbers as JavaScript prints them, an integer beyond 2^53 - 1 as a decimal
  * string, bytes as lowercase hex. `attribute_invalid` or `attribute_count` on failure.
  *
@@ -84,7 +84,7 @@ export function bigintText(digits: string): string | null {
     if (code < 0x30 || code > 0x39) return null;
   }
   if (digits.length <= alwaysSafeDigits) return String(Number(digits));
-  // 17 to 19 digits are beyond 2^53 - 1 and within 64 bits whatever they are.
+  // Any integer of 17 to 19 digits is beyond 2^53 - 1 and fits 64 bits.
   if (digits.length >= 17 && digits.length <= 19 && !digits.startsWith('0')) return `"${digits}"`;
   const value = BigInt(digits);
   if (value > maxU64) return null;
@@ -95,7 +95,7 @@ export function bigintText(digits: string): string | null {
 export function bytesText(base64: string): string | null {
   if (base64.length > Math.ceil(maxValueBytes / 3) * 4) return null;
   const bytes = Buffer.from(base64, 'base64');
-  // Buffer.from skips what it does not know; writing it back shows whether it did.
+  // Buffer.from skips invalid characters, so the bytes are encoded again and compared.
   if (bytes.length > maxValueBytes || bytes.toString('base64') !== base64) return null;
   return `"${bytes.toString('hex')}"`;
 }

@@ -40,7 +40,7 @@ const maxIoId = 65_535;
 
 const ascii = (text: string) => Buffer.from(text, 'latin1');
 
-/** What stands between the values, as bytes: comparing with a string took five times as long. */
+/** The text between the values, as bytes: comparing with a string took five times as long. */
 const words = {
   deviceId: ascii('{"device_id":"'),
   timestamp: ascii('","timestamp":"'),
@@ -64,9 +64,9 @@ const words = {
 /**
  * Reads a payload in the one form that `JSON.stringify` gives it in the contract's order, straight
  * from its bytes: no text, no object, no key (measured: a fifth of the CPU of JSON.parse, zod and
- * the walk, and less garbage). Null for whatever is written in another way, good or bad: that is
- * judged by the full reading. What is taken here is what the full reading takes, to the bit
- * (property test).
+ * the walk, and less garbage). Returns null for a payload written in any other way, valid or not: the
+ * full reading decides then. A payload that the scan accepts, the full reading accepts with the same
+ * values (property test).
  */
 export function scanPayload(payload: Buffer): PayloadRecord | null {
   const scan = new PayloadScan(payload);
@@ -110,7 +110,7 @@ export function scanPayload(payload: Buffer): PayloadRecord | null {
   };
 }
 
-/** One walk over the bytes; once something is not as expected, it has failed for good. */
+/** One pass over the bytes; after the first unexpected byte it stays failed. */
 class PayloadScan {
   readonly #bytes: Buffer;
   #at = 0;

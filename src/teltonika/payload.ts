@@ -7,13 +7,13 @@ import { type PayloadRecord, scanPayload } from './payload-scan.ts';
 
 export type { PayloadRecord } from './payload-scan.ts';
 
-/** Most bytes of one payload; checked before anything is parsed. */
+/** Maximum size of a payload in bytes; checked before it is parsed. */
 export const maxPayloadBytes = 262_144;
 /** A valid payload has three levels: the payload, its attributes and a sentinel. */
 const maxDepth = 8;
 
 /**
- * Nothing is coerced, no unknown key is let in; `attributes` is walked by hand (measured: 0.6 µs
+ * Nothing is coerced and unknown keys are refused; `attributes` is walked by hand (measured: 0.6 µs
  * a payload for these fields, 6 µs when zod also checks the attributes as a record of unions).
  */
 const fixedFields = z.strictObject({
@@ -97,7 +97,7 @@ export function readPayloadValue(json: unknown): PayloadRecord | DecodeError {
   };
 }
 
-/** Names our own fields and zod's closed codes; never a key or a value of the input. */
+/** Names a field of the contract and zod's closed codes; never a key or a value of the input. */
 function shapeProblem(error: z.ZodError): string {
   const issue = error.issues[0];
   if (issue === undefined) return 'not the payload of the stream contract';

@@ -7,13 +7,13 @@ export interface TimeWindow {
   readonly tsMaxFutureMs: number;
 }
 
-/** A field that is out of its range, and what was expected of it. */
+/** A field that is out of its range, and the range that was expected. */
 export interface RangeProblem {
   readonly reason: ValidateReason;
   readonly message: string;
 }
 
-/** What a record of either form says, before it is known to be storable. */
+/** The values of a record, of either kind of entry, before validation. */
 export type RecordFields = Omit<Position, 'deviceId' | 'fix' | 'recordIndex' | 'attributes'>;
 
 /**
@@ -24,7 +24,7 @@ export type RecordFields = Omit<Position, 'deviceId' | 'fix' | 'recordIndex' | '
 export function rangeProblem(fields: RecordFields, window: TimeWindow): RangeProblem | null {
   const { latitude, longitude, codec } = fields;
   const { nowMs, tsMaxPastMs, tsMaxFutureMs } = window;
-  // Compared in this sense, NaN is out of every range.
+  // Written so that NaN is out of every range.
   if (!(fields.ts >= nowMs - tsMaxPastMs && fields.ts <= nowMs + tsMaxFutureMs)) {
     return {
       reason: 'ts_out_of_range',
@@ -57,8 +57,7 @@ export function rangeProblem(fields: RecordFields, window: TimeWindow): RangePro
   return null;
 }
 
-/** Null is a part that the record does not carry. */
-/** In years, days, hours or minutes, whichever it is a whole number of; of the configuration only. */
+/** Writes a limit of the configuration in the largest unit of which it is a whole number. */
 function spanText(ms: number): string {
   const units = [
     ['year', 366 * 86_400_000],
@@ -74,6 +73,7 @@ function spanText(ms: number): string {
   return `${ms} ms`;
 }
 
+/** Null, a part that the record does not carry, is valid. */
 function isInteger(value: number | null, min: number, max: number): boolean {
   return value === null || (value >= min && value <= max && Number.isInteger(value));
 }
@@ -83,8 +83,8 @@ function isAngle(angle: number | null, codec: Codec): boolean {
   return angle >= 0 && angle <= 360 && (codec === '7' || Number.isInteger(angle));
 }
 
-function integerProblem(reason: ValidateReason, least: number, most: number): RangeProblem {
-  return { reason, message: `expected an integer from ${least} to ${most}` };
+function integerProblem(reason: ValidateReason, min: number, max: number): RangeProblem {
+  return { reason, message: `expected an integer from ${min} to ${max}` };
 }
 
 /**
