@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { readDeadLetterTotals } from '../stream/dead-letter-totals.ts';
-import { asRedisError } from '../stream/redis.ts';
+import { callRedis } from '../stream/redis.ts';
 import { rangesText } from '../stream/rejections.ts';
 import {
   type Malformed,
@@ -136,9 +136,7 @@ export function runDlqStats(io: CliIo, flags: OutputFlags & FilterFlags): Promis
 }
 
 async function lengthOf({ redis }: Stores, key: string): Promise<number> {
-  try {
+  return await callRedis(async () => {
     return await (await redis()).xlen(key);
-  } catch (error) {
-    throw asRedisError(error);
-  }
+  });
 }

@@ -9,7 +9,7 @@ import {
   viewDevices,
   viewPending,
 } from '../stream/group-view.ts';
-import { asRedisError } from '../stream/redis.ts';
+import { callRedis } from '../stream/redis.ts';
 import { audit } from './audit.ts';
 import { askConsent, type ChangeFlags } from './change.ts';
 import { durationText, plural } from './format.ts';
@@ -99,11 +99,9 @@ export function runPendingList(io: CliIo, flags: OutputFlags & PendingFlags): Pr
 }
 
 async function suspectsOf({ config, redis }: Stores): Promise<Record<string, string>> {
-  try {
+  return await callRedis(async () => {
     return await (await redis()).hgetall(controlKeys(config.stream.key).suspects);
-  } catch (error) {
-    throw asRedisError(error);
-  }
+  });
 }
 
 export interface ClaimFlags extends ChangeFlags {

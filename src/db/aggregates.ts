@@ -7,7 +7,7 @@ export interface AggregateOptions {
   readonly retentionMs: number | null;
 }
 
-/** Views in the schema `positions`; days are computed from haggregate. */
+/** Views in the schema `positions`; days are computed from hours. */
 const aggregates = [
   {
     name: 'device_hours',

@@ -3,32 +3,32 @@ import type { DeviceId, Position } from '../core/types.ts';
 import { type DatabaseFailure, readDatabaseFailure, toDependencyError } from './errors.ts';
 import { columnNames, encodePositions, positionColumns, rowsOf } from './position-columns.ts';
 
-/** What an insert that is rolled back showed. */
+/** The result of inserts that were rolled back. */
 export interface Probe {
   readonly isStored: boolean;
-  /** Why a row that was stored before is refused now; null when none was tried. */
+  /** Why a previously stored row is refused now; null if no such row was tried. */
   readonly failure: DatabaseFailure | null;
   readonly error: unknown;
   readonly statements: number;
 }
 
 /**
- * Finds out whether the database stores any row at present: inserts canary rows in a transaction
- * and rolls it back. Asked only after a refusal, when no row of the batch was stored.
+ * Checks whether the database stores any row at present: inserts canary rows in a transaction and
+ * rolls it back. Runs only after a refusal, if no row of the batch was stored.
  */
 export interface Canary {
-  /** Notes a row that was stored; the next probe tries it first. */
+  /** Remembers a stored row; the next probe tries it first. */
   remember(row: Position): void;
   /** Keeps no row of the device. */
   forget(device: DeviceId): void;
-  /** @throws DependencyError when the database cannot be asked */
+  /** @throws DependencyError if the database is not available */
   probe(client: pg.ClientBase, refused: DeviceId): Promise<Probe>;
 }
 
-/** Rows kept, each of another device. */
+/** Number of remembered rows, each of a different device. */
 const devicesKept = 3;
 
-/** How far back a stored row is copied from: a bounded number of chunks. */
+/** Maximum age of a stored row to copy, which bounds the number of chunks. */
 const copiedFromDays = 30;
 
 /** Sorts after every IMEI, in any collation. */
@@ -38,8 +38,8 @@ export function createCanary(): Canary {
   let recent: readonly Position[] = [];
   return {
     remember(row) {
-      const others = recent.filter(({ deviceId }) => deviceId !== row.deviceId);
-      recent = [row, ...others].slice(0, devicesKept);
+      const older = recent.filter(({ deviceId }) => deviceId !== row.deviceId);
+      recent = [row, ...older].slice(0, devicesKept);
     },
     forget(device) {
       recent = recent.filter(({ deviceId }) => deviceId !== device);
@@ -51,7 +51,7 @@ export function createCanary(): Canary {
 interface Candidate {
   readonly text: string;
   readonly values: (Buffer | string)[];
-  /** It was stored once: a refusal now is the set-up's. */
+  /** Whether it was stored before: a refusal now is then caused by the set-up. */
   readonly wasStored: boolean;
 }
 
@@ -60,7 +60,7 @@ const stored = 'ON CONFLICT (device_id, ts) DO NOTHING RETURNING 1';
 // A row of a device never has parts of a millisecond: the canary cannot meet one.
 const thisMoment = "date_trunc('milliseconds', clock_timestamp()) + interval '1 microsecond'";
 
-/** A row that was stored, once more, at this moment. */
+/** A stored row again, with the current time. */
 function again(row: Position): Candidate {
   const columns = rowsOf(positionColumns).replace(
     'pg_catalog.unnest($2::timestamptz[]) AS ts',
@@ -75,8 +75,8 @@ function again(row: Position): Candidate {
 }
 
 /**
- * Copies of the newest rows of two other devices, whichever instance stored them: the primary key
- * is walked backwards, from the refused device and from the last of all.
+ * Copies of the newest rows of two other devices, of any instance: walks the primary key backwards,
+ * from the refused device and from the last device.
  */
 function copies(refused: DeviceId): Candidate[] {
   const values = positionColumns.map(({ name }) => (name === 'ts' ? thisMoment : `model.${name}`));
@@ -94,7 +94,7 @@ function copies(refused: DeviceId): Candidate[] {
   }));
 }
 
-/** A made-up row that fulfils every constraint of our own, for a table without recent rows. */
+/** A generated row that satisfies the service's own constraints, for a table without recent rows. */
 const plain: Candidate = {
   text: `WITH tried AS (${insert}
       VALUES ('000000000000000', ${thisMoment}, 1, 1, 1, 1, 1, 9, 0, true, NULL, NULL, '8', '{}') ${stored})

@@ -1,13 +1,13 @@
 import type pg from 'pg';
 import type { DeviceId } from '../core/types.ts';
-import { patiently } from './patiently.ts';
+import { retryLock } from './lock-retry.ts';
 import { isHypertable, readTimescale } from './timescale.ts';
 
-/** Where rows of a device can be, in steps that each are one transaction. */
+/** Number of rows of a device, per kind of table. */
 export interface DeviceRows {
   /** Rows in positions. */
   readonly rows: number;
-  /** Rows in other tables of the schema positions, continuous aggregates included. */
+  /** Rows in other tables of the schema `positions`, including continuous aggregates. */
   readonly derived: number;
 }
 
@@ -17,7 +17,7 @@ const rowsAtATime = 5000;
 /** A part of `positions`: a chunk's range of time, or null for a plain table. */
 type Part = { readonly from: string; readonly to: string } | null;
 
-/** Counts what the tables hold of a device. Changes nothing. */
+/** Counts the rows of a device in all tables; changes nothing. */
 export async function countDevice(client: pg.ClientBase, device: DeviceId): Promise<DeviceRows> {
   let rows = 0;
   for (const part of await partsOf(client))
@@ -29,9 +29,9 @@ export async function countDevice(client: pg.ClientBase, device: DeviceId): Prom
 }
 
 /**
- * Deletes a device from every table of the service, a chunk at a time, compressed ones included.
- * A run that is interrupted has done whole steps; the next one goes on.
- * @returns how many rows are gone
+ * Deletes a device from every table of the service, one chunk at a time, including compressed ones.
+ * An interrupted run has done whole steps, and the next run continues.
+ * @returns how many rows it deleted
  */
 export async function forgetDevice(
   client: pg.ClientBase,
@@ -47,7 +47,7 @@ export async function forgetDevice(
   // Last: the list of devices is how readers find rows that are left after an interruption.
   for (const table of await derivedTables(client)) {
     if (signal.aborted) break;
-    derived += await patiently(async () => {
+    derived += await retryLock(async () => {
       const gone = await client.query(`DELETE FROM ${table} WHERE device_id = $1`, [device]);
       return gone.rowCount ?? 0;
     });
@@ -104,10 +104,10 @@ async function count(
 }
 
 async function removeRows(client: pg.ClientBase, device: DeviceId, part: Part): Promise<number> {
-  if (part !== null) return await patiently(() => removeFromChunk(client, valuesOf(device, part)));
+  if (part !== null) return await retryLock(() => removeFromChunk(client, valuesOf(device, part)));
   let gone = 0;
   for (;;) {
-    const removed = await patiently(async () => {
+    const removed = await retryLock(async () => {
       const { rowCount } = await client.query(
         `DELETE FROM public.positions WHERE ctid = ANY (ARRAY(
            SELECT ctid FROM public.positions WHERE device_id = $1 LIMIT ${rowsAtATime}))`,

@@ -9,28 +9,28 @@ import {
   usableTimescale,
 } from './timescale.ts';
 
-/** What the configuration asks of the table's life; null or false is off. */
+/** Configured policies of the table; null or false means off. */
 export interface PolicyOptions {
   readonly columnstoreAfterMs: number | null;
   readonly retentionMs: number | null;
   readonly aggregates: boolean;
 }
 
-/** What is in force in the database. */
+/** The effective policies in the database. */
 export interface Policies extends PolicyOptions {
-  /** Null where TimescaleDB keeps no policies: a plain table. */
+  /** Null for a plain table, which has no policies. */
   readonly edition: Timescale['edition'] | null;
   /** Null while the columnstore is off. */
   readonly segmentBy: string | null;
   readonly orderBy: string | null;
-  /** Chunks that are compressed; they stay so when the policy is taken away. */
+  /** Number of compressed chunks; they stay compressed if the policy is removed. */
   readonly compressedChunks: number;
 }
 
 const policyNames = ['columnstore', 'retention', 'aggregates'] as const;
 export type PolicyName = (typeof policyNames)[number];
 
-/** A policy that is asked for and that this server cannot carry out. */
+/** A configured policy that this server does not support. */
 export interface PolicyRefusal {
   readonly policy: PolicyName;
   readonly advice: string;
@@ -55,9 +55,9 @@ export async function applyPolicies(
   if (timescale.edition === 'apache') {
     return refusals(options, "TimescaleDB's Apache edition (timescaledb.license)");
   }
-  const inForce = await describePolicies(client);
-  await applyColumnstore(client, timescale, inForce, options.columnstoreAfterMs);
-  await applyRetention(client, timescale, inForce.retentionMs, options.retentionMs);
+  const effective = await describePolicies(client);
+  await applyColumnstore(client, timescale, effective, options.columnstoreAfterMs);
+  await applyRetention(client, timescale, effective.retentionMs, options.retentionMs);
   const notAdded = await applyForgetJob(client, timescale, options.retentionMs);
   const kept = await applyAggregates(client, timescale, options);
   return [
@@ -73,7 +73,7 @@ function refusals(options: PolicyOptions, what: string): PolicyRefusal[] {
     found.push({ policy: 'columnstore', advice });
   }
   if (options.retentionMs !== null) {
-    const advice = `${what} drops nothing by itself: run 'processor retention --yes' every day`;
+    const advice = `${what} drops nothing automatically: run 'processor retention --yes' every day`;
     found.push({ policy: 'retention', advice });
   }
   if (options.aggregates) {
@@ -111,32 +111,33 @@ const statements = {
 export async function applyColumnstore(
   client: pg.ClientBase,
   { names, schema }: Pick<Timescale, 'names' | 'schema'>,
-  inForce: Policies,
+  effective: Policies,
   wantedMs: number | null,
 ): Promise<void> {
   const { enable, disable, add, remove } = statements[names];
-  const isEnabled = inForce.segmentBy !== null;
-  if (inForce.columnstoreAfterMs !== wantedMs && inForce.columnstoreAfterMs !== null) {
+  const isEnabled = effective.segmentBy !== null;
+  if (effective.columnstoreAfterMs !== wantedMs && effective.columnstoreAfterMs !== null) {
     await client.query(remove(schema));
   }
   if (wantedMs === null) {
     // Compressed chunks need the setting; they stay readable and writable without the policy.
-    if (isEnabled && inForce.compressedChunks === 0) await client.query(disable);
+    if (isEnabled && effective.compressedChunks === 0) await client.query(disable);
     return;
   }
-  if (inForce.segmentBy !== segmentBy || inForce.orderBy !== orderBy) await client.query(enable);
-  if (inForce.columnstoreAfterMs !== wantedMs)
+  if (effective.segmentBy !== segmentBy || effective.orderBy !== orderBy)
+    await client.query(enable);
+  if (effective.columnstoreAfterMs !== wantedMs)
     await client.query(add(schema, intervalText(wantedMs)));
 }
 
 async function applyRetention(
   client: pg.ClientBase,
   { schema }: Timescale,
-  inForceMs: number | null,
+  effectiveMs: number | null,
   wantedMs: number | null,
 ): Promise<void> {
-  if (inForceMs === wantedMs) return;
-  if (inForceMs !== null) {
+  if (effectiveMs === wantedMs) return;
+  if (effectiveMs !== null) {
     await client.query(`SELECT ${schema}.remove_retention_policy('public.positions')`);
   }
   if (wantedMs !== null) {
@@ -146,7 +147,7 @@ async function applyRetention(
   }
 }
 
-/** Reads what is in force: for the start-up line and `processor doctor`. Changes nothing. */
+/** Reads the effective policies, for the start-up log and `processor doctor`; changes nothing. */
 export async function describePolicies(client: pg.ClientBase): Promise<Policies> {
   const timescale = await readTimescale(client);
   if (timescale === null || !(await isHypertable(client))) return noPolicies;
@@ -161,11 +162,11 @@ export async function describePolicies(client: pg.ClientBase): Promise<Policies>
 }
 
 /** Where what is in force is not what is configured: nobody migrated since, or the server refuses. */
-export function policyDifferences(inForce: PolicyOptions, wanted: PolicyOptions): PolicyName[] {
+export function policyDifferences(effective: PolicyOptions, wanted: PolicyOptions): PolicyName[] {
   const same: Record<PolicyName, boolean> = {
-    columnstore: inForce.columnstoreAfterMs === wanted.columnstoreAfterMs,
-    retention: inForce.retentionMs === wanted.retentionMs,
-    aggregates: inForce.aggregates === wanted.aggregates,
+    columnstore: effective.columnstoreAfterMs === wanted.columnstoreAfterMs,
+    retention: effective.retentionMs === wanted.retentionMs,
+    aggregates: effective.aggregates === wanted.aggregates,
   };
   return policyNames.filter((name) => !same[name]);
 }
@@ -205,10 +206,10 @@ async function readSettings(
            (SELECT count(*)::int FROM timescaledb_information.chunks
              WHERE hypertable_schema = 'public' AND hypertable_name = 'positions'
                AND is_compressed) AS chunks
-      FROM timescaledb_information.hypertables AS ours
+      FROM timescaledb_information.hypertables AS hypertable
       LEFT JOIN ${statements[names].settings} AS settings
-             ON settings.hypertable = 'public.positions'::regclass AND ours.compression_enabled
-     WHERE ours.hypertable_schema = 'public' AND ours.hypertable_name = 'positions'`);
+             ON settings.hypertable = 'public.positions'::regclass AND hypertable.compression_enabled
+     WHERE hypertable.hypertable_schema = 'public' AND hypertable.hypertable_name = 'positions'`);
   const [found] = rows;
   return {
     segmentBy: found?.by ?? null,

@@ -6,27 +6,27 @@ import type { Database } from './pool.ts';
 import { groupByKey, splitByChunks } from './write-plan.ts';
 
 export interface PositionWriterOptions extends WritingOptions {
-  /** Without it old records may make any number of chunks. */
+  /** Limits chunks for old records; by default there is no limit. */
   readonly chunkBudget?: ChunkBudget;
 }
 
 export interface PositionWriter {
   /**
-   * Writes the rows whose outcome is still null and fills `outcomes` in, row by row as they
-   * become durable; so a call that failed half way is repeated with the same `outcomes`.
-   * A row at fault is found by bisection and never takes its neighbours along: at most
-   * 2n - 1 inserts for n rows, about 2 log2(n) for one bad row. The evidence that it is the row's
-   * fault takes at most 2 probes of 24 statements, one more for every 64 bad rows, and one
-   * comparison a chunk (decision 0035). A batch without refusals is one statement.
+   * Writes the rows whose outcome is null and sets each outcome once it is durable, so that a call
+   * that failed half way can be repeated with the same `outcomes`.
+   * Bisection isolates a refused row and stores its neighbours: at most
+   * 2n - 1 inserts for n rows, about 2 log2(n) for one bad row. The evidence that the row is
+   * the cause takes at most 2 probes of 24 statements, one more for every 64 bad rows, and one
+   * comparison per chunk (decision 0035). A batch without refusals is one statement.
    * @returns the number of statements sent
-   * @throws DependencyError when the database cannot be asked or is not set up
+   * @throws DependencyError if the database is not available or not set up
    */
   write(rows: readonly Position[], outcomes: Outcomes): Promise<number>;
   /** Keeps no row of the device in memory. */
   forget(device: DeviceId): void;
 }
 
-/** Passes in a row in which nothing is settled before the rows left over count as skipped. */
+/** Consecutive passes without an outcome after which the remaining rows count as skipped. */
 const maxIdlePasses = 3;
 
 export function createPositionWriter(
@@ -74,8 +74,8 @@ function countOpen(outcomes: Outcomes): number {
 }
 
 /**
- * After such a batch the next is compared before it is inserted: a stream that is read again, or
- * a fleet that resends a day, then costs one statement a batch and no attempt to insert.
+ * Whether every row already existed. The next batch is then compared before it is inserted, so that a
+ * stream that is read again, or a fleet that resends a day, costs one statement per batch.
  */
 function isAllStored(outcomes: Outcomes): boolean {
   return (

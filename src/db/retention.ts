@@ -1,9 +1,9 @@
 import type pg from 'pg';
+import { retryLock } from './lock-retry.ts';
 import { oneRow } from './one-row.ts';
-import { patiently } from './patiently.ts';
 import { isHypertable, usableTimescale } from './timescale.ts';
 
-/** What retention by our own command drops, and how. */
+/** What the retention command drops, and how. */
 export type RetentionPlan =
   | {
       readonly kind: 'chunks';
@@ -20,18 +20,18 @@ export type RetentionPlan =
       readonly pages: number;
     };
 
-/** Pages looked through in one statement: 8 MB, some 30,000 rows. */
+/** Pages that one statement scans: 8 MB, about 30,000 rows. */
 const pagesAtATime = 1024;
 
-/** Another run of the command, on any host, is not waited for. */
+/** Advisory lock of one run of the command, on any host; a second run does not wait for it. */
 const retentionLock = [0x70726f63, 2] as const;
 
-/** Looks at what is older than `retentionMs`; changes nothing. */
+/** Finds what is older than `retentionMs`; changes nothing. */
 export async function planRetention(
   client: pg.ClientBase,
   retentionMs: number,
 ): Promise<RetentionPlan> {
-  // The server's clock, as the policy of TimescaleDB goes by it.
+  // The server's clock, which TimescaleDB's policy also uses.
   const { rows: now } = await client.query<{ now_ms: number }>(
     'SELECT (extract(epoch FROM now()) * 1000)::float8 AS now_ms',
   );
@@ -70,9 +70,9 @@ export async function countOldRows(
 }
 
 /**
- * Carries a plan out in small steps, each its own transaction: a chunk at a time, or the old rows of
- * some pages at a time. A run that is interrupted has done whole steps, and the next goes on.
- * @returns chunks or rows that are gone; null when another run is at it
+ * Executes a plan in small steps, each its own transaction: a chunk at a time, or the old rows of
+ * some pages at a time. An interrupted run has done whole steps, and the next run continues.
+ * @returns the number of dropped chunks or deleted rows; null if another run is active
  */
 export async function applyRetention(
   client: pg.ClientBase,
@@ -105,7 +105,7 @@ async function dropChunks(
   for (const { end } of plan.chunks) {
     if (signal.aborted) break;
     // Oldest first, so that this is one chunk: each takes locks of its own.
-    gone += await patiently(async () => {
+    gone += await retryLock(async () => {
       const dropped = await client.query(
         `SELECT ${plan.schema}.drop_chunks('public.positions', older_than => $1::timestamptz)`,
         [end],
@@ -122,7 +122,7 @@ async function deleteRows(
   signal: AbortSignal,
 ): Promise<number> {
   return await overPages(plan, signal, (from, to) =>
-    patiently(async () => {
+    retryLock(async () => {
       const deleted = await client.query(
         'DELETE FROM public.positions WHERE ctid >= $1::tid AND ctid < $2::tid AND ts < $3',
         [from, to, plan.cutoff],
@@ -132,7 +132,7 @@ async function deleteRows(
   );
 }
 
-/** Page by page needs no index on ts, and looks at each page once. */
+/** Runs `step` over ranges of pages, which needs no index on ts and reads each page once. */
 async function overPages(
   { pages }: { readonly pages: number },
   signal: AbortSignal,
@@ -150,7 +150,7 @@ async function overPages(
  * the whole table. One whose first row comes in this moment is noted again with its next.
  */
 async function forgetDevices(client: pg.ClientBase, cutoff: Date): Promise<void> {
-  await patiently(async () => {
+  await retryLock(async () => {
     const deleted = await client.query(
       `DELETE FROM positions.devices AS d WHERE d.newest_day < $1
           AND (SELECT 1 FROM public.positions AS p WHERE p.device_id = d.device_id LIMIT 1) IS NULL`,

@@ -3,7 +3,7 @@ import type { IdFault } from '../core/types.ts';
 import { compareIds, entryTimeMs, idFault, rangeAfter } from './entry-id.ts';
 import { type Info, numberOf } from './info.ts';
 import { type Progress, viewReadProgress } from './read-count.ts';
-import { asRedisError } from './redis.ts';
+import { callRedis } from './redis.ts';
 
 /** Size and age of what the stream and the group hold; null where a value cannot be determined. */
 export interface Backlog {
@@ -44,7 +44,7 @@ export async function sampleBacklog(
   options: BacklogOptions,
   nowMs: number,
 ): Promise<Backlog> {
-  try {
+  return await callRedis(async () => {
     const progress = await viewReadProgress(redis, options);
     const { stream } = progress;
     const undelivered = await countUndelivered(redis, options.key, progress);
@@ -66,9 +66,7 @@ export async function sampleBacklog(
       deadLetters,
       deadLetterOldestMs: ageOf(oldestDeadLetter, nowMs) ?? 0,
     };
-  } catch (error) {
-    throw asRedisError(error);
-  }
+  });
 }
 
 async function countUndelivered(

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { ControlKeys } from './control-keys.ts';
-import { asRedisError } from './redis.ts';
+import { callRedis } from './redis.ts';
 
 const pauseSchema = z.object({
   by: z.string().max(200),
@@ -10,34 +10,34 @@ const pauseSchema = z.object({
   at: z.string().max(40),
 });
 
-/** Who stopped consumption, why and when. */
+/** Who paused consumption, why and when. */
 export type Pause = z.output<typeof pauseSchema>;
 
-/** What every running instance is asked to do. */
+/** A request to every running instance. */
 export interface ControlRequest {
   readonly command: 'rehydrate';
-  /** The device's id as it was given; whoever acts on it checks it. */
+  /** The device id as given; the receiver validates it. */
   readonly device: string;
 }
 
 export interface Control {
-  /** The pause in force, or null. @throws DependencyError */
+  /** Reads the current pause; null if there is none. @throws DependencyError */
   readPause(): Promise<Pause | null>;
   /**
-   * Notes that this process uses the consumer's name. @returns true when another one had noted
-   * itself since our last call: two live processes then share one pending list. @throws DependencyError
+   * Registers this process under the consumer name. @returns whether another process registered since
+   * the last call: two live processes then share one pending list. @throws DependencyError
    */
   holdName(consumer: string): Promise<boolean>;
-  /** Requests since the last call; the first call only notes where to begin. @throws DependencyError */
+  /** Reads requests since the last call; the first call returns none. @throws DependencyError */
   readRequests(): Promise<readonly ControlRequest[]>;
 }
 
-/** Requests read at a time, and kept. */
+/** Maximum number of requests that are kept, and read at a time. */
 const maxRequests = 1000;
 
 /**
- * The instances' side of the operators' switches. Keys that are polled, not pub/sub: a message is
- * lost to an instance that starts or reconnects in that moment, a key is not.
+ * Creates the instance's side of the operator's switches. It polls keys: an instance that starts or
+ * reconnects at the wrong moment would miss a pub/sub message, but not a key.
  */
 export function createControl(connected: () => Promise<Redis>, keys: ControlKeys): Control {
   let lastRequest: string | null = null;
@@ -51,28 +51,24 @@ export function createControl(connected: () => Promise<Redis>, keys: ControlKeys
 
   return {
     async readPause() {
-      try {
+      return await callRedis(async () => {
         const text = await (await connected()).get(keys.paused);
         return text === null ? null : parsePause(text);
-      } catch (error) {
-        throw asRedisError(error);
-      }
+      });
     },
     async holdName(consumer) {
-      try {
+      return await callRedis(async () => {
         const redis = await connected();
         const holder = await redis.hget(keys.holders, consumer);
         if (holder !== token) await redis.hset(keys.holders, consumer, token);
-        // The first call finds the former life of this instance.
+        // The first call finds the registration of this instance's previous process.
         const isShared = hasHeld && holder !== null && holder !== token;
         hasHeld = true;
         return isShared;
-      } catch (error) {
-        throw asRedisError(error);
-      }
+      });
     },
     async readRequests() {
-      try {
+      return await callRedis(async () => {
         const redis = await connected();
         lastRequest ??= await newestRequest(redis);
         const found = await redis.xrange(
@@ -84,14 +80,12 @@ export function createControl(connected: () => Promise<Redis>, keys: ControlKeys
         );
         lastRequest = found.at(-1)?.[0] ?? lastRequest;
         return found.flatMap(([, fields]) => parseRequest(fields));
-      } catch (error) {
-        throw asRedisError(error);
-      }
+      });
     },
   };
 }
 
-/** A key set by hand pauses too: whoever set it meant it. */
+/** Parses a pause; a key that an operator set by hand pauses too. */
 function parsePause(text: string): Pause {
   try {
     const parsed = pauseSchema.safeParse(JSON.parse(text));
@@ -109,17 +103,17 @@ function parseRequest(fields: readonly string[]): ControlRequest[] {
   return [{ command, device }];
 }
 
-/** The operators' side. Every change leaves an audit line. */
+/** The operator's side of the switches. Every change adds an audit line. */
 export interface Switches {
-  /** @returns false when consumption was paused already; that pause stays. @throws DependencyError */
+  /** Pauses consumption. @returns false if it was already paused @throws DependencyError */
   pause(pause: Pause): Promise<boolean>;
-  /** @returns the pause that was taken back, or null. @throws DependencyError */
+  /** Resumes consumption. @returns the pause that ended, or null @throws DependencyError */
   resume(by: string): Promise<Pause | null>;
   /** `detail` is what the audit says of the device. @throws DependencyError */
   request(request: ControlRequest, by: string, detail: string): Promise<void>;
   /** Requests it without an audit line: a part of another change. @throws DependencyError */
   dropState(device: string): Promise<void>;
-  /** Notes what an operator changed; for what has no switch of its own. @throws DependencyError */
+  /** Adds an audit line for a change that has no switch here. @throws DependencyError */
   note(line: AuditLine): Promise<void>;
 }
 
@@ -127,20 +121,16 @@ export interface Switches {
 export interface AuditLine {
   readonly by: string;
   readonly command: string;
-  /** What it was done to, and with what outcome. */
+  /** What was changed, and the result. */
   readonly detail: string;
 }
 
-/** Lines that are kept. */
+/** Maximum number of audit lines that are kept. */
 const maxAuditLines = 10_000;
 
 export function createSwitches(connected: () => Promise<Redis>, keys: ControlKeys): Switches {
-  async function asked<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result> {
-    try {
-      return await work(await connected());
-    } catch (error) {
-      throw asRedisError(error);
-    }
+  function run<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result> {
+    return callRedis(async () => work(await connected()));
   }
 
   async function note(redis: Redis, { by, command, detail }: AuditLine): Promise<void> {
@@ -155,13 +145,13 @@ export function createSwitches(connected: () => Promise<Redis>, keys: ControlKey
 
   return {
     pause: (pause) =>
-      asked(async (redis) => {
+      run(async (redis) => {
         const isNew = (await redis.set(keys.paused, JSON.stringify(pause), 'NX')) === 'OK';
         if (isNew) await note(redis, { by: pause.by, command: 'pause', detail: pause.reason });
         return isNew;
       }),
     resume: (by) =>
-      asked(async (redis) => {
+      run(async (redis) => {
         const text = await redis.getdel(keys.paused);
         if (text === null) return null;
         const pause = parsePause(text);
@@ -169,11 +159,11 @@ export function createSwitches(connected: () => Promise<Redis>, keys: ControlKey
         return pause;
       }),
     request: (request, by, detail) =>
-      asked(async (redis) => {
+      run(async (redis) => {
         await send(redis, request);
         await note(redis, { by, command: `device ${request.command}`, detail });
       }),
-    dropState: (device) => asked((redis) => send(redis, { command: 'rehydrate', device })),
-    note: (line) => asked((redis) => note(redis, line)),
+    dropState: (device) => run((redis) => send(redis, { command: 'rehydrate', device })),
+    note: (line) => run((redis) => note(redis, line)),
   };
 }

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { DeviceId, EntryId } from '../core/types.ts';
 import type { ControlKeys } from './control-keys.ts';
-import { asRedisError } from './redis.ts';
+import { callRedis } from './redis.ts';
 import { unsettledIn } from './replay.ts';
 import { unexpectedReply } from './replies.ts';
 
@@ -12,26 +12,26 @@ export interface ForgetPlace {
   readonly keys: ControlKeys;
 }
 
-/** Ids of what names one device, key by key. */
+/** Ids of the entries that contain one device, per key. */
 export interface DeviceTraces {
-  /** Entries of the stream that the group has settled. */
+  /** Entries of the stream that the group has processed. */
   readonly settled: readonly string[];
-  /** Entries of the stream that would be stored yet, or again. */
+  /** Entries of the stream that would still be stored. */
   readonly unsettled: number;
   readonly deadLetters: readonly string[];
-  /** Lines of the audit and requests to instances that hold the IMEI. */
+  /** Audit lines and requests to instances that contain the IMEI. */
   readonly audit: readonly string[];
   readonly requests: readonly string[];
 }
 
-/** An entry may have MAX_ENTRY_BYTES. */
+/** Bounds the memory of one page: an entry may have MAX_ENTRY_BYTES. */
 const pageEntries = 200;
 /** Ids in one XDEL. */
 const removeChunk = 500;
 
 /**
- * Looks for a device in the stream, the dead letters, the audit and the requests. An entry counts
- * when any part of it holds the IMEI, as text or as the hex digits of the text: payloads and login
+ * Finds a device in the stream, the dead letters, the audit and the requests. An entry matches if
+ * any part of it contains the IMEI, as text or as the hex digits of the text: payloads and login
  * frames repeat it. Changes nothing. @throws DependencyError
  */
 export async function findDevice(
@@ -79,7 +79,7 @@ async function readPage(
   key: string,
   from: string,
 ): Promise<{ readonly id: EntryId; readonly parts: readonly Buffer[] }[]> {
-  try {
+  return await callRedis(async () => {
     const reply: unknown = await redis.xrangeBuffer(key, from, '+', 'COUNT', pageEntries);
     if (!Array.isArray(reply)) throw unexpectedReply('XRANGE');
     return reply.map((item: unknown) => {
@@ -88,9 +88,7 @@ async function readPage(
       // Redis prints its ids.
       return { id: id.toString('latin1') as EntryId, parts: parts.filter(Buffer.isBuffer) };
     });
-  } catch (error) {
-    throw asRedisError(error);
-  }
+  });
 }
 
 function isNamed(parts: readonly Buffer[], device: DeviceId): boolean {
@@ -100,19 +98,17 @@ function isNamed(parts: readonly Buffer[], device: DeviceId): boolean {
   );
 }
 
-/** Deletes entries by their ids. @returns how many were there @throws DependencyError */
+/** Deletes entries by their ids. @returns how many existed @throws DependencyError */
 export async function removeEntries(
   redis: Redis,
   key: string,
   ids: readonly string[],
 ): Promise<number> {
   let removed = 0;
-  try {
+  await callRedis(async () => {
     for (let from = 0; from < ids.length; from += removeChunk) {
       removed += await redis.xdel(key, ...ids.slice(from, from + removeChunk));
     }
-  } catch (error) {
-    throw asRedisError(error);
-  }
+  });
   return removed;
 }

@@ -19,14 +19,14 @@ export async function addEntry(
   });
 }
 
-/** Which of some entries the group has not settled. */
+/** The entries that the group has not processed. */
 export interface Unsettled {
   readonly undelivered: ReadonlySet<EntryId>;
-  /** Delivered, and not acknowledged. */
+  /** Delivered but not acknowledged. */
   readonly pending: ReadonlySet<EntryId>;
 }
 
-/** Which of these entries the group has not settled. @throws DependencyError */
+/** Returns which of these entries the group has not processed. @throws DependencyError */
 export async function unsettledIn(
   redis: Redis,
   { key, group }: { readonly key: string; readonly group: string },
@@ -52,7 +52,7 @@ export async function unsettledIn(
 async function lastDelivered(redis: Redis, key: string, group: string): Promise<string | null> {
   const groups: unknown = await redis.xinfo('GROUPS', key);
   if (!Array.isArray(groups)) throw unexpectedReply('XINFO');
-  // Without a group nobody has ever read: nothing is delivered, and XPENDING would fail.
+  // Without a group nothing is delivered, and XPENDING would fail.
   const id = groupInfoOf(groups, group).get('last-delivered-id');
   return id === undefined ? null : String(id);
 }

@@ -7,7 +7,7 @@ import { createControl, type Pause } from '../../stream/control.ts';
 import { controlKeys } from '../../stream/control-keys.ts';
 import { type GroupProgress, viewProgress } from '../../stream/group-progress.ts';
 import { type Losses, readLosses } from '../../stream/losses.ts';
-import { asRedisError } from '../../stream/redis.ts';
+import { callRedis } from '../../stream/redis.ts';
 import type { Stores } from '../stores.ts';
 import { type InstanceView, viewInstance } from './instance.ts';
 
@@ -94,7 +94,7 @@ async function sampleStream(
   claimMs: number,
 ): Promise<Seen<StreamSample> | Absent> {
   const { stream } = config;
-  try {
+  return await callRedis(async () => {
     const client = await redis();
     const keys = controlKeys(stream.key);
     const progress = await viewProgress(client, stream, claimMs);
@@ -104,9 +104,7 @@ async function sampleStream(
     const suspects = Object.keys(await client.hgetall(keys.suspects)).length;
     const losses = await readLosses(client, keys.lost);
     return seen({ backlog, progress: progress.value, pause, suspects, losses });
-  } catch (error) {
-    throw asRedisError(error);
-  }
+  });
 }
 
 function absentOf(

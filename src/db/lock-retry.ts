@@ -6,8 +6,8 @@ const attempts = 10;
 /** Pauses between attempts; ten of them take about seven seconds. */
 const lockBackoff = { minMs: 100, maxMs: 1000 };
 
-/** Retries a step when a lock was not got in time: a chunk is changed between two reads of it. */
-export async function patiently(step: () => Promise<number>): Promise<number> {
+/** Retries a step whose lock was not acquired in time, so that it can run between two reads. */
+export async function retryLock(step: () => Promise<number>): Promise<number> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await step();
