@@ -139,21 +139,29 @@ function decodeEitherLayout(
     );
   };
   const preferred = walk(prefersIo16);
-  if (fitOf(preferred) === 'whole') return preferred;
+  const fit = fitOf(preferred);
+  if (fit === fits.whole) return preferred;
   const other = walk(!prefersIo16);
-  return isBetterFit(fitOf(other), fitOf(preferred)) ? other : preferred;
+  return fitOf(other) > fit ? other : preferred;
 }
 
-/** Whole: everything adds up. Filled: the records fill the frame, and some of them are bad. */
-type Fit = 'whole' | 'filled' | 'misread';
+/**
+ * How well a layout fits, the better the larger. Misread: the records do not fill the frame. Filled:
+ * they do, and some are bad by themselves. Doubtful: everything adds up, but a record has a time at
+ * which no tracker can have made it, as bytes that are read in the wrong layout have.
+ */
+const fits = { misread: 0, filled: 1, doubtful: 2, whole: 3 } as const;
 
-function fitOf(packet: AvlPacket | DecodeError): Fit {
-  if (packet.kind === 'error') return 'misread';
-  return packet.faults.length === 0 ? 'whole' : 'filled';
-}
+/** 2000-01-01 to 2100-01-01: wide, because the clocks of trackers are wrong too. */
+const believableMs = { from: 946_684_800_000, to: 4_102_444_800_000 } as const;
 
-function isBetterFit(fit: Fit, than: Fit): boolean {
-  return fit === 'whole' || (fit === 'filled' && than === 'misread');
+function fitOf(packet: AvlPacket | DecodeError): number {
+  if (packet.kind === 'error') return fits.misread;
+  if (packet.faults.length > 0) return fits.filled;
+  const isBelievable = packet.records.every(
+    ({ ts }) => ts >= believableMs.from && ts < believableMs.to,
+  );
+  return isBelievable ? fits.whole : fits.doubtful;
 }
 
 type ReadRecord = (cursor: Cursor, index: number) => AvlRecord | DecodeError;

@@ -102,6 +102,47 @@ describe('what is encoded is what is decoded', () => {
     },
   );
 
+  test('mostly zero values are not read in the other layout, whichever is preferred', () => {
+    const value = fc.constantFrom(0, 0, 0, 1);
+    const record = fc.record({
+      ts: fc.bigInt({ min: 1_600_000_000_000n, max: 1_767_225_600_000n }),
+      io: fc.array(fc.tuple(value, fc.constantFrom(1, 2, 4, 8) as fc.Arbitrary<1 | 2 | 4 | 8>), {
+        maxLength: 4,
+      }),
+    });
+    const zeros = {
+      priority: 0,
+      longitude: 0,
+      latitude: 0,
+      altitude: 0,
+      angle: 0,
+      satellites: 0,
+      speed: 0,
+      eventIoId: 0,
+      generationType: 0,
+    };
+    fc.assert(
+      fc.property(fc.array(record, { minLength: 1, maxLength: 3 }), fc.boolean(), (list, io16) => {
+        const sent = list.map(({ ts, io }) => {
+          const inOrder = io.toSorted(([, a], [, b]) => a - b);
+          const elements = inOrder.map(([id, group]) => ({
+            id,
+            group,
+            value: Buffer.alloc(group),
+          }));
+          return { ...zeros, ts, io: elements };
+        });
+        const data = encodeArray(
+          '8',
+          sent.map((one) => encodeRecord('8', one)),
+        );
+        const { records } = packetOf(wrapTcp(data), { ...plain, io16 });
+        expect(records.map(({ ts }) => BigInt(ts))).toEqual(sent.map(({ ts }) => ts));
+      }),
+      { numRuns: 20_000 },
+    );
+  });
+
   test.each(transports)('codec 7, $transport', ({ wrap }) => {
     fc.assert(
       fc.property(fc.array(sentCodec7, { maxLength: 4 }), (sent) => {
