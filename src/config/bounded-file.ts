@@ -1,13 +1,13 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
 
-/** The largest file that is read: certificates of a whole system's authorities are 0.2 MB. */
+/** Maximum size of a file; a system's complete CA bundle has 0.2 MB. */
 const maxBytes = 1_048_576;
-/** How long the writer of a pipe may say nothing. */
+/** Longest wait for the writer of a pipe. */
 const pipeWaitMs = 2000;
 const pipePollMs = 20;
 
 /**
- * The text of a file or a pipe that the configuration names, read within a limit of bytes and time.
+ * Reads a file or a pipe that the configuration names, within limits of size and time.
  * @throws an error with a `code`: that of the system, NOT_A_FILE, FILE_TOO_LARGE or PIPE_SILENT
  */
 export function readBoundedFile(path: string): string {
@@ -22,7 +22,7 @@ export function readBoundedFile(path: string): string {
   }
 }
 
-/** A device may be without end (/dev/zero), a terminal waits for a person. */
+/** Other kinds are refused: a device may be endless (/dev/zero), a terminal waits for input. */
 function isReadable(stats: Stats): boolean {
   return stats.isFile() || stats.isFIFO();
 }
@@ -38,7 +38,7 @@ function readAll(file: number): Buffer {
   }
 }
 
-/** Start-up is synchronous: nothing else runs that the wait could hold up. */
+/** Waits synchronously: during the start nothing else runs that the wait could delay. */
 function readSome(file: number, buffer: Buffer, offset: number): number {
   const giveUpAt = performance.now() + pipeWaitMs;
   for (;;) {

@@ -1,16 +1,16 @@
 import { z } from 'zod';
 import { urlFault } from './urls.ts';
 
-/** What is known of one variable; the one place to add another. */
+/** The definition of one variable. */
 export interface Field<Value = unknown> {
   readonly name: string;
   readonly schema: z.ZodType<Value>;
-  /** As it would stand in the environment; null when there is none. */
+  /** As the environment would hold it; null: no default. */
   readonly default: string | null;
   readonly required: boolean;
   /** A secret also has a `*_FILE` form, and its value is never shown. */
   readonly secret: boolean;
-  /** What is wrong with a value that is refused, without showing it; null where it cannot say. */
+  /** Describes what is wrong with a refused value, without showing it; null if unknown. */
   readonly diagnose: (text: string) => string | null;
   readonly shape: string;
   readonly example: string;

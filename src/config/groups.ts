@@ -1,18 +1,18 @@
 import type { Field } from './fields.ts';
 import { variables } from './variables.ts';
 
-/** The variable that each group of the table begins with, for whoever reads the list of them. */
+/** The first variable of each group, with the title of the group. */
 const beginnings: { readonly [Key in keyof typeof variables]?: string } = {
   redisUrl: 'Redis',
   streamKey: 'Stream, consumer group and dead letters',
   postgresUrl: 'PostgreSQL',
-  timescaledb: 'The table and its life',
-  writers: 'Batches and what is in flight',
-  tsMaxPastMs: 'What is accepted',
-  deviceCapacity: 'State of devices',
+  timescaledb: 'Table, compression and retention',
+  writers: 'Batches and entries in flight',
+  tsMaxPastMs: 'Accepted entries',
+  deviceCapacity: 'Device state',
   httpHost: 'Endpoint, log and tracing',
   retriesPerMinute: 'Retries and breakers',
-  stallLimitMs: 'Standing still, panic and stop',
+  stallLimitMs: 'Stall limit, panic dump and stop',
   auditKey: 'Audit',
 };
 

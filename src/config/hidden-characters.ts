@@ -1,6 +1,6 @@
 /**
- * A character of a secret that no editor shows: it comes from how a file was written, and the
- * server would only answer that the password is wrong. Null where there is none.
+ * Describes an invisible character in a secret, or returns null. It comes from the way a file was
+ * saved, and the server would only report a wrong password.
  */
 export function hiddenFault(text: string): string | null {
   if (text.includes('\ufeff')) return 'a byte order mark (U+FEFF): save the file without one';
@@ -9,7 +9,7 @@ export function hiddenFault(text: string): string | null {
     const cause = control === '\r' ? ', as Windows line ends leave it' : '';
     return `a control character (${codePoint(control)}${cause})`;
   }
-  // What a decoder puts in place of bytes that are not UTF-8.
+  // The replacement character of a decoder for bytes that are not UTF-8.
   return text.includes('\ufffd') ? 'bytes that are not UTF-8' : null;
 }
 

@@ -1,22 +1,22 @@
 type UrlKey = 'redisUrl' | 'postgresUrl' | 'migrationPostgresUrl';
 type Report = (key: UrlKey, got: string, expected: string) => void;
 
-/** @returns whether it asks for TLS; null where the URL is wrong */
+/** @returns whether the URL selects TLS; null if the URL is wrong */
 export function readRedisUrl(url: string | null, report: Report): boolean | null {
   const parsed = url === null ? null : URL.parse(url);
   if (parsed === null) return null;
-  // ioredis would take each of its parameters for an option, before ours.
+  // ioredis would apply each parameter as an option, before those of the service.
   if (parsed.search !== '') report('redisUrl', 'a URL with a query', 'a URL without a query');
   return parsed.protocol === 'rediss:';
 }
 
 /**
- * pg 8 takes `require` and `prefer` for `verify-full`; pg 9 and libpq take them for encryption to
- * any server that answers. So none of them is accepted.
+ * pg 8 treats `require` and `prefer` as `verify-full`; pg 9 and libpq treat them as encryption to
+ * any server that answers. So neither is accepted.
  */
 const knownModes = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'no-verify'];
 
-/** The URL without `sslmode`, the only parameter that is accepted; null where the URL is wrong. */
+/** Removes `sslmode`, the only accepted parameter; null if the URL is wrong. */
 export function readPostgresUrl(
   key: 'postgresUrl' | 'migrationPostgresUrl',
   url: string | null,
@@ -40,8 +40,8 @@ export function readPostgresUrl(
 }
 
 /**
- * pg takes some parameters of libpq for options of its own, before those the service sets (`host`,
- * `options`), and ignores the others (`channel_binding`, `target_session_attrs`).
+ * Refuses other parameters: pg applies some of libpq's before those of the service (`host`,
+ * `options`) and ignores the rest (`channel_binding`, `target_session_attrs`).
  */
 function reportOthers(key: UrlKey, names: readonly string[], report: Report): boolean {
   const others = names.filter((name) => name !== 'sslmode');
@@ -51,7 +51,7 @@ function reportOthers(key: UrlKey, names: readonly string[], report: Report): bo
     report(key, 'a URL with a parameter about TLS', `${expected}, such as POSTGRES_CA_FILE`);
     return true;
   }
-  // Behind an unencoded ? stands a part of the password, which no parameter's name looks like.
+  // After an unencoded ? follows a part of the password, which does not look like a name.
   const isNames = others.every((name) => /^[a-z_]{1,40}$/i.test(name));
   const got = isNames ? `a URL with the parameter ${others.join(', ')}` : 'a URL with parameters';
   report(key, got, 'no parameter but sslmode; timeouts and files have variables of their own');

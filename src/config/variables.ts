@@ -32,12 +32,12 @@ export const variables = {
     default: null,
     example: '/run/secrets/redis_ca.pem',
     meaning:
-      'Certificates (PEM) of who signs that of Redis; with rediss:// only. Default: those Node.js brings.',
+      'CA certificates (PEM) for the Redis server; only with rediss://. Default: the CAs of Node.js.',
   }),
   redisCertFile: path('REDIS_CERT_FILE', {
     default: null,
     example: '/run/secrets/redis_client.pem',
-    meaning: 'Our own certificate (PEM), where Redis asks for one; with REDIS_KEY_FILE.',
+    meaning: 'Client certificate (PEM), if Redis requires one; with REDIS_KEY_FILE.',
   }),
   redisKeyFile: path('REDIS_KEY_FILE', {
     default: null,
@@ -57,7 +57,7 @@ export const variables = {
     { min: 100, max: minute },
     {
       default: '5000',
-      meaning: 'How long a reply of Redis is waited for, beyond the blocking read itself.',
+      meaning: 'How long to wait for a reply of Redis, in addition to the block time of a read.',
     },
   ),
   streamKey: word('REDIS_TELEMETRY_STREAM', {
@@ -79,7 +79,7 @@ export const variables = {
     { min: 1, max: 10_000 },
     {
       default: '1000',
-      meaning: 'Entries asked for in one XREADGROUP.',
+      meaning: 'Maximum entries in one XREADGROUP.',
     },
   ),
   blockMs: integer(
@@ -87,7 +87,7 @@ export const variables = {
     { min: 100, max: 10_000 },
     {
       default: '2000',
-      meaning: 'How long a read waits for new entries; a stop waits as long for it.',
+      meaning: 'How long a read waits for new entries; a stop may take as long.',
     },
   ),
   claimThresholdMs: integer(
@@ -96,7 +96,7 @@ export const variables = {
     {
       default: '60000',
       meaning:
-        'Entries of another instance idle this long are taken over; above DRAIN_BUDGET_MS, or live work is taken.',
+        'Entries of another instance that are idle this long are claimed; above DRAIN_BUDGET_MS, so that no live work is claimed.',
     },
   ),
   claimIntervalMs: integer(
@@ -104,7 +104,7 @@ export const variables = {
     { min: 100, max: 60 * minute },
     {
       default: '15000',
-      meaning: 'How often it is looked for entries to take over, with jitter.',
+      meaning: 'How often to look for orphaned entries to claim (jittered).',
     },
   ),
   maxDeliveries: integer(
@@ -113,7 +113,7 @@ export const variables = {
     {
       default: '5',
       meaning:
-        'An entry delivered more often is tried alone, and dead-lettered when the process does not survive that either.',
+        'An entry delivered more often is processed in isolation, and dead-lettered if that crashes the process repeatedly.',
     },
   ),
   consumerIdleMs: integer(
@@ -121,7 +121,8 @@ export const variables = {
     { min: 1000, max: 30 * 24 * 60 * minute },
     {
       default: '3600000',
-      meaning: 'Consumers of the group that are idle this long and hold nothing are removed.',
+      meaning:
+        'Consumers that are idle this long and have no pending entries are removed from the group.',
     },
   ),
   deadLetterKey: word('DEAD_LETTER_STREAM', {
@@ -153,7 +154,7 @@ export const variables = {
     {
       default: '65536',
       meaning:
-        'Largest entry field kept whole in a dead letter, which keeps four times as much in all; a larger one keeps length, SHA-256 and prefix.',
+        'Maximum size of an entry field in a dead letter; all fields together take four times as much. A larger field is replaced by length, SHA-256 and prefix.',
     },
   ),
   postgresUrl: url('POSTGRES_URL', ['postgres:', 'postgresql:'], {
@@ -185,12 +186,12 @@ export const variables = {
     default: null,
     example: '/run/secrets/postgres_ca.pem',
     meaning:
-      'Certificates (PEM) of who signs that of PostgreSQL; with sslmode=verify-full only. Default: those Node.js brings.',
+      'CA certificates (PEM) for the PostgreSQL server; only with sslmode=verify-full. Default: the CAs of Node.js.',
   }),
   postgresCertFile: path('POSTGRES_CERT_FILE', {
     default: null,
     example: '/run/secrets/postgres_client.pem',
-    meaning: 'Our own certificate (PEM), where PostgreSQL asks for one; with POSTGRES_KEY_FILE.',
+    meaning: 'Client certificate (PEM), if PostgreSQL requires one; with POSTGRES_KEY_FILE.',
   }),
   postgresKeyFile: path('POSTGRES_KEY_FILE', {
     default: null,
@@ -218,7 +219,7 @@ export const variables = {
     { min: 200, max: 10 * minute },
     {
       default: '10000',
-      meaning: 'How long the server works on one statement; shorter than INSERT_DEADLINE_MS.',
+      meaning: 'How long the server may work on one statement; shorter than INSERT_DEADLINE_MS.',
     },
   ),
   insertDeadlineMs: integer(
@@ -227,7 +228,7 @@ export const variables = {
     {
       default: '12000',
       meaning:
-        'When the client gives a statement up and drops the connection; shorter than DRAIN_BUDGET_MS.',
+        'How long the client waits for a statement before it closes the connection; shorter than DRAIN_BUDGET_MS.',
     },
   ),
   migrations: choice('MIGRATIONS', ['auto', 'verify', 'off'], {
@@ -239,20 +240,20 @@ export const variables = {
     { min: 1000, max: 60 * minute },
     {
       default: '60000',
-      meaning: 'How long another instance that migrates is waited for.',
+      meaning: "How long to wait for another instance's migration to finish.",
     },
   ),
   timescaledb: choice('TIMESCALEDB', ['required', 'optional'], {
     default: 'required',
     meaning:
-      'optional stores positions in a plain table where the extension is not offered, or offered and not loaded.',
+      'optional stores positions in a plain table if the extension is not available or not loaded.',
   }),
   chunkIntervalMs: duration(
     'CHUNK_INTERVAL',
     { min: '1h', max: '365d' },
     {
       default: '1d',
-      meaning: 'Time span of one chunk of the hypertable; a change holds for new chunks.',
+      meaning: 'Time span of one chunk of the hypertable; a change applies to new chunks.',
     },
   ),
   lateHorizonMs: duration(
@@ -261,7 +262,7 @@ export const variables = {
     {
       default: '7d',
       meaning:
-        'Records this late are usual; chunks stay uncompressed for longer. Later ones are stored too, at a higher price.',
+        'Records up to this late are expected; chunks stay uncompressed for longer. Later ones are stored too, at a higher cost.',
     },
   ),
   oldChunksPerDay: integer(
@@ -295,14 +296,14 @@ export const variables = {
   ),
   aggregates: choice('AGGREGATES', ['off', 'on'], {
     default: 'off',
-    meaning: 'Keep the continuous aggregates positions.device_hours and positions.device_days.',
+    meaning: 'Maintain the continuous aggregates positions.device_hours and positions.device_days.',
   }),
   writers: integer(
     'WRITERS',
     { min: 1, max: 16 },
     {
       default: '2',
-      meaning: 'Batches written at the same time, each on a connection of its own.',
+      meaning: 'Batches written at the same time, each on its own connection.',
     },
   ),
   batchRows: integer(
@@ -310,7 +311,7 @@ export const variables = {
     { min: 1, max: 20_000 },
     {
       default: '5000',
-      meaning: 'Most rows in one batch.',
+      meaning: 'Maximum rows in one batch.',
     },
   ),
   batchBytes: integer(
@@ -318,7 +319,7 @@ export const variables = {
     { min: 65_536, max: 134_217_728 },
     {
       default: '8388608',
-      meaning: 'Most bytes in one batch.',
+      meaning: 'Maximum bytes in one batch.',
     },
   ),
   inFlightRecords: integer(
@@ -343,7 +344,7 @@ export const variables = {
     {
       default: '5y',
       meaning:
-        'Older records are dead-lettered: a wrong clock would make a chunk for every odd day.',
+        'Older records are dead-lettered: a wrong clock would create a chunk for each wrong day.',
     },
   ),
   tsMaxFutureMs: duration(
@@ -351,7 +352,7 @@ export const variables = {
     { min: '1s', max: '365d' },
     {
       default: '1d',
-      meaning: 'Records dated further ahead are dead-lettered.',
+      meaning: 'Records dated further in the future are dead-lettered.',
     },
   ),
   maxRecords: integer(
@@ -359,7 +360,7 @@ export const variables = {
     { min: 1, max: 255 },
     {
       default: '255',
-      meaning: 'Most records in one packet.',
+      meaning: 'Maximum records in one packet.',
     },
   ),
   maxEntryBytes: integer(
@@ -367,7 +368,7 @@ export const variables = {
     { min: 1024, max: 16_777_216 },
     {
       default: '262144',
-      meaning: 'A larger entry is dead-lettered unread.',
+      meaning: 'A larger entry is dead-lettered without being decoded.',
     },
   ),
   io16: flag('CODEC_IO16', {
@@ -396,7 +397,7 @@ export const variables = {
     { min: 0, max: 60 * minute },
     {
       default: '60000',
-      meaning: 'How long a device without stored rows is not looked up again.',
+      meaning: 'How long a look-up without stored rows is cached.',
     },
   ),
   httpHost: host('HTTP_HOST', {
@@ -415,7 +416,7 @@ export const variables = {
   ),
   logLevel: choice('LOG_LEVEL', ['debug', 'info', 'warn', 'error'], {
     default: 'info',
-    meaning: 'Least level that is logged.',
+    meaning: 'Minimum log level.',
   }),
   tracingEndpoint: url('TRACING_ENDPOINT', ['http:', 'https:'], {
     path: '…',
@@ -445,7 +446,8 @@ export const variables = {
     { min: 6, max: 6000 },
     {
       default: '120',
-      meaning: 'Retries a minute for each dependency, in the long run; as many may come at once.',
+      meaning:
+        'Average retries per minute for each dependency; a burst may use a whole minute at once.',
     },
   ),
   breakerErrorPercent: integer(
@@ -453,7 +455,7 @@ export const variables = {
     { min: 1, max: 99 },
     {
       default: '50',
-      meaning: 'The breaker of a dependency opens when more of its last attempts failed.',
+      meaning: 'Share of failed attempts above which the circuit breaker of a dependency opens.',
     },
   ),
   breakerSamples: integer(
@@ -461,7 +463,7 @@ export const variables = {
     { min: 1, max: 1000 },
     {
       default: '20',
-      meaning: 'How many of the last attempts the breaker looks at.',
+      meaning: 'Number of recent attempts that the breaker evaluates.',
     },
   ),
   breakerMinSamples: integer(
@@ -469,7 +471,7 @@ export const variables = {
     { min: 1, max: 1000 },
     {
       default: '5',
-      meaning: 'Attempts there must be before the breaker may open; at most BREAKER_SAMPLES.',
+      meaning: 'Minimum attempts before the breaker may open; at most BREAKER_SAMPLES.',
     },
   ),
   breakerCoolDownMs: integer(
@@ -477,7 +479,7 @@ export const variables = {
     { min: 100, max: 10 * minute },
     {
       default: '2000',
-      meaning: 'How long an open breaker leaves the dependency alone before one probe asks it.',
+      meaning: 'How long an open breaker waits before it sends one probe.',
     },
   ),
   stallLimitMs: integer(
@@ -486,13 +488,13 @@ export const variables = {
     {
       default: '300000',
       meaning:
-        'An event loop that stands still, or a backlog without progress, ends the process after this.',
+        'The process exits after its event loop was blocked, or a backlog made no progress, for this long.',
     },
   ),
   panicDir: path('PANIC_DIR', {
     default: '/tmp',
     example: '/var/lib/processor',
-    meaning: 'Where the dump of a panic is written, readable by this user only.',
+    meaning: 'Directory for the dump of a panic, readable by this user only.',
   }),
   drainBudgetMs: integer(
     'DRAIN_BUDGET_MS',
@@ -500,13 +502,13 @@ export const variables = {
     {
       default: '25000',
       meaning:
-        'How long a stop may take to write what is in flight; below the stop grace of the container.',
+        'How long a stop may take to write the entries in flight; below the stop grace of the container.',
     },
   ),
   auditKey: secret('AUDIT_KEY', {
     default: null,
     example: 'a-long-random-text',
     meaning:
-      'Key of the HMAC that stands for an IMEI in the audit; keep it, and lines can be told to be of a device. Without it they name no device.',
+      'Key of the HMAC that replaces an IMEI in the audit. Keep it to match lines to a device; without it they name none.',
   }),
 } as const;

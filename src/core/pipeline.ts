@@ -23,7 +23,7 @@ import type {
   Position,
 } from './types.ts';
 
-/** The parts that the pipeline drives; wiring.ts passes them in. */
+/** The parts that the pipeline drives; src/service/parts.ts passes them in. */
 export interface PipelineParts
   extends Pick<AcknowledgementParts, 'acknowledge' | 'moveRound' | 'deadLetterGuard'> {
   readonly account: Account;

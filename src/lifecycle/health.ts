@@ -1,5 +1,5 @@
 export interface Health {
-  /** Says how one part is; `ok` is the word for well. */
+  /** Sets the state of one part; `ok` means healthy. */
   set(part: string, state: string): void;
   live(): Report;
   ready(): Report;
@@ -11,7 +11,7 @@ interface Report {
   readonly checks: Readonly<Record<string, string>>;
 }
 
-/** What the probes answer. `startup` must be `ok` once; ready needs every part to be `ok`. */
+/** The answers of the probes: `startup` needs its part to be `ok`, `ready` needs every part. */
 export function createHealth(parts: readonly string[]): Health {
   const states = new Map(parts.map((part) => [part, 'starting']));
   return {

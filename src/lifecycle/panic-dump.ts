@@ -9,12 +9,12 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 
-/** An entry in flight; its payload goes into the dump as far as there is room. */
+/** An entry in flight; the dump contains its payload if the size limit allows. */
 export interface DumpedEntry {
   readonly id: string;
   readonly records: number;
   readonly open: number;
-  /** Records whose dead letter is due with the acknowledgement. */
+  /** Records that are dead-lettered together with the acknowledgement. */
   readonly rejected: number;
   readonly deliveries: number;
   /** name, value, name, value … */
@@ -24,7 +24,7 @@ export interface DumpedEntry {
 /** What the service was doing when it died. */
 export interface PanicState {
   readonly entries: readonly DumpedEntry[];
-  /** Account, dependencies, configuration without secrets, recent errors: anything small. */
+  /** Account, dependencies, configuration without secrets, recent errors. */
   readonly summary: object;
 }
 
@@ -33,14 +33,14 @@ const maxPayloads = 100;
 const maxFieldBytes = 4096;
 const maxFieldsShown = 64;
 const maxDumpBytes = 8 * 1024 * 1024;
-/** Dumps that stay of one instance. */
+/** Maximum dumps kept of one instance. */
 const maxInstanceDumps = 10;
-/** Dumps that stay of all instances of this user: a container's name changes with every deploy. */
+/** Maximum dumps kept of all instances of this user: a container's name changes with every deploy. */
 const maxDumps = 50;
 const dumpName = /^processor-panic-(.+)-(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z)\.json$/;
 
 export interface WrittenDump {
-  /** Its path. */
+  /** Path of the dump. */
   readonly dump: string;
   /** Why old dumps could not be removed; absent when they could. */
   readonly old_dumps_kept?: string;
@@ -48,8 +48,8 @@ export interface WrittenDump {
 
 /**
  * Writes a dump, readable by this user only: it holds raw payloads, enough to replay them.
- * Bounded in size and number; never follows or overwrites what is there, and never waits for
- * old dumps that cannot be removed.
+ * Bounded in size and number. It never follows a link or overwrites a file, and an old dump that
+ * cannot be removed does not prevent the new one.
  * @throws when the directory cannot be written to
  */
 export function writeDump(
@@ -64,7 +64,7 @@ export function writeDump(
   const time = at.toISOString().replaceAll(':', '-');
   const path = join(dir, `processor-panic-${safeInstance}-${time}.json`);
   const text = compose(head, state);
-  // wx: another's file, or a link planted in a shared directory, is not written through.
+  // wx refuses an existing file and a link planted in a shared directory.
   const file = openSync(path, 'wx', 0o600);
   try {
     writeSync(file, text);
@@ -75,7 +75,7 @@ export function writeDump(
   return { dump: path, ...(kept === null ? {} : { old_dumps_kept: kept }) };
 }
 
-/** Payloads are left out from the end until the dump fits. */
+/** Omits payloads from the end until the dump fits. */
 function compose(head: object, state: PanicState): string {
   const { entries, summary } = state;
   const inFlight = entries.slice(0, maxIds).map(({ id, records, open, rejected, deliveries }) => ({
@@ -106,8 +106,8 @@ function describeField(field: Buffer): object {
 }
 
 /**
- * Leaves space for one more dump under both limits. Counts and removes only this user's own files:
- * in a shared folder another user's are neither ours to remove nor a reason not to write.
+ * Removes the oldest dumps so that one more fits under both limits. Counts and removes only this
+ * user's files: those of another user in a shared folder neither count nor prevent the dump.
  * @returns the code of the first failure, or null
  */
 function removeOldest(dir: string, instance: string): string | null {

@@ -1,9 +1,9 @@
 export interface ProgressSample {
   /** A count that grows with every record read or settled. */
   readonly progress: number;
-  /** Entries that wait or are in flight. */
+  /** Undelivered entries and entries in flight. */
   readonly backlog: number;
-  /** The reason for standing still is known: a failing dependency, a pause. */
+  /** The cause of a stall is known: a failing dependency, a pause. */
   readonly excused: boolean;
 }
 
@@ -12,9 +12,8 @@ export interface ProgressWatch {
 }
 
 /**
- * Tells a service that has work and does none of it, though nothing is known to be wrong: a fault
- * of ours that a fresh process may not have. A database that is down is no such fault; another
- * process would wait for it as well.
+ * Detects a backlog without progress and without a known cause: a bug that a restart may clear.
+ * A database that is down is a known cause; a restarted process would wait for it as well.
  */
 export function createProgressWatch(options: {
   readonly stallLimitMs: number;

@@ -1,4 +1,4 @@
-/** One failure of late, as a dump tells it. */
+/** A recent failure, as the dump of a panic contains it. */
 export interface RecentError {
   readonly at: string;
   readonly code: string;
@@ -6,7 +6,7 @@ export interface RecentError {
 }
 
 export interface RecentErrors {
-  /** @param message scrubbed already */
+  /** @param message must be scrubbed */
   add(code: string, message: string): void;
   /** Oldest first. */
   list(): readonly RecentError[];

@@ -1,8 +1,8 @@
 import { setTimeout } from 'node:timers/promises';
 
 /**
- * Does `work` again and again, `everyMs` after it ended last, so that two runs never overlap.
- * @returns ends the repetition and waits for the run under way
+ * Runs `work` periodically, `everyMs` after its last run ended, so that runs never overlap.
+ * @returns a function that ends the repetition and waits for the current run
  */
 export function repeat(work: () => Promise<void>, everyMs: number): () => Promise<void> {
   const stopped = new AbortController();

@@ -1,19 +1,19 @@
 import { constants } from 'node:os';
 import type { Logger } from '../core/types.ts';
 
-/** Exit codes an operator and a restart policy can tell apart. */
+/** Exit codes that operators and restart policies distinguish. */
 export const exitCodes = { ok: 0, failed: 1, panic: 70, drainOverrun: 75, stalled: 75 } as const;
 
 /**
- * How long the same signal is taken for the one that came first. npm forwards to its script what a
- * terminal or systemd has already sent to the whole group: one Ctrl-C arrives twice.
+ * Within this time the same signal counts as the first one. npm forwards a signal that the terminal
+ * or systemd has already sent to the whole process group: one Ctrl-C arrives twice.
  */
 const sameRequestMs = 1000;
 
 /**
- * Resolves with the first SIGTERM or SIGINT. A second one ends the process at once, for an operator
- * who does not wait for the drain, unless it is the first one delivered twice. As PID 1 neither
- * signal has a default action.
+ * Resolves with the first SIGTERM or SIGINT. A second signal exits at once, for an operator who does
+ * not wait for the drain, unless it is the first one delivered twice. The handler is needed because
+ * a process with PID 1 has no default action for either signal.
  */
 export function stopSignal(log: Logger): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {

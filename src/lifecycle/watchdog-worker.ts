@@ -2,9 +2,9 @@ import { writeSync } from 'node:fs';
 import { Session } from 'node:inspector';
 import { workerData } from 'node:worker_threads';
 
-/** What the watched thread hands to the watching one. */
+/** Passed from the main thread to the watchdog thread. */
 export interface WatchdogData {
-  /** Moves while the event loop turns. */
+  /** A counter that grows while the event loop runs. */
   readonly heart: Int32Array;
   readonly stallLimitMs: number;
   readonly beatMs: number;
@@ -13,25 +13,25 @@ export interface WatchdogData {
   readonly instance: string;
 }
 
-/** After this a thread that is stuck in native code is killed. */
+/** Delay before SIGKILL, for a thread that is blocked in native code. */
 const killAfterMs = 2000;
 
 const { heart, stallLimitMs, beatMs, exitCode, env, instance }: WatchdogData = workerData;
 let last = Atomics.load(heart, 0);
 let movedMs = performance.now();
-let lookedMs = movedMs;
+let checkedMs = movedMs;
 
-const looking = setInterval(() => {
+const check = setInterval(() => {
   const nowMs = performance.now();
   const now = Atomics.load(heart, 0);
-  // This thread was held up as well: the machine was suspended or starved, not the event loop.
-  const wasHeldUp = nowMs - lookedMs > 5 * beatMs;
-  lookedMs = nowMs;
+  // This thread was delayed as well: the machine was suspended or overloaded, not the event loop.
+  const wasHeldUp = nowMs - checkedMs > 5 * beatMs;
+  checkedMs = nowMs;
   if (now !== last || wasHeldUp) {
     last = now;
     movedMs = nowMs;
   } else if (nowMs - movedMs > stallLimitMs) {
-    clearInterval(looking);
+    clearInterval(check);
     end();
   }
 }, beatMs);
@@ -42,7 +42,7 @@ function end(): void {
   const msg = 'event loop blocked; exiting so that the supervisor restarts the process';
   writeSync(1, `${JSON.stringify({ level: 'error', ts, ...fields, msg })}\n`);
   // process.exit() in a worker ends the worker alone. An inspector session reaches the other
-  // thread even in an endless loop, so that the exit code tells what happened.
+  // thread even in an endless loop, so that the exit code is 75.
   const session = new Session();
   session.connectToMainThread();
   session.post('Runtime.evaluate', { expression: `process.exit(${exitCode})` });

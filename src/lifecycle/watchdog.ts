@@ -4,20 +4,20 @@ import { exitCodes } from './signals.ts';
 import type { WatchdogData } from './watchdog-worker.ts';
 
 export interface WatchdogOptions {
-  /** The event loop may stand still this long. */
+  /** Longest time that the event loop may be blocked. */
   readonly stallLimitMs: number;
-  /** For the last log line, which the stalled thread cannot write. */
+  /** For the last log line, which the blocked thread cannot write. */
   readonly env: string;
   readonly instance: string;
 }
 
-/** Beats in the time of one limit. */
+/** Heartbeats within one limit. */
 const beatsPerLimit = 10;
 const maxBeatMs = 1000;
 
 /**
- * Ends the process with 75 when its event loop stands still: an engine restarts what has ended,
- * never what merely hangs. Only another thread can see it.
+ * Exits with 75 when the event loop is blocked: a container engine restarts a process that exits,
+ * not one that hangs. A second thread watches, because a blocked loop cannot watch itself.
  */
 export function createWatchdog({ stallLimitMs, env, instance }: WatchdogOptions): Service {
   let running: { worker: Worker; beat: NodeJS.Timeout } | null = null;
@@ -48,7 +48,7 @@ export function createWatchdog({ stallLimitMs, env, instance }: WatchdogOptions)
 }
 
 function startWorker(workerData: WatchdogData): Worker {
-  // The same file, whether it runs from its source or was built.
+  // The worker has the extension of this file: source or built.
   const file = import.meta.url.endsWith('.ts') ? './watchdog-worker.ts' : './watchdog-worker.js';
   const worker = new Worker(new URL(file, import.meta.url), {
     workerData,

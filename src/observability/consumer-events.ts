@@ -1,21 +1,21 @@
 import type { Account, EntryId, Logger, LossCause } from '../core/types.ts';
 import type { Metrics } from './metrics.ts';
 
-/** Ids in one log line. */
+/** Maximum ids in one log line. */
 const shownIds = 20;
 
-/** What the consumer finds beside entries, as metrics and log lines. */
+/** Events of the consumer as metrics and log lines. */
 export function createConsumerEvents(
   metrics: Metrics,
   log: Logger,
   account: Pick<Account, 'read' | 'settle'>,
-  /** Keeps the loss where it outlives this process. */
+  /** Records the loss in Redis, where it outlives this process. */
   noteLoss: (cause: LossCause, entries: number) => void,
 ) {
   return {
     groupRecreated() {
       metrics.streamEvents.inc({ event: 'group_recreated' });
-      log.error({}, 'consumer group was gone; made anew, reading from the start');
+      log.error({}, 'consumer group missing; recreated, reading from the start of the stream');
     },
     streamWentBack(entries: number) {
       metrics.streamEvents.inc({ event: 'went_back' });
@@ -27,7 +27,7 @@ export function createConsumerEvents(
     lostUndelivered(entries: number) {
       metrics.entriesLost.inc({ cause: 'trimmed_undelivered' }, entries);
       noteLoss('trimmed_undelivered', entries);
-      log.error({ entries }, 'entries were trimmed before anybody read them');
+      log.error({ entries }, 'entries were trimmed before they were read');
     },
     lossUncertain(atMost: number) {
       metrics.streamEvents.inc({ event: 'loss_uncertain' });
@@ -48,7 +48,7 @@ export function createConsumerEvents(
     },
     claimed(entries: number) {
       metrics.claims.inc(entries);
-      log.warn({ entries }, 'entries of another instance taken over');
+      log.warn({ entries }, 'entries of another instance claimed');
     },
     claimRun() {
       metrics.claimRuns.inc();

@@ -14,7 +14,7 @@ export interface GuardEventsOptions {
   readonly onError: (error: DependencyError) => void;
 }
 
-/** What the guards of the dependencies tell, as metrics and log lines. */
+/** Events of the dependencies' guards as metrics and log lines. */
 export function createGuardEvents(
   metrics: Metrics,
   log: Logger,
@@ -27,12 +27,12 @@ export function createGuardEvents(
       metrics.dependencyUp.set({ dependency }, 0);
       options.onDependency(dependency, `${kind}: ${code}`);
       options.onError(error);
-      // The first failure and then ever fewer: a long outage must not fill the disk.
+      // Logged at powers of two: a long outage must not fill the disk.
       if (!isPowerOfTwo(attempt)) return;
       const level = kind === 'configuration' ? 'error' : 'warn';
       log[level](
         { dependency, kind, code, attempt, ...subject, err: error },
-        'dependency failed; reading stands still',
+        'dependency failed; reading is blocked',
       );
     },
     recovered(dependency) {
@@ -45,7 +45,7 @@ export function createGuardEvents(
       for (const state of breakerStates) {
         metrics.breakerState.set({ dependency, state }, state === to ? 1 : 0);
       }
-      // A long outage opens it again after every probe; the metric has each.
+      // At debug level, because a long outage opens it after every probe; the metric counts each.
       log.debug({ dependency, state: to }, 'circuit breaker changed');
     },
   };
@@ -58,7 +58,7 @@ export interface DeadLetterGuardOptions {
 }
 
 /**
- * Events of the guard of the dead-letter stream. It says nothing about Redis as a whole: reading
+ * Events of the guard of the dead-letter stream as metrics and log lines. Redis itself is up: reading
  * and other acknowledgements go on.
  */
 export function createDeadLetterGuardEvents(
@@ -83,7 +83,7 @@ export function createDeadLetterGuardEvents(
       onState('ok');
       log.info({}, 'dead letters are written again');
     },
-    // Its state is that of the readiness probe.
+    // The readiness probe reports this state.
     breaker: () => undefined,
   };
 }

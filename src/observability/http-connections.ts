@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 
 /** Bounds the open connections: when there are too many, one of them is closed. */
 export interface HttpConnections {
-  /** Takes a new connection in; at the limit it closes another one first. */
+  /** Admits a new connection; at the limit it closes another one first. */
   admit(socket: Socket): void;
   /** A request has arrived on this connection; connections that wait for one are closed first. */
   beginAnswer(socket: Socket): void;
@@ -16,8 +16,8 @@ interface Connection {
 }
 
 /**
- * The client with the most connections gives way: first its oldest connection without a request
- * being answered, then its oldest one. So no client can lock out another, nor its own next request.
+ * Closes a connection of the client with the most connections: the oldest idle one, otherwise the
+ * oldest one. So no client can lock out another client or its own next request.
  * @param onEvicted called with the address of the client whose connection was closed
  */
 export function createHttpConnections(

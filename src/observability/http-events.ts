@@ -1,7 +1,7 @@
 import type { Logger } from '../core/types.ts';
 import type { Metrics } from './metrics.ts';
 
-/** What happens at the HTTP endpoint, as a metric and log lines. */
+/** Events of the HTTP endpoint as a metric and log lines. */
 export function createHttpEvents(metrics: Metrics, log: Logger) {
   let evictions = 0;
   return {

@@ -6,7 +6,7 @@ import { scrub } from './scrub.ts';
 
 export interface HealthReport {
   readonly ok: boolean;
-  /** `ok`, or in a few words what is missing. */
+  /** State of each part; `ok` means healthy. */
   readonly checks: Readonly<Record<string, string>>;
 }
 
@@ -17,9 +17,9 @@ export interface HttpOptions {
   readonly health: {
     /** Shallow: asks no dependency. */
     live(): HealthReport;
-    /** Should this instance be counted on right now? */
+    /** Whether this instance processes entries at present. */
     ready(): HealthReport;
-    /** Has start-up come to its end? */
+    /** Whether the start-up is complete. */
     startup(): HealthReport;
   };
   /** Called when a connection of this client was closed because there were too many. */
@@ -34,16 +34,16 @@ type Answer = { status: number; type: string; body: string };
 type Respond = (request: IncomingMessage, response: ServerResponse) => void;
 
 const maxConnections = 64;
-/** For a request's headers to arrive; a health check and a scraper send them in one packet. */
+/** Time limit for a request's headers; a health check and a scraper send them in one packet. */
 const headersTimeoutMs = 2000;
-/** For a request to arrive whole, and between two on one connection. */
+/** Time limit for a whole request, and between two requests of one connection. */
 const requestTimeoutMs = 5000;
-/** Without a byte in either direction, such as a client that does not read its answer. */
+/** Time limit without a byte in either direction, such as a client that does not read. */
 const idleTimeoutMs = 10_000;
-/** What answers under way are waited for when the endpoint stops. */
+/** Longest wait for answers in progress when the endpoint stops. */
 const stopGraceMs = 1000;
 
-/** /metrics and /health: read only, bounded, nothing secret. */
+/** Serves /metrics and /health: read-only, bounded, without secrets. */
 export function createHttpEndpoint(options: HttpOptions): HttpEndpoint {
   let server: Server | null = null;
   const respond = createResponder(options, () => server !== null);
@@ -58,7 +58,7 @@ export function createHttpEndpoint(options: HttpOptions): HttpEndpoint {
   }
 
   async function end(started: Promise<void>): Promise<void> {
-    // Who called start() was told of a failure; here it only means there is nothing to close.
+    // start() reports its own failure; here it means that there is nothing to close.
     await started.catch(() => undefined);
     const closing = server;
     server = null;
@@ -99,7 +99,7 @@ function createHttpServer(respond: Respond, onEvicted: (address: string) => void
       requestTimeout: requestTimeoutMs,
       headersTimeout: headersTimeoutMs,
       keepAliveTimeout: requestTimeoutMs,
-      // Node looks for late requests only so often; its default is every 30 s.
+      // The interval at which Node.js checks for late requests; its default is 30 s.
       connectionsCheckingInterval: 1000,
       maxHeaderSize: 8192,
     },
@@ -133,7 +133,7 @@ function listen(server: Server, { host, port }: HttpOptions): Promise<void> {
   });
 }
 
-/** Idle connections end at once, answers under way get a moment. */
+/** Closes idle connections at once, and the others after their answer or the grace period. */
 function close(server: Server): Promise<void> {
   return new Promise((resolve) => {
     const cut = setTimeout(() => server.closeAllConnections(), stopGraceMs);
@@ -192,7 +192,7 @@ function createResponder(options: HttpOptions, isOpen: () => boolean) {
   };
 }
 
-/** Nothing here takes one: whoever sends it is not waited for. */
+/** No endpoint reads a body, so the connection of a client that sends one is closed. */
 function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }

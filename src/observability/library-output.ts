@@ -11,9 +11,9 @@ const levels = {
 } as const;
 
 /**
- * Turns what libraries and Node.js print by themselves into log lines: ioredis warns by
- * console.warn, Node.js writes warnings and deprecations to stderr as text. What collects the log
- * reads JSON only, and a line of ours is scrubbed of secrets.
+ * Turns the output of libraries and Node.js into log lines: ioredis calls console.warn, and Node.js
+ * writes warnings to stderr as text. A log collector reads JSON only, and log lines are scrubbed
+ * of secrets.
  */
 export function captureLibraryOutput(log: Logger): void {
   for (const [method, level] of Object.entries(levels)) {

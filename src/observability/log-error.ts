@@ -13,9 +13,9 @@ export interface ErrorDescription {
 }
 
 /**
- * What may be said of an error: type, code, message, stack and the chain of causes, scrubbed and
- * bounded. No other property is ever looked at: pg puts whole rows into `detail` and `where`.
- * Never throws, whatever was thrown.
+ * Describes an error for the log: type, code, message, stack and causes, scrubbed and bounded. It
+ * reads no other property: pg puts whole rows into `detail` and `where`. Never throws, whatever
+ * value was thrown.
  */
 export function describeError(error: unknown, depth = 0): ErrorDescription {
   try {
@@ -52,8 +52,8 @@ function messageOf(error: Error): unknown {
 }
 
 /**
- * PostgreSQL and JSON.parse quote the value they complain of (`invalid input syntax for type
- * integer: "…"`). Names in quotes stay: of tables, columns, constraints.
+ * PostgreSQL and JSON.parse quote the invalid value (`invalid input syntax for type
+ * integer: "…"`). Quoted names of tables, columns and constraints stay.
  */
 function scrubMessage(message: unknown): string {
   return scrub(String(message)).replace(/"[^"]*"/g, (quoted) =>

@@ -1,7 +1,7 @@
 import { describeError } from './log-error.ts';
 import { scrub } from './scrub.ts';
 
-/** Characters all values of one line may take together. */
+/** Maximum characters of all values of one line together. */
 const maxLineLength = 16_384;
 const maxDepth = 5;
 const maxItems = 50;
@@ -10,18 +10,18 @@ const maxItems = 50;
 const secretName = /(password|passwd|passphrase|secret|token|apikey|authorization)$/;
 const personalName = /(deviceid|imei|latitude|longitude)$|^(lat|lon|lng)$/;
 const urlName = /(url|dsn)$/;
-/** Names of the line's own schema; a second key of the same name would hide the first. */
+/** Names of the line's schema; a second key of the same name would hide the first. */
 const schemaNames = new Set(['ts', 'level', 'service', 'env', 'instance', 'msg']);
 
-/** What one line may still take; every value draws on it, at whatever depth it stands. */
+/** The remaining characters of one line; values at every depth share it. */
 interface Budget {
   left: number;
 }
 
 /**
- * A log line's fields as they may be written: at any depth without values of secret or personal
- * names, texts scrubbed, errors described, bytes counted and never shown, all of it bounded.
- * A field named like one of the schema gets a `_` behind it. Never throws.
+ * Prepares the fields of a log line: at any depth it redacts values of secret or personal names,
+ * scrubs texts, describes errors and replaces bytes by their count, all of it bounded. A field
+ * named like one of the schema gets the suffix `_`. Never throws.
  */
 export function describeFields(fields: object): Record<string, unknown> {
   const written = describeObject(fields, 0, { left: maxLineLength });
@@ -61,7 +61,7 @@ function describeNamed(name: string, value: unknown, depth: number, budget: Budg
   return describeValue(value, depth, budget);
 }
 
-/** A URL that was redacted before, or holds nothing to redact. */
+/** Whether a URL is already redacted or has nothing to redact. */
 function isUrlWithoutLogin(value: unknown): boolean {
   const url = typeof value === 'string' ? URL.parse(value) : null;
   return url !== null && url.password === '' && url.search === '' && url.hash === '';
@@ -84,7 +84,7 @@ function describeValue(value: unknown, depth: number, budget: Budget): unknown {
   }
 }
 
-/** An IMEI is one also where it stands as a number. */
+/** A number may be an IMEI. */
 function describeNumber(value: number | bigint, budget: Budget): unknown {
   budget.left -= 8;
   const text = String(value);
@@ -96,7 +96,7 @@ function describeInner(value: object, depth: number, budget: Budget): unknown {
   if (value instanceof Error) return spendAll(describeError(value), budget);
   if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString();
-  // What brackets, and the note of what was left out, take.
+  // The size of the brackets and of the note about omitted items.
   budget.left -= 24;
   if (depth > maxDepth) return '[too deep]';
   if (Array.isArray(value)) return describeList(value, depth, budget);
@@ -120,7 +120,7 @@ function spend(text: string, budget: Budget): string {
   return shown;
 }
 
-/** A description is bounded by itself: it is written whole, and what follows has less room. */
+/** An error's description is bounded: it is written completely, and later values get less. */
 function spendAll<Value>(description: Value, budget: Budget): Value {
   budget.left -= JSON.stringify(description).length;
   return description;

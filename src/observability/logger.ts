@@ -9,14 +9,14 @@ export interface LoggerOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error';
   readonly env: string;
   readonly instance: string;
-  /** Where lines go; stdout when absent. */
+  /** Receives the lines; default: stdout. */
   readonly destination?: { write(line: string): void };
 }
 
 /**
  * JSON lines of a stable schema: ts, level, service, env, instance, msg, then fields.
- * Every field goes through `describeFields`, so that no level ever shows a secret, an IMEI or a
- * coordinate that stands under its name, wherever in the fields it stands.
+ * Every field passes through `describeFields`, so that at no level a line contains a secret, an IMEI
+ * or a coordinate under its name.
  */
 export function createLogger(options: LoggerOptions): Logger {
   const { level, env, instance, destination } = options;

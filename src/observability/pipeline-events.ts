@@ -1,7 +1,7 @@
 import type { Batch, HeldEntry, Logger, Outcomes, PipelineEvents } from '../core/types.ts';
 import type { Metrics } from './metrics.ts';
 
-/** Rejections logged one by one in a minute; all are counted. */
+/** Maximum rejections logged in a minute; all are counted. */
 const rejectionsPerMinute = 60;
 
 export interface EventOptions {
@@ -10,7 +10,7 @@ export interface EventOptions {
   readonly entryTimeMs: (id: string, nowMs: number) => number | null;
 }
 
-/** Every event of the pipeline as metrics, and where a person should know, as a log line. */
+/** Events of the pipeline as metrics and, where an operator should know, as log lines. */
 export function createPipelineEvents(
   metrics: Metrics,
   log: Logger,
@@ -70,7 +70,10 @@ export function createPipelineEvents(
     isolated(entry, tries) {
       metrics.triedAlone.inc();
       const { id, deliveries } = entry;
-      log.warn({ entry_id: id, deliveries, tries }, 'entry delivered too often is tried alone');
+      log.warn(
+        { entry_id: id, deliveries, tries },
+        'entry delivered too often; processing it in isolation',
+      );
     },
     late(records) {
       if (records > 0) metrics.lateRecords.inc(records);
@@ -113,9 +116,9 @@ function observeDeviceLatency(
 ): void {
   const latency = metrics.endToEnd.labels({ from: 'device' });
   let last: HeldEntry | undefined;
-  rows.forEach(({ ts }, place) => {
-    const owner = owners[place];
-    if (outcomes[place] !== 'inserted' || owner === last) return;
+  rows.forEach(({ ts }, index) => {
+    const owner = owners[index];
+    if (outcomes[index] !== 'inserted' || owner === last) return;
     last = owner;
     latency.observe(Math.max(0, nowMs - ts) / 1000);
   });

@@ -13,7 +13,7 @@ interface BacklogSample {
   readonly deadLetterOldestMs: number;
 }
 
-/** Shows one sample of the stream; what is unknown is absent, never 0. */
+/** Exports one sample of the stream; an unknown value is absent, never 0. */
 export function showBacklog(
   metrics: Metrics,
   labels: { readonly stream: string; readonly group: string },
@@ -37,7 +37,7 @@ export function showBacklog(
   metrics.deadLetterOldest.set(backlog.deadLetterOldestMs / 1000);
 }
 
-/** The stream cannot be asked: what was known of it is taken back, or it would look like news. */
+/** Removes the gauges of the stream while it cannot be sampled, so that no stale value remains. */
 export function forgetBacklog(
   metrics: Metrics,
   labels: { readonly stream: string; readonly group: string },
@@ -59,7 +59,7 @@ export function forgetBacklog(
   }
 }
 
-/** What Redis counts of the dead-letter stream; the dropped ones in total, over all instances. */
+/** Exports Redis's counts of the dead-letter stream; drops are the total of all instances. */
 export function showDeadLetters(
   metrics: Metrics,
   stream: string,
@@ -67,7 +67,7 @@ export function showDeadLetters(
 ): void {
   if (totals.bytes === null) metrics.deadLetterBytes.remove({ stream });
   else metrics.deadLetterBytes.set({ stream }, totals.bytes);
-  // Redis has the total: a new process does not begin at 0, and a lost reply loses no count.
+  // Redis stores the total: a new process does not start at 0, and a lost reply loses no count.
   metrics.deadLettersDropped.set({ stream }, totals.droppedEntries);
 }
 
@@ -81,7 +81,7 @@ interface InstanceSample {
   readonly pool: { readonly total: number; readonly idle: number; readonly waiting: number };
 }
 
-/** Shows what this instance holds at the moment. */
+/** Exports the current state of this instance. */
 export function showInstance(metrics: Metrics, sample: InstanceSample): void {
   metrics.inFlightRecords.set(sample.inFlightRecords);
   metrics.bufferRecords.set(sample.bufferedRecords);

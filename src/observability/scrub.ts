@@ -2,7 +2,7 @@ const maxTextLength = 2000;
 /** The longest login a configured URL can hold; a cut must not fall inside one and hide its end. */
 const maxLoginLength = 12_288;
 
-/** Takes logins out of URLs, passwords and 15-digit numbers (IMEIs) out of text, and bounds it. */
+/** Removes logins of URLs, passwords and 15-digit numbers (IMEIs) from a text, and bounds it. */
 export function scrub(text: string): string {
   return text
     .slice(0, maxTextLength + maxLoginLength)

@@ -105,7 +105,7 @@ describe('processor config', () => {
     expect(status).toBe(0);
     const column = lines[0]?.indexOf('SOURCE') ?? -1;
     expect(lines[0]).toMatch(/^VARIABLE +VALUE +SOURCE$/);
-    expect(lines.filter((line) => line.startsWith('# ')).length).toBe(10);
+    expect(lines.filter((line) => line.startsWith('# ')).length).toBe(11);
     const line = lines.find((one) => one.startsWith('REDIS_PASSWORD ')) ?? '';
     expect(line.slice(column)).toBe(`file ${file}`);
     expect(lines.find((one) => one.startsWith('READ_COUNT '))?.slice(column)).toBe('default');

@@ -86,7 +86,7 @@ export async function untilReadyAgain(service: RunningService): Promise<number> 
 export function failureCodes(service: RunningService, dependency: Dependency): Set<unknown> {
   const failures = service.logs.filter(
     (line) =>
-      line.msg === 'dependency failed; reading stands still' && line.dependency === dependency,
+      line.msg === 'dependency failed; reading is blocked' && line.dependency === dependency,
   );
   return new Set(failures.map(({ code }) => code));
 }

@@ -31,7 +31,7 @@ const trimmedUndelivered = 'processor_stream_entries_lost_total{cause="trimmed_u
 
 describe('harm to the stream itself', () => {
   it(
-    'FLUSHALL: the group is made anew once, and what is sent afterwards is all stored',
+    'FLUSHALL: the group is recreated once, and what is sent afterwards is all stored',
     async () => {
       const { scenario, services } = await openSettled();
       const { client } = scenario;
@@ -178,7 +178,7 @@ async function untilGroupIsBack(
   services: readonly RunningService[],
   rounds: number,
 ): Promise<void> {
-  await eventually('the group is made anew', async () =>
+  await eventually('the group is recreated', async () =>
     (await sumOf(services, groupRecreated)) >= rounds ? true : undefined,
   );
   expect(await sumOf(services, groupRecreated)).toBe(rounds);
