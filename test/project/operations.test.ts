@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -52,6 +52,22 @@ describe('the commands of OPERATIONS.md', () => {
       expect(services).toContain(named[0]);
     },
   );
+
+  it('look for log messages that the source has', () => {
+    const folder = join(root, 'src');
+    const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+    const sources = names
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => readFileSync(join(folder, name), 'utf8'))
+      .join('\n');
+    const sought = commands.flatMap(({ text }) => {
+      const words = /^docker compose logs .*\| grep (?:-\w+ )?"([^"]+)"/.exec(text)?.[1] ?? '';
+      // At each | outside of parentheses.
+      return words.split(/\|(?![^(]*\))/).filter((one) => one !== '');
+    });
+    expect(sought.length).toBeGreaterThan(5);
+    expect(sought.filter((one) => !new RegExp(one).test(sources))).toEqual([]);
+  });
 
   const stack = useStack();
 
