@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createAccount } from '../../src/core/account.ts';
 
-test('what was read is settled or in flight; anything else shows as a residual', () => {
+test('every record read is settled or in flight, and a missing one shows as a residual', () => {
   const account = createAccount(() => {});
   account.read(10);
   account.settle('inserted', 4);
@@ -14,7 +14,7 @@ test('what was read is settled or in flight; anything else shows as a residual',
   expect(account.residual(3)).toBe(-1);
 });
 
-test('totals are a copy of that moment', () => {
+test('totals are a copy and do not change later', () => {
   const account = createAccount(() => {});
   account.read(1);
   const before = account.totals();
@@ -24,7 +24,7 @@ test('totals are a copy of that moment', () => {
   expect(account.totals()).toMatchObject({ read: 1, settled: { conflict: 1, inserted: 0 } });
 });
 
-test('every settlement is told, none of nothing', () => {
+test('every settlement is reported, except one of no records', () => {
   const told: unknown[] = [];
   const account = createAccount((outcome, records) => told.push([outcome, records]));
   account.settle('inserted', 0);

@@ -12,7 +12,7 @@ function fill(batcher: Batcher, rows: number, attributes = '{}'): void {
   }
 }
 
-test('a free writer takes all there is at once', async () => {
+test('a free writer takes all rows at once', async () => {
   const batcher = new Batcher(roomy);
   fill(batcher, 7);
 
@@ -26,7 +26,7 @@ test('a free writer takes all there is at once', async () => {
   expect(batcher.size).toBe(0);
 });
 
-test('the cap of rows closes a batch; the rest is the next', async () => {
+test('the limit of rows closes a batch, and the next batch has the rest', async () => {
   const batcher = new Batcher({ rows: 5, bytes: 1_000_000 });
   fill(batcher, 12);
 
@@ -39,7 +39,7 @@ test('the cap of rows closes a batch; the rest is the next', async () => {
   ]);
 });
 
-test('the cap of bytes closes a batch; the rest is the next', async () => {
+test('the limit of bytes closes a batch, and the next batch has the rest', async () => {
   const batcher = new Batcher({ rows: 100, bytes: 1000 });
   fill(batcher, 5, 'x'.repeat(280));
 
@@ -52,7 +52,7 @@ test('the cap of bytes closes a batch; the rest is the next', async () => {
   ]);
 });
 
-test('a row larger than the cap of bytes goes alone', async () => {
+test('a row larger than the limit of bytes is a batch of its own', async () => {
   const batcher = new Batcher({ rows: 100, bytes: 1000 });
   fill(batcher, 2, 'x'.repeat(5000));
 
@@ -60,7 +60,7 @@ test('a row larger than the cap of bytes goes alone', async () => {
   expect((await batcher.take())?.rows).toHaveLength(1);
 });
 
-test('a writer waits while there is nothing, and is woken by an offer', async () => {
+test('a writer waits while there are no rows, and an offer wakes it', async () => {
   const batcher = new Batcher(roomy);
   let batch: Batch | null = null;
   const taking = batcher.take().then((taken) => {
@@ -76,7 +76,7 @@ test('a writer waits while there is nothing, and is woken by an offer', async ()
   expect(batch).toMatchObject({ rows: { length: 3 } });
 });
 
-test('rows past the cap of one writer wake the next that waits', async () => {
+test('rows beyond the limit of one batch wake the next waiting writer', async () => {
   const batcher = new Batcher({ rows: 5, bytes: 1_000_000 });
   const taking = Promise.all([batcher.take(), batcher.take(), batcher.take()]);
   fill(batcher, 11);
@@ -87,7 +87,7 @@ test('rows past the cap of one writer wake the next that waits', async () => {
   expect(batches.map((batch) => batch?.rows.length).sort()).toEqual([1, 5, 5]);
 });
 
-test('after the close what is left is taken, then there is no more', async () => {
+test('after the close a writer takes the rows that are left, then null', async () => {
   const batcher = new Batcher(roomy);
   fill(batcher, 2);
   batcher.close();
@@ -96,7 +96,7 @@ test('after the close what is left is taken, then there is no more', async () =>
   expect(await batcher.take()).toBe(null);
 });
 
-test('the close wakes every writer that waits', async () => {
+test('the close wakes every waiting writer', async () => {
   const batcher = new Batcher(roomy);
   const taking = Promise.all([batcher.take(), batcher.take()]);
   batcher.close();
@@ -104,7 +104,7 @@ test('the close wakes every writer that waits', async () => {
   expect(await taking).toEqual([null, null]);
 });
 
-test('every row goes to one batch, in order and with its owner, within the caps', async () => {
+test('every row is in one batch, in order and with its owner, within the limits', async () => {
   const sizes = fc.array(fc.integer({ min: 0, max: 400 }), { maxLength: 80 });
   const caps = fc.record({
     rows: fc.integer({ min: 1, max: 20 }),

@@ -69,7 +69,7 @@ describe('the state after a row', () => {
     });
   });
 
-  test('is the same in whatever order the rows come', () => {
+  test('is the same for every order of the rows', () => {
     const rows = fc.uniqueArray(fc.record({ ts: fc.nat(1000), fix: fc.boolean() }), {
       selector: ({ ts }) => ts,
       minLength: 1,
@@ -107,7 +107,7 @@ describe('stored rows', () => {
 });
 
 describe('warming', () => {
-  test('asks once for all cold devices of a batch, each once, within the horizon', async () => {
+  test('looks up all unknown devices of a batch in one query, each once, within the horizon', async () => {
     const { states, asked, told, clock } = setUp([[deviceId(1), known]]);
     const rows = [1, 2, 1, 2, 1].map((number) => position({ deviceId: deviceId(number) }));
 
@@ -129,7 +129,7 @@ describe('warming', () => {
     ]);
   });
 
-  test('does not ask for a device that is known', async () => {
+  test('does not look up a device that is known', async () => {
     const { states, asked } = setUp();
     states.apply([position()]);
 
@@ -138,7 +138,7 @@ describe('warming', () => {
     expect(asked).toEqual([]);
   });
 
-  test('of batches at the same time asks once; the others wait for the answer', async () => {
+  test('of concurrent batches runs one query, and the others wait for its result', async () => {
     const { states, asked, gate } = setUp([[deviceId(1), known]]);
     const opened = Promise.withResolvers<void>();
     gate.wait = opened.promise;
@@ -151,7 +151,7 @@ describe('warming', () => {
     expect(asked).toHaveLength(1);
   });
 
-  test('believes that nothing is stored for a while, then asks again', async () => {
+  test('looks up a device without rows again only after the negative TTL', async () => {
     const { states, asked, clock } = setUp();
     await states.warm([position()]);
     clock.ms += 59_000;
@@ -163,7 +163,7 @@ describe('warming', () => {
     expect(asked).toHaveLength(2);
   });
 
-  test('believes it for no time at all when told so', async () => {
+  test('looks up a device without rows each time when the negative TTL is 0', async () => {
     const { states, asked } = setUp([], { negativeTtlMs: 0 });
     await states.warm([position()]);
     await states.warm([position()]);
@@ -171,7 +171,7 @@ describe('warming', () => {
     expect(asked).toHaveLength(2);
   });
 
-  test('asks again for a device that was absent, then stored, then evicted', async () => {
+  test('looks up a device again that was absent, then stored, then evicted', async () => {
     const { states, asked } = setUp([], { capacity: 1 });
     await states.warm([position()]);
     states.apply([position(), position({ deviceId: deviceId(2) })]);
@@ -182,7 +182,7 @@ describe('warming', () => {
     expect(asked.map(({ devices }) => devices)).toEqual([[deviceId(1)], [deviceId(1)]]);
   });
 
-  test('that fails goes up, is not remembered, and is asked again', async () => {
+  test('that fails throws, is not cached, and is repeated', async () => {
     const { states, asked, gate, told } = setUp([[deviceId(1), known]]);
     gate.failure = new DependencyError('database', 'unavailable', 'X', 'down');
     await expect(states.warm([position()])).rejects.toBe(gate.failure);
@@ -195,7 +195,7 @@ describe('warming', () => {
     expect(states.get(deviceId(1))).toEqual(known);
   });
 
-  test('never overwrites what was stored while it asked', async () => {
+  test('never overwrites a state that was stored during the query', async () => {
     const { states, gate } = setUp([[deviceId(1), known]]);
     const opened = Promise.withResolvers<void>();
     gate.wait = opened.promise;
@@ -208,7 +208,7 @@ describe('warming', () => {
   });
 });
 
-test('no more devices are kept than fit; the longest unused go first', () => {
+test('the cache holds no more devices than its capacity and evicts the longest unused first', () => {
   const { states, evicted } = setUp([], { capacity: 3 });
   for (const number of [1, 2, 3, 1, 4]) {
     states.apply([position({ deviceId: deviceId(number), ts: number })]);
@@ -220,7 +220,7 @@ test('no more devices are kept than fit; the longest unused go first', () => {
   expect(states.get(deviceId(1))).toBeDefined();
 });
 
-test('a device that is forgotten is looked up anew', async () => {
+test('a device that was forgotten is looked up again', async () => {
   const { states, asked } = setUp([[deviceId(1), known]]);
   await states.warm([position()]);
   states.forget(deviceId(1));

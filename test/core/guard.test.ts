@@ -7,7 +7,7 @@ const down = new DependencyError('database', 'unavailable', 'DOWN', 'down');
 const never = new AbortController().signal;
 
 describe('work that fails', () => {
-  test('is tried until it works: as many calls as failures and one', async () => {
+  test('is retried until it succeeds, with one call more than failures', async () => {
     const attempts: number[] = [];
     const recovered: string[] = [];
     const guarding = guard('database', {
@@ -29,7 +29,7 @@ describe('work that fails', () => {
     expect(guarding.isFailing).toBe(false);
   });
 
-  test('is failing from the first failure to the success, and says so', async () => {
+  test('sets isFailing from the first failure until it succeeds, and calls the listener', async () => {
     const guarding = guard('database');
     const told: boolean[] = [];
     guarding.onChange(() => told.push(guarding.isFailing));
@@ -42,7 +42,7 @@ describe('work that fails', () => {
     expect(told).toEqual([true, false]);
   });
 
-  test('of several loops has recovered when the last of them has', async () => {
+  test('recovers when the last of several loops has succeeded', async () => {
     const told: string[] = [];
     const guarding = guard('redis', {
       events: { recovered: () => told.push(`recovered, failing ${guarding.isFailing}`) },
@@ -69,7 +69,7 @@ describe('work that fails', () => {
     expect(told).toEqual(['recovered, failing false']);
   });
 
-  test('ends without a result when the signal comes first', async () => {
+  test('resolves with null when the signal aborts first', async () => {
     const stop = new AbortController();
     const guarding = guard('database');
     let calls = 0;
@@ -84,7 +84,7 @@ describe('work that fails', () => {
     expect(guarding.isFailing).toBe(false);
   });
 
-  test('is not tried again when the error is a bug', async () => {
+  test('is not retried when the error is a bug', async () => {
     let calls = 0;
     const work = () => {
       calls += 1;
@@ -99,7 +99,7 @@ describe('work that fails', () => {
 describe('the breaker', () => {
   const breaker = { errorRate: 0.5, samples: 10, minSamples: 4, coolDownMs: 40 };
 
-  test('opens after the least number of samples, leaves the dependency alone, and probes', async () => {
+  test('opens after the minimum number of samples and then only probes the dependency', async () => {
     const states: BreakerState[] = [];
     const callsAtOpen: number[] = [];
     let calls = 0;
@@ -131,7 +131,7 @@ describe('the breaker', () => {
     expect([calls, guarding.breakerState]).toEqual([7, 'closed']);
   });
 
-  test('half open lets one probe through, however many wait', async () => {
+  test('lets a single probe through when half open, however many calls wait', async () => {
     const probe = Promise.withResolvers<void>();
     let probes = 0;
     let isHalfOpen = false;
@@ -162,7 +162,7 @@ describe('the breaker', () => {
     expect(await all).toEqual([true, true, true, true, true]);
   });
 
-  test('stays closed while no more than the given share fails', async () => {
+  test('stays closed while at most the given share of attempts fails', async () => {
     const states: BreakerState[] = [];
     const guarding = guard('database', {
       breaker,
@@ -181,7 +181,7 @@ describe('the breaker', () => {
 });
 
 describe('the retry budget', () => {
-  test('lets a burst through and then one at a time', () => {
+  test('allows a burst and then one retry at a time', () => {
     let nowMs = 0;
     const budget = createRetryBudget({ perMinute: 60, now: () => nowMs });
     const burst = Array.from({ length: 60 }, () => budget.take());
@@ -194,7 +194,7 @@ describe('the retry budget', () => {
     expect(budget.take()).toBe(0);
   });
 
-  test('is not emptied by a clock that is set back', () => {
+  test('is not emptied when the clock is set back', () => {
     let nowMs = 1_000_000;
     const budget = createRetryBudget({ perMinute: 60, now: () => nowMs });
     nowMs = 0;

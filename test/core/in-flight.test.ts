@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { InFlight } from '../../src/core/in-flight.ts';
 import { entryId, held, turn } from './parts.ts';
 
-test('the gate shuts at the limit of records and opens again at half of it', () => {
+test('reading stops at the limit of records and resumes at half of it', () => {
   const inFlight = new InFlight({ records: 10, bytes: 1_000_000 });
   const entries = Array.from({ length: 5 }, (_, index) => held(index, 2));
   const states: boolean[] = [];
@@ -22,7 +22,7 @@ test('the gate shuts at the limit of records and opens again at half of it', () 
   ]);
 });
 
-test('the gate shuts at the limit of bytes and opens again at half of it', () => {
+test('reading stops at the limit of bytes and resumes at half of it', () => {
   const inFlight = new InFlight({ records: 1000, bytes: 1000 });
   const entries = Array.from({ length: 4 }, (_, index) => held(index, 1, 250));
   for (const one of entries) inFlight.hold(one);
@@ -36,7 +36,7 @@ test('the gate shuts at the limit of bytes and opens again at half of it', () =>
   expect(states).toEqual([true, false, false, false]);
 });
 
-test('one entry beyond the budget passes, and shuts the gate', () => {
+test('an entry larger than the budget is held and stops reading', () => {
   const inFlight = new InFlight({ records: 10, bytes: 1000 });
 
   inFlight.hold(held(1, 255, 5000));
@@ -46,7 +46,7 @@ test('one entry beyond the budget passes, and shuts the gate', () => {
   expect(inFlight.isFull).toBe(false);
 });
 
-test('an entry is known while it is held, by its id', () => {
+test('an entry is found by its id while it is held', () => {
   const inFlight = new InFlight({ records: 10, bytes: 1000 });
   inFlight.hold(held(1));
   inFlight.hold(held(2));
@@ -56,7 +56,7 @@ test('an entry is known while it is held, by its id', () => {
   expect(inFlight.ids()).toEqual([entryId(2)]);
 });
 
-test('whoever waits looks again at each release and at a wake', async () => {
+test('a waiting caller resumes on each release and on wake()', async () => {
   const inFlight = new InFlight({ records: 10, bytes: 1000 });
   const one = held(1);
   inFlight.hold(one);
@@ -77,7 +77,7 @@ test('whoever waits looks again at each release and at a wake', async () => {
   expect(woken).toBe(3);
 });
 
-test('records, bytes and entries are those held, whatever is held and released, also twice', () => {
+test('records, bytes and entries equal those held after any sequence of hold and release, also twice', () => {
   const operation = fc.record({ id: fc.nat(9), hold: fc.boolean() });
   fc.assert(
     fc.property(fc.array(operation, { maxLength: 60 }), (operations) => {

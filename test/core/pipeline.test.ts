@@ -179,7 +179,7 @@ const troubles = fc.record({
   move: someCalls,
 });
 
-test('the event loop gets its turn between entries that are slow to interpret', async () => {
+test('the event loop runs other work between entries that are slow to interpret', async () => {
   const plans = Array.from({ length: 3 }, (): Planned => {
     return { form: 'message', rows: [], badRecords: 0 };
   });
@@ -207,7 +207,7 @@ test('the event loop gets its turn between entries that are slow to interpret', 
   expect(third).toBeGreaterThan(second);
 });
 
-test('whatever comes and whatever fails, every record has exactly one outcome', async () => {
+test('every record gets exactly one outcome, whatever is read and whatever fails', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(planned, { maxLength: 40 }), troubles, async (plans, trouble) => {
       const { pipeline, account, inFlight, acknowledged, allRead, letters } = setUp(plans, trouble);
@@ -252,7 +252,7 @@ test('whatever comes and whatever fails, every record has exactly one outcome', 
 const oneRow: Planned = { form: 'records', rows: ['inserted'], badRecords: 0 };
 
 describe('conservation', () => {
-  test('holds at every step, not only at the end', async () => {
+  test('of records holds at every step, not only at the end', async () => {
     const residuals = new Set<number>();
     const plans = Array.from({ length: 30 }, (_, index) => ({
       ...oneRow,
@@ -296,7 +296,7 @@ describe('an entry', () => {
     expect(acknowledged).toEqual(['0-0']);
   });
 
-  test('that is held already is not taken a second time', async () => {
+  test('that is already in flight is not processed a second time', async () => {
     const opened = Promise.withResolvers<void>();
     let reads = 0;
     const twice = Promise.withResolvers<void>();
@@ -330,7 +330,7 @@ describe('an entry whose dead letter cannot be written', () => {
     return { moved: [], failed, failure: down('redis') };
   };
 
-  test('delays no other acknowledgement, and reading goes on', async () => {
+  test('does not delay other acknowledgements or reading', async () => {
     const plans = Array.from({ length: 12 }, (_, number) => (number === 1 ? rejected : oneRow));
     const { pipeline, acknowledged, inFlight, allRead } = setUp(plans, noTrouble, {
       async moveRound(waiting) {
@@ -372,7 +372,7 @@ describe('an entry whose dead letter cannot be written', () => {
     expect(new Set(moved).size).toBe(60);
   });
 
-  test('holds up no other dead letter', async () => {
+  test('does not delay other dead letters', async () => {
     const moved: EntryId[] = [];
     const plans = Array.from({ length: 5 }, () => rejected);
     const { pipeline, inFlight, allRead } = setUp(plans, noTrouble, {
@@ -425,7 +425,7 @@ describe('an entry whose dead letter cannot be written', () => {
   });
 });
 
-test('a drain that runs out of time says so and leaves the rest unacknowledged', async () => {
+test('a drain that runs out of time resolves with false and leaves the rest unacknowledged', async () => {
   const { pipeline, acknowledged, inFlight, account, allRead } = setUp(
     [oneRow, oneRow],
     noTrouble,
@@ -444,7 +444,7 @@ test('a drain that runs out of time says so and leaves the rest unacknowledged',
   expect(account.residual(inFlight.countOpen())).toBe(0);
 });
 
-test('while a dependency fails nothing is read; once it works reading goes on', async () => {
+test('reading pauses while a dependency fails and resumes when it recovers', async () => {
   const told: string[] = [];
   let failing = true;
   const { pipeline, inFlight, account } = setUp(
@@ -488,7 +488,7 @@ test('while a dependency fails nothing is read; once it works reading goes on', 
   expect(account.totals().settled.inserted).toBe(1);
 });
 
-test('a full buffer stops the reading until there is room', async () => {
+test('a full buffer pauses reading until entries are released', async () => {
   const plans = Array.from({ length: 60 }, () => ({
     ...oneRow,
     rows: ['inserted', 'inserted'] as const,
@@ -520,7 +520,7 @@ test('a full buffer stops the reading until there is room', async () => {
   expect(acknowledged).toHaveLength(60);
 });
 
-test('an error that is none of a dependency ends the pipeline, and is told', async () => {
+test('any error but a DependencyError ends the pipeline and rejects finished()', async () => {
   const bug = new TypeError('bug');
   const { pipeline } = setUp([oneRow], noTrouble, {
     interpret() {
@@ -667,7 +667,7 @@ describe('an entry that was delivered too often', () => {
   });
 });
 
-test('while it is paused nothing is read, what is held is finished, and resuming goes on', async () => {
+test('a paused pipeline reads nothing, finishes the entries in flight, and reads again when resumed', async () => {
   const plans = Array.from({ length: 30 }, () => oneRow);
   const causes: string[] = [];
   const { pipeline, account, allRead, inFlight } = setUp(plans, noTrouble, {

@@ -51,7 +51,7 @@ function feedOptions({ stream = freshStream().key, onSent = () => {}, ...changes
   };
 }
 
-test('what is in the stream is what the fleet made, in order and byte for byte', async () => {
+test('the stream holds the entries of the fleet, in order and byte for byte', async () => {
   const sent: SimulatedEntry[] = [];
   const options = feedOptions({ onSent: (entry) => sent.push(entry) });
   const totals = await feed(options);
@@ -72,13 +72,13 @@ test('a rate is not exceeded', async () => {
   expect(records / ((performance.now() - started) / 1000)).toBeLessThan(1_100);
 });
 
-test('a feed by duration ends by itself', async () => {
+test('a feed with a duration ends when it is over', async () => {
   const options = feedOptions({ records: null, durationMs: 200, rate: 2_000 });
   const { entries } = await feed(options);
   expect(await redis.xlen(options.stream)).toBe(entries);
 });
 
-test('an abort ends it; what was sent until then is told', async () => {
+test('an abort ends the feed, which reports what it sent', async () => {
   const stopping = new AbortController();
   let told = 0;
   const options = feedOptions({

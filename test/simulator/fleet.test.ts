@@ -168,7 +168,7 @@ test('a plain fleet sends only good records, each once, in order and in equal pa
   }
 });
 
-test('neighbouring records lie on a drivable way', () => {
+test('neighbouring records lie on a drivable route', () => {
   const last = new Map<string, PositionRecord>();
   for (const record of positionsOf(entriesOf(20_000, { form: 'b', habits: plainHabits }))) {
     const before = last.get(record.deviceId);

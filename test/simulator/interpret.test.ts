@@ -77,7 +77,7 @@ const frequent = {
 };
 
 for (const form of ['a', 'b', 'mixed'] as const satisfies readonly FleetForm[]) {
-  test(`20,000 entries of form ${form} are interpreted to what their ledger records say`, () => {
+  test(`20,000 entries of form ${form} are interpreted as their ledger records expect`, () => {
     const fleet = createFleet({
       seed: 11,
       baseTime,

@@ -48,7 +48,7 @@ function sourceWith(deadLetterKey: string, lettersAfter: string | null = null) {
   return createLedgerSource({ database: client, redis, deadLetterKey, lettersAfter });
 }
 
-test('rows come complete, in order, over many pages, and of the asked devices only', async () => {
+test('rows are read completely, in order, over many pages, only for the given devices', async () => {
   const span =
     "generate_series('2026-01-01Z', timestamptz '2026-01-01 03:20Z', interval '1 second')";
   await insert(first, span);
@@ -75,7 +75,7 @@ test('rows come complete, in order, over many pages, and of the asked devices on
   expect(rows[0]).toMatchObject(content);
 });
 
-test('letters come complete over many pages, binary as it is, from the given id on', async () => {
+test('dead letters are read completely over many pages, binary fields unchanged, after the given id', async () => {
   const { key } = freshStream();
   const pipeline = redis.pipeline();
   for (let number = 1; number <= 1_100; number += 1) {

@@ -160,7 +160,7 @@ test('a range of record indexes stands for each of its records', () => {
   expect(rejected.map(({ recordIndex }) => recordIndex)).toEqual([0, 1, 2, 5]);
 });
 
-test('a row that is gone is missing, by its name', async () => {
+test('a deleted row is missing and is named', async () => {
   const { rows, letters } = settledBy('first');
   const [gone] = rows.splice(rows.length >> 1, 1);
   const check = await checkOf({ rows, letters });
@@ -170,7 +170,7 @@ test('a row that is gone is missing, by its name', async () => {
   expect(check.problems[0]).toContain(`missing: no row for ${gone?.deviceId}`);
 });
 
-test('the first, the last and all rows gone are missing', async () => {
+test('the first, the last and all deleted rows are missing', async () => {
   const { rows, letters } = settledBy('first');
   for (const left of [rows.slice(1), rows.slice(0, -1), []]) {
     const check = await checkOf({ rows: left, letters });
@@ -202,7 +202,7 @@ test.each([
   expect(check.missing).toBeGreaterThanOrEqual(1);
 });
 
-test('a row that nobody sent is unexpected, also when its time is a fraction off', async () => {
+test('a row that was not sent is unexpected, also when its time differs by a fraction', async () => {
   const { rows, letters } = settledBy('first');
   const [row] = rows;
   if (row === undefined) throw new Error('no rows');
@@ -213,13 +213,13 @@ test('a row that nobody sent is unexpected, also when its time is a fraction off
   expect(check).toMatchObject({ unexpected: 1, missing: 0 });
 });
 
-test('a dead letter that is not there is missing', async () => {
+test('a deleted dead letter is missing', async () => {
   const { rows, letters } = settledBy('first');
   const check = await checkOf({ rows, letters: letters.slice(1) });
   expect(check).toMatchObject({ missing: 1, unexpected: 0 });
 });
 
-test('a dead letter twice for one record of one entry is doubled and unexpected', async () => {
+test('a second dead letter for one record of one entry is doubled and unexpected', async () => {
   const { rows, letters } = settledBy('first');
   const check = await checkOf({ rows, letters: [...letters, ...letters.slice(0, 1)] });
   expect(check).toMatchObject({ missing: 0, unexpected: 1, doubled: 1 });
@@ -251,7 +251,7 @@ test('rows out of order are refused instead of misread', async () => {
   });
 });
 
-test('a ledger that went through a file checks the same', async () => {
+test('a ledger that was written and read gives the same check', async () => {
   const folder = await temporaryFolder();
   await writeLedger(ledgerOfAll(), join(folder, 'ledger.ndjson'));
   const ledger = await readLedger(join(folder, 'ledger.ndjson'));

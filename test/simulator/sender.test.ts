@@ -70,7 +70,7 @@ async function found(): Promise<string[]> {
   return (await admin.xrange(stream, '-', '+')).map(([, fields]) => fields[1] ?? '');
 }
 
-test('each entry is there once after restarts, also for a user that may not read the stream', async () => {
+test('each entry is stored once across restarts, also for a user without the right to read the stream', async () => {
   await admin.del(stream);
   const { sender, sent } = senderOf({ user: 'ingestion' });
   const rounds = 4;
@@ -97,7 +97,7 @@ test('each entry is there once after restarts, also for a user that may not read
   expect(sent).toHaveLength(there.length);
 });
 
-test('two senders do not take an entry of the other for their own', async () => {
+test('two senders do not mistake entries of the other for their own', async () => {
   await admin.del(stream);
   const [first, second] = [senderOf(), senderOf()];
   await Promise.all([
@@ -109,7 +109,7 @@ test('two senders do not take an entry of the other for their own', async () => 
   expect(new Set(there)).toEqual(new Set([...first.sent, ...second.sent]));
 });
 
-test('a full Redis is waited for', async () => {
+test('the sender waits while Redis is full', async () => {
   await admin.del(stream);
   await admin.config('SET', 'maxmemory', '1');
   const { sender, sent } = senderOf();
@@ -127,7 +127,7 @@ test('a stream of another type is refused at once', async () => {
   await expect(sender.send(entries(1))).rejects.toMatchObject({ code: 'add_failed' });
 });
 
-test('an interruption while Redis is away tells what was not sent', async () => {
+test('an interruption while Redis is away reports what was not sent', async () => {
   await admin.del(stream);
   await admin.config('SET', 'maxmemory', '1');
   const stopping = new AbortController();

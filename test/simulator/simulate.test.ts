@@ -64,7 +64,7 @@ async function temporaryFolder(): Promise<string> {
   return folder;
 }
 
-test('it says in one line what it sent, and its ledger file holds as much', async () => {
+test('the command prints one line about what it sent, and its ledger file holds as much', async () => {
   const ledgerFile = join(await temporaryFolder(), 'ledger.ndjson');
   const { code, stdout } = await simulate(simulateOptions({ ledgerFile, json: true }));
   expect(code).toBe(0);

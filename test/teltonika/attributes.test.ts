@@ -36,7 +36,7 @@ function written(elements: readonly SentIo[]): string {
   return attributesJson(record);
 }
 
-test('no element is an empty object', () => {
+test('a record without elements gives an empty object', () => {
   expect(written([])).toBe('{}');
 });
 
@@ -93,7 +93,7 @@ test('bytes are lowercase hex, also none and sixteen of them', () => {
   ).toBe('{"9":"00112233445566778899aabbccddeeff","10":"","11":"ff00"}');
 });
 
-test('an id that groups repeat keeps its last value and stands once', () => {
+test('an id that several groups repeat occurs once, with its last value', () => {
   expect(
     written([
       io(5, 1, uint(1, 1)),
@@ -105,20 +105,20 @@ test('an id that groups repeat keeps its last value and stands once', () => {
   ).toBe('{"5":"ab","6":9}');
 });
 
-test('the most elements a record may hold, in any order, are all there', () => {
+test('the maximum number of elements is written completely, in any wire order', () => {
   const elements = Array.from({ length: maxIoElements }, (_, index) =>
     io((index * 40_503) % 65_536, 1, uint(index % 256, 1)),
   );
   expect(written(elements)).toBe(attributesOf(elements));
 });
 
-test('a variable value of 40,000 bytes is written whole, and the next record is not disturbed', () => {
+test('a variable value of 40,000 bytes is written whole and does not affect the next record', () => {
   const large = [io(1, 'variable', Buffer.alloc(40_000, 0x5a))];
   expect(written(large)).toBe(attributesOf(large));
   expect(written([io(1, 1, uint(7, 1))])).toBe('{"1":7}');
 });
 
-test('codec 7 adds its cell data under their names', () => {
+test('codec 7 adds its cell data under named keys', () => {
   const gps = { cell: { lac: 65_535, cid: 12 }, rssi: 31, operator: 24_602 };
   const record = encodeCodec7({ seconds: 1, priority: 0, gps, io: [io(1, 1, uint(99, 1))] });
   const bare = encodeCodec7({ seconds: 1, priority: 0, gps: { rssi: 31 }, io: [] });

@@ -7,7 +7,7 @@ test('the check value of CRC-16/ARC is 0xBB3D', () => {
   expect(crc16(Buffer.from('123456789'), 0, 9)).toBe(0xbb3d);
 });
 
-test('nothing has the CRC 0', () => {
+test('the CRC of no bytes is 0', () => {
   expect(crc16(Buffer.alloc(4), 2, 2)).toBe(0);
 });
 

@@ -27,8 +27,8 @@ function without(name: keyof typeof payloadForm): Fields {
   return Object.fromEntries(Object.entries(payloadForm).filter(([key]) => key !== name));
 }
 
-describe('the forms of an entry', () => {
-  test('payload: device, time, codec and the payload byte for byte', () => {
+describe('a valid entry', () => {
+  test('with a payload gives device, time, codec and the payload byte for byte', () => {
     const payload = Buffer.from([0x7b, 0xff, 0x00, 0x7d]);
 
     expect(read({ ...payloadForm, payload })).toEqual({
@@ -43,11 +43,11 @@ describe('the forms of an entry', () => {
     });
   });
 
-  test.each(['8', '8E', '16'])('payload: codec %s is known', (codec) => {
+  test.each(['8', '8E', '16'])('with a payload may have codec %s', (codec) => {
     expect(read({ ...payloadForm, codec })).toMatchObject({ content: { codec } });
   });
 
-  test('frame: binary, byte for byte', () => {
+  test('with a binary frame gives the frame byte for byte', () => {
     const frame = Buffer.from([0, 0, 0, 0, 0xff, 0x80, 0x0a]);
 
     expect(read({ device_id: device, frame })).toEqual({
@@ -56,20 +56,20 @@ describe('the forms of an entry', () => {
     });
   });
 
-  test('frame_hex: in either case', () => {
+  test('with frame_hex gives the frame, from upper and lower case digits', () => {
     expect(read({ device_id: device, frame_hex: '00fFA0' })).toEqual({
       kind: 'content',
       content: { form: 'frame', deviceId: device, frame: Buffer.from([0, 0xff, 0xa0]) },
     });
   });
 
-  test('the order of the fields says nothing', () => {
+  test('gives the same content for every order of its fields', () => {
     const reversed = Object.fromEntries(Object.entries(payloadForm).toReversed());
 
     expect(read(reversed)).toEqual(read(payloadForm));
   });
 
-  test('fields that are not known are left alone, even twice', () => {
+  test('may have unknown fields, also twice', () => {
     expect(read(payloadForm, ['trace', '1', 'trace', '2', 'x'.repeat(65), ''])).toEqual(
       read(payloadForm),
     );
@@ -105,14 +105,14 @@ describe('an entry is rejected as', () => {
   });
 
   test.each(['device_id', 'payload', 'ts', 'codec', 'received_at'])(
-    'field_repeated when %s is there twice',
+    'field_repeated when %s occurs twice',
     (name) => {
       const more = name === 'received_at' ? [name, '1', name, '2'] : [name, '1'];
       expect(reasonOf(read(payloadForm, more))).toBe('field_repeated');
     },
   );
 
-  test('entry_too_large when it is a byte over the limit', () => {
+  test('entry_too_large when it is one byte larger than the limit', () => {
     const sized = (bytes: number) => entryOf(['device_id', 'x'.repeat(bytes - 9)]);
 
     expect(reasonOf(readEntry(sized(10_000), maxBytes))).toBe('device_id_invalid');
@@ -126,7 +126,7 @@ describe('an entry is rejected as', () => {
     expect(reasonOf(read(payloadForm, extra(29)))).toBe('field_count');
   });
 
-  test('a whole, with a message that holds no value of it', () => {
+  test('a whole, with a message that contains none of its values', () => {
     const reading = read({ ...payloadForm, codec: 'hunter2' });
 
     expect(reading).toMatchObject({
@@ -138,7 +138,7 @@ describe('an entry is rejected as', () => {
   });
 });
 
-test('no entry whatsoever makes it throw', () => {
+test('readEntry never throws', () => {
   const name = fc.oneof(
     fc.constantFrom('device_id', 'ts', 'codec', 'payload', 'frame', 'frame_hex'),
     fc.string(),

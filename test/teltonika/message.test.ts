@@ -15,7 +15,7 @@ const message = (type: number, size: number, ...parts: Buffer[]): Buffer =>
   Buffer.concat([uint(type, 1), uint(size, 4), ...parts]);
 const text = Buffer.from('"GTSL|1"');
 
-describe('codec 13 tells its time in each of the forms that are documented or captured', () => {
+describe('codec 13 has its time in each of the documented or captured layouts', () => {
   const seconds = uint(0x642b_3ad1, 4);
   const milliseconds = uint(1_563_544_372_000n, 8);
 
@@ -43,7 +43,7 @@ describe('codec 13 tells its time in each of the forms that are documented or ca
     expect(rest).toHaveLength(0);
   });
 
-  test('no believable time leaves the whole payload', () => {
+  test('the payload is whole when no time is plausible', () => {
     expect(read(13, message(6, 4, Buffer.from('ab\0\0', 'latin1')))).toMatchObject({
       timestamp: 1_633_812_480_000,
     });
@@ -63,7 +63,7 @@ test('an IMEI that starts with a zero keeps it', () => {
   expect(read(14, body).imei).toBe('012345678901234');
 });
 
-test('an IMEI with other than digits is shown as it stands', () => {
+test('an IMEI with characters that are not digits is given as hex only', () => {
   const { imei: told, imeiHex } = read(14, message(6, 8, Buffer.from('0352093081452abc', 'hex')));
   expect([told, imeiHex]).toEqual([null, '0352093081452abc']);
 });
@@ -83,7 +83,7 @@ test('a size beyond the packet is the rest of the packet', () => {
   expect(read(12, message(5, 0xffff_ffff, Buffer.from('abc'))).text).toBe('abc');
 });
 
-test('no inner layout is a reason to reject a packet whose length and CRC are right', () => {
+test('a packet with a right length and CRC is accepted whatever its message layout', () => {
   for (const codecId of [12, 13, 14, 15]) {
     for (let size = 0; size < 20; size += 1) {
       const { payload, rest } = read(codecId, Buffer.alloc(size, 1));
@@ -99,7 +99,7 @@ test('the second count of a message is not compared', () => {
   expect(decodeFrame(wrapTcp(data), plain).kind).toBe('message');
 });
 
-test('a message in a datagram is one, with the IMEI around it', () => {
+test('a message in a datagram is read, with the IMEI of the datagram', () => {
   const packet = decodeFrame(wrapUdp(encodeMessage(12, 1, message(5, 0)), imei), plain);
   expect(packet).toMatchObject({ kind: 'message', codec: '12', transport: 'udp', imei });
 });
@@ -111,7 +111,7 @@ describe('a message that holds fewer bytes than it states', () => {
     expect(read(codec, message(6, 20, whole)).statedSize).toBeNull();
   });
 
-  test('of fewer bytes than its packet leaves the rest visible', () => {
+  test('that states fewer bytes than its packet keeps the rest', () => {
     const { text: content, rest, statedSize } = read(12, message(6, 4, Buffer.from('abcdefgh')));
     expect([content, rest.toString(), statedSize]).toEqual(['abcd', 'efgh', null]);
   });

@@ -89,12 +89,12 @@ describe('the shape is strict', () => {
     expect(codeOf(decodeText(json))).toBe('payload_shape');
   });
 
-  test('a number beyond all doubles is refused', () => {
+  test('a number larger than any double is refused', () => {
     const json = JSON.stringify(good).replace('54.6676016', '1e999');
     expect(codeOf(decodeText(json))).toBe('payload_shape');
   });
 
-  test('the message names our fields, never a key or value of the input', () => {
+  test('the message names a field of the contract, never a key or value of the input', () => {
     const secret = 'sensitive-8f3a';
     for (const fields of [{ [secret]: 1 }, { latitude: secret }, { attributes: { [secret]: 1 } }]) {
       const decoded = decodeFields(fields);
@@ -221,7 +221,7 @@ describe('hostile JSON', () => {
     expect(parse).not.toHaveBeenCalled();
   });
 
-  test('brackets in a string are no depth', () => {
+  test('brackets in a string do not count as depth', () => {
     expect(codeOf(decodeFields({ device_id: `${'['.repeat(100)}\\"${'{'.repeat(100)}` }))).toBe(
       'taken',
     );
@@ -241,7 +241,7 @@ describe('hostile JSON', () => {
     expect(codeOf(decodePayload(bytes))).toBe('json_invalid');
   });
 
-  test('a payload beyond the cap is not parsed', () => {
+  test('a payload larger than the limit is not parsed', () => {
     const padded = JSON.stringify(good).padEnd(maxPayloadBytes);
     expect(codeOf(decodeText(padded))).toBe('taken');
     expect(codeOf(decodeText(`${padded} `))).toBe('entry_too_large');

@@ -60,11 +60,11 @@ describe('what the wire writes as an integer is one', () => {
   });
 });
 
-test('no position is no problem', () => {
+test('a record without a position is valid', () => {
   expect(reasonOf({ latitude: null, longitude: null })).toBeNull();
 });
 
-test('a time of 64 bits is answered', () => {
+test('a time of 64 bits is out of range', () => {
   expect(reasonOf({ ts: 2 ** 64 })).toBe('ts_out_of_range');
 });
 
@@ -77,7 +77,7 @@ test.each([
   expect(rangeProblem({ ...good, ts: 0 }, configured)).toMatchObject({ message });
 });
 
-test('satellites make a fix, unless it stands at 0/0 or nowhere', () => {
+test('a record with satellites has a fix, unless its position is 0/0 or absent', () => {
   expect(hasFix(54.6, 25.2, 1)).toBe(true);
   expect(hasFix(0, 25.2, 1)).toBe(true);
   expect(hasFix(54.6, 0, 1)).toBe(true);
