@@ -89,7 +89,7 @@ export function startService(env: Readonly<Record<string, string>>): RunningServ
   };
 }
 
-/** Asks until there is an answer; the deadline is generous, no test depends on its length. */
+/** Polls until `ask` returns a value. The deadline is generous: no test depends on its length. */
 export async function eventually<Answer>(
   what: string,
   ask: () => Promise<Answer | undefined> | Answer | undefined,
@@ -99,7 +99,7 @@ export async function eventually<Answer>(
   for (;;) {
     const answer = await ask();
     if (answer !== undefined) return answer;
-    if (Date.now() > giveUpAt) throw new Error(`waited ${deadlineMs} ms in vain until ${what}`);
+    if (Date.now() > giveUpAt) throw new Error(`${what}: not within ${deadlineMs} ms`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

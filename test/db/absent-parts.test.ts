@@ -51,7 +51,7 @@ describe('parts that a codec 7 record does not carry', () => {
     ]);
   });
 
-  test('make a repeated record a duplicate, and one with zeros in their place a conflict', async () => {
+  test('make a repeated record a duplicate, and one with zeros instead a conflict', async () => {
     const { url } = await migratedDatabase();
     await write(url, [position(absent)]);
     expect(await write(url, [position(absent)])).toEqual(['duplicate']);

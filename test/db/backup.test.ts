@@ -51,7 +51,7 @@ async function restore(url: string, dump: string, pgRestore: string): Promise<vo
 }
 
 describeTimescaledb('a backup', () => {
-  test('restored into an empty database is the same, and the service goes on with it', async ({
+  test('restored into an empty database is the same, and the service continues with it', async ({
     skip,
   }) => {
     const { client, url, database } = await migratedDatabase(policies);

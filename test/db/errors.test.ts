@@ -61,12 +61,12 @@ describe('a SQLSTATE', () => {
     ['54000', 'an index entry'],
     ['P0001', 'a trigger'],
     ['ZZ999', 'never heard of'],
-  ])('%s (%s) may be the fault of a row', (sqlstate) => {
+  ])('%s (%s) may be caused by a row', (sqlstate) => {
     expect(meaningOf(sqlstate).mayBeRow).toBe(true);
   });
 
   test.each(['08006', '25006', '28P01', '40001', '42P01', '42703', '53100', '55P03', '57014'])(
-    '%s is never the fault of a row',
+    '%s is never caused by a row',
     (sqlstate) => {
       expect(meaningOf(sqlstate).mayBeRow).toBe(false);
     },
@@ -77,7 +77,7 @@ describe('a SQLSTATE', () => {
     ['23514', 'row_constraint_violated'],
     ['54000', 'row_too_large'],
     ['P0001', 'row_unclassified'],
-  ])('%s of a row alone is the reason %s', (sqlstate, reason) => {
+  ])('%s of a single row is the reason %s', (sqlstate, reason) => {
     expect(writeReasonOf(sqlstate, noRefuser)).toBe(reason);
   });
 });
@@ -113,7 +113,7 @@ describe('what pg throws', () => {
     expect(failure.refuser.function).toBe(name);
   });
 
-  test('names of a chunk are told as those of the table', () => {
+  test('names of a chunk are reported as those of the table', () => {
     const error = Object.assign(databaseError('23503'), {
       table: '_hyper_1_12_chunk',
       constraint: '12_known_device',

@@ -18,16 +18,16 @@ describe('positions.metres_between', () => {
     await database.drop();
   });
 
-  const metres = async (...places: (number | null)[]) => {
+  const metres = async (...coordinates: (number | null)[]) => {
     const { rows } = await client.query(
       'SELECT positions.metres_between($1, $2, $3, $4) AS m',
-      places,
+      coordinates,
     );
     return rows[0];
   };
 
   test.each([
-    ['the same place', [54.7, 25.3, 54.7, 25.3], 0],
+    ['the same position', [54.7, 25.3, 54.7, 25.3], 0],
     ['a degree of latitude', [10, 20, 11, 20], 111_195],
     ['a degree of longitude at 60° north', [60, 20, 60, 21], 55_597],
     ['across the date line', [0, 179.5, 0, -179.5], 111_195],
@@ -35,11 +35,11 @@ describe('positions.metres_between', () => {
     ['pole to pole', [90, 10, -90, -170], 20_015_114],
     // By an independent calculator on the same sphere.
     ['Vilnius to Berlin', [54.6872, 25.2797, 52.52, 13.405], 818_551],
-  ])('%s', async (_, places, expected) => {
-    expect(await metres(...places)).toEqual({ m: expect.closeTo(expected, -0.5) });
+  ])('%s', async (_, coordinates, expected) => {
+    expect(await metres(...coordinates)).toEqual({ m: expect.closeTo(expected, -0.5) });
   });
 
-  test('is unknown where a place is', async () => {
+  test('is unknown if a position is', async () => {
     expect(await metres(null, 1, 2, 3)).toEqual({ m: null });
   });
 });

@@ -127,7 +127,7 @@ describe('verify', () => {
   });
 });
 
-test('off looks at no migration', async () => {
+test('off checks no migration', async () => {
   const url = await emptyDatabase();
   await migrate([...migrations, further], migrateOptions(url), silent);
 
@@ -196,7 +196,7 @@ describe('a database that cannot be asked', () => {
   });
 });
 
-test('TimescaleDB is required where it must be, and what a plain table means is told', async () => {
+test('TimescaleDB is required if configured, and the error explains the plain table', async () => {
   const url = await emptyDatabase();
   const required = migrateOptions(url, { timescaledb: 'required' });
 

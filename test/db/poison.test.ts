@@ -61,8 +61,8 @@ describe('bad rows in a batch of 5,000', () => {
 
     expect(statements).toBeLessThanOrEqual(bound);
     expect(await count(client)).toBe(rowsInBatch - bad.size);
-    outcomes.forEach((outcome, place) => {
-      if (!bad.has(place)) expect(outcome).toBe('inserted');
+    outcomes.forEach((outcome, index) => {
+      if (!bad.has(index)) expect(outcome).toBe('inserted');
       else expect(outcome).toMatchObject({ reason: 'row_constraint_violated' });
     });
   });
@@ -108,12 +108,12 @@ describe.skipIf(hasTimescaledb())('a tracker with 5,000 records on 5,000 days', 
   });
 });
 
-/** Makes every insert fail that brings more rows than `most`, as a limit of the server would. */
-async function limitRows(client: Client, most: number, sqlstate: string): Promise<void> {
+/** Makes every insert of more than `maxRows` rows fail, like a limit of the server. */
+async function limitRows(client: Client, maxRows: number, sqlstate: string): Promise<void> {
   await client.query(`
     CREATE FUNCTION refuse_large() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-      IF (SELECT count(*) FROM arrived) > ${most} THEN
+      IF (SELECT count(*) FROM arrived) > ${maxRows} THEN
         RAISE EXCEPTION 'limit' USING ERRCODE = '${sqlstate}';
       END IF;
       RETURN NULL;
@@ -148,7 +148,7 @@ describe('an error that the size of the batch causes', () => {
   });
 });
 
-describe('a lone row that meets an error of the server', () => {
+describe('a single row that meets a server error', () => {
   /** Makes the insert of one row fail, whatever it comes with. */
   async function failFor(client: Client, speed: number, sqlstate: string): Promise<void> {
     await client.query(`
@@ -209,7 +209,7 @@ describe('a lone row that meets an error of the server', () => {
   });
 });
 
-describe('an error that passes by itself', () => {
+describe('a transient error', () => {
   test.each(['40001', '40P01', '55P03', '57014'])(
     '%s: the batch is not split, one statement is sent, nothing is rejected',
     async (sqlstate) => {
@@ -238,7 +238,7 @@ describe('an error that passes by itself', () => {
 
 test('rows that vanish between insert and comparison are tried in three passes and by the canary, then wait', async () => {
   const { client, writer } = await setUp();
-  // As retention does that drops the chunk written to: the key is there, and then it is not.
+  // Like retention that drops the chunk being written: the key exists, and then it does not.
   await client.query(`
     CREATE SEQUENCE inserts;
     CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -13,7 +13,7 @@ describeTimescaledb('policies on a server that has them, with several connection
       await run(here);
     });
 
-  onCommunity('a second run waits for nobody who reads or writes', async (here) => {
+  onCommunity('a second run waits for no reader or writer', async (here) => {
     await here.configure(all);
     const busy = await connect(here.url);
     await busy.query('BEGIN; LOCK TABLE public.positions IN ROW EXCLUSIVE MODE');

@@ -119,7 +119,7 @@ describe('a key that is stored already', () => {
     ['other codec', { codec: '8E' }],
     ['other order of attributes', { attributes: '{"66":12345,"21":4}' }],
     ['other white space in attributes', { attributes: '{ "21": 4, "66": 12345.0 }' }],
-    ['other place in its packet', { recordIndex: 7 }],
+    ['another position in its packet', { recordIndex: 7 }],
   ])('with %s is a duplicate', async (_name, change) => {
     const { writer } = await freshWriter();
     await write(writer, [position()]);
@@ -168,7 +168,7 @@ describe('a key several times in one batch', () => {
     expect(rows).toEqual([{ speed: 42 }, { speed: 42 }]);
   });
 
-  test('when the first of them cannot be stored the next takes its place', async () => {
+  test('if the first of them cannot be stored, the next one is inserted', async () => {
     const { writer } = await freshWriter();
     const bad = position({ speed: 70_000 });
 
@@ -282,7 +282,7 @@ describe('a database that is not set up', () => {
     expect(outcomes).toEqual([null, null, null]);
   });
 
-  test('a write that failed goes on where it stopped, with the same outcomes', async () => {
+  test('a failed write resumes where it stopped, with the same outcomes', async () => {
     const { writer, client } = await freshWriter();
     const rows = seconds(5);
     const outcomes = unsettled(rows);

@@ -60,7 +60,7 @@ export function migrateOptions(
 
 export const migrations = await readMigrations(new URL('../../migrations/', import.meta.url));
 
-/** A connection for looking at a database from outside, to be closed by the caller. */
+/** Opens a connection to inspect a database; the caller closes it. */
 export async function openClient(url: string): Promise<Client> {
   const client = new Client({ connectionString: url });
   client.on('error', () => {});
@@ -68,14 +68,14 @@ export async function openClient(url: string): Promise<Client> {
   return client;
 }
 
-/** The same, closed with the test. */
+/** The same, closed after the test. */
 export async function connect(url: string): Promise<Client> {
   const client = await openClient(url);
   onTestFinished(() => client.end());
   return client;
 }
 
-/** A migrated database of the test's own, and a pool on it. */
+/** Creates a migrated database for one test, with a pool on it. */
 export async function migratedDatabase(
   change: Partial<Omit<MigrateOptions, 'url'>> = {},
   fresh: () => Promise<FreshDatabase> = freshDatabase,
@@ -88,7 +88,7 @@ export async function migratedDatabase(
   return { database, client, url };
 }
 
-/** A pool as the service's, closed with the test. */
+/** Opens a pool like the service's; closes it after the test. */
 export function openPool(url: string): Database {
   const database = openDatabase(
     {

@@ -68,7 +68,7 @@ test('a refused row that is stored already is a duplicate: the cause came later'
     position({ ts: someTime + 1000 }),
   ]);
 
-  // Another version of it was refused, which is what its dead letter says.
+  // Another version of the row was refused, and its dead letter says so.
   expect(outcomes).toEqual(['duplicate', expect.objectContaining({ reason }), 'inserted']);
 });
 
@@ -100,8 +100,8 @@ test(
       rowsFrom(someTime, many, (index) => bad.get(index)?.refused ?? {}),
     );
 
-    outcomes.forEach((outcome, place) => {
-      const expected = bad.get(place);
+    outcomes.forEach((outcome, index) => {
+      const expected = bad.get(index);
       if (expected === undefined) expect(outcome).toBe('inserted');
       else {
         const { reason, names } = expected;
@@ -109,14 +109,14 @@ test(
       }
     });
     expect(await countRows(client)).toBe(many - five.length);
-    // Four rows searched by bisection, 2 × 13 inserts each at the most; the rest is evidence.
+    // Four rows searched by bisection, at most 2 × 13 inserts each; the rest is evidence.
     expect(statements).toBeLessThanOrEqual(120);
   },
   patience,
 );
 
 test(
-  'any mix: good rows are stored, each bad row is rejected with its own reason, duplicates are told',
+  'any mix: good rows are stored, each bad row is rejected with its own reason, duplicates are recognised',
   async () => {
     const mixable = offered.filter(({ name }) => name !== 'an index whose entries are too long');
     const { client, write } = await refusingDatabase(mixable.map(({ sql }) => sql).join(';\n'));
@@ -145,10 +145,10 @@ test(
 
         const { outcomes, statements } = await write(rows);
 
-        mix.forEach((kind, place) => {
-          if (kind === 'good') expect(outcomes[place]).toBe('inserted');
-          else if (kind === 'repeat') expect(outcomes[place]).toBe('duplicate');
-          else expect(outcomes[place]).toMatchObject({ reason: mixable[kind]?.reason });
+        mix.forEach((kind, index) => {
+          if (kind === 'good') expect(outcomes[index]).toBe('inserted');
+          else if (kind === 'repeat') expect(outcomes[index]).toBe('duplicate');
+          else expect(outcomes[index]).toMatchObject({ reason: mixable[kind]?.reason });
         });
         const bad = mix.filter((kind) => typeof kind === 'number').length;
         expect(await countRows(client)).toBe(before + mix.length - bad);

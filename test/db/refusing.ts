@@ -145,7 +145,7 @@ export const mechanisms: readonly Mechanism[] = [
     plainOnly: true,
   },
   {
-    name: 'a trigger that raises a code nobody knows',
+    name: 'a trigger that raises an unknown code',
     sql: rowTrigger('raise_odd', 9013, "RAISE EXCEPTION 'odd' USING ERRCODE = 'ZZ001';"),
     refused: { altitude: 9013 },
     reason: 'row_refused_by_trigger',
@@ -175,7 +175,7 @@ export interface RefusingDatabase {
   readonly writer: PositionWriter;
   readonly url: string;
   write(rows: readonly Position[]): Promise<{ outcomes: Outcomes; statements: number }>;
-  /** A writer of its own, as of an instance that has just started. */
+  /** Creates another writer, like an instance that has just started. */
   anotherWriter(): PositionWriter;
 }
 

@@ -161,7 +161,7 @@ describe('an upgrade on a populated table', () => {
   });
 });
 
-describe('the way back', () => {
+describe('the down migrations', () => {
   test('is written for every migration, and for nothing else', async () => {
     const files = await readdir(folder);
     const names = migrations.map(({ name }) => name);
@@ -208,7 +208,7 @@ describe('the way back', () => {
     await expect(goBack(client, second)).rejects.toThrow('newest first');
   });
 
-  test('to nothing is refused while there are rows', async () => {
+  test('to an empty schema are refused while rows exist', async () => {
     const { client } = await populated(1);
     const [first] = migrations;
     if (first === undefined) throw new Error('no migration');

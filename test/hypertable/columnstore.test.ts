@@ -19,7 +19,7 @@ let url = '';
 let writer: PositionWriter;
 let isCommunity = false;
 
-/** A record of a device, some minutes into the day, with content that its place decides. */
+/** A record of a device, some minutes into the day, with content that depends on its index. */
 function at(device: number, minute: number, change: Partial<Position> = {}): Position {
   return position({
     deviceId: deviceId(device),

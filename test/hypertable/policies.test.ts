@@ -182,7 +182,7 @@ describeHypertable('policies', (fresh) => {
     expect(await read('device_days')).toMatchObject(expected.days);
   });
 
-  onCommunity('verify and off change no policy and tell what is in force', async (here) => {
+  onCommunity('verify and off change no policy and report the effective ones', async (here) => {
     await here.configure(all);
     for (const mode of ['verify', 'off'] as const) {
       const { policies } = await here.configure({ ...none, mode });
@@ -199,7 +199,7 @@ describeHypertable('policies', (fresh) => {
       migrateOptions(database.url, { timescaledb: 'required', retentionMs: 3650 * dayMs }),
       silent,
     );
-    const look = async (env: Record<string, string>) => {
+    const check = async (env: Record<string, string>) => {
       const stdout = new PassThrough();
       await runDoctor(
         {
@@ -212,12 +212,12 @@ describeHypertable('policies', (fresh) => {
       const { checks }: { checks: Check[] } = JSON.parse(String(stdout.read()));
       return checks.find(({ name }) => name === 'policies');
     };
-    const asConfigured = await look({ RETENTION: '3650d' });
-    const notAsConfigured = await look({});
+    const asConfigured = await check({ RETENTION: '3650d' });
+    const notAsConfigured = await check({});
     await server.stop();
     await database.drop();
 
-    // The Apache edition keeps no policies: what is asked for is then not in force.
+    // The Apache edition keeps no policies: what is configured is then not effective.
     if (asConfigured?.message.includes('edition community')) {
       expect(asConfigured.state).toBe('ok');
       expect(notAsConfigured?.state).toBe('warning');

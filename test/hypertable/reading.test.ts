@@ -14,7 +14,7 @@ const options = { chunkIntervalMs: dayMs, maxChunksPerStatement: 48 };
 let client: Client;
 let writer: PositionWriter;
 
-/** A row at minutes after noon; the device's number is told by `device`. */
+/** A row at minutes after noon; `device` gives the device's number. */
 function at(minutes: number, change: Partial<Position> = {}, device = 1): Position {
   return position({ deviceId: deviceId(device), ts: noon + minutes * minuteMs, ...change });
 }
@@ -119,7 +119,7 @@ describeEachTable('the reading functions', (fresh) => {
       ['of the day before', 20 * 60],
       ['of two weeks before', 14 * 24 * 60],
     ])(
-      'without a fix is the last contact; the place is that of the last fix %s',
+      'without a fix is the last contact; the position is that of the last fix %s',
       async (_, ago) => {
         await store(at(-ago, { speed: 9 }), at(-1, { ...noFix, attributes: '{"1":0}' }));
         await store(at(0, { ...noFix, attributes: '{"1":1}' }));
@@ -259,7 +259,7 @@ describeEachTable('the reading functions', (fresh) => {
       ]);
     });
 
-    test('time stands still where neither end moves, or the step is too long', async () => {
+    test('time counts as standing if neither end moves or the step is too long', async () => {
       await store(at(0, north(10, 0)), at(1, north(10, 0)), at(2, north(10, 5)));
       await store(at(3, north(10.01, 0)), at(60, north(10.02, 5)));
 

@@ -22,7 +22,7 @@ describeEachTable('retention by our own command', (fresh, kind) => {
     expect(await sizeOf(client, await planRetention(client, retentionMs))).toBe(0);
   });
 
-  test('a look changes nothing', async () => {
+  test('a plan changes nothing', async () => {
     const { client } = await filled(fresh);
     await sizeOf(client, await planRetention(client, retentionMs));
 
@@ -38,7 +38,7 @@ describeEachTable('retention by our own command', (fresh, kind) => {
     expect(await devices(client)).toEqual([deviceId(1)]);
   });
 
-  test('interrupted, it stops after whole steps, and the next run goes on', async () => {
+  test('interrupted, it stops after whole steps, and the next run continues', async () => {
     const { client } = await filled(fresh);
     const plan = await planRetention(client, retentionMs);
     const interrupted = new AbortController();

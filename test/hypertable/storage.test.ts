@@ -117,7 +117,7 @@ describeHypertable('the chunks of a batch', (fresh) => {
   });
 
   test(
-    'are at most 48 a statement, however many days its records are of',
+    'are at most 48 per statement, however many days its records cover',
     async () => {
       // Making 5,000 chunks takes minutes, and 500 on PGlite some 20 s.
       const days = hasTimescaledb() ? times(500, 5000) : 100;

@@ -96,7 +96,7 @@ describe('the lag', () => {
     expect(await sample()).toMatchObject({ length: 15, lag: 10 });
   });
 
-  test('of thousands is told too', async () => {
+  test('of thousands is known too', async () => {
     const { redis, options, deliver, sample } = await setUp();
     const adding = redis.pipeline();
     for (let count = 0; count < 3000; count += 1) adding.xadd(options.key, '*', 'n', '1');
@@ -124,13 +124,13 @@ describe('the lag', () => {
         let delivered = '0-0';
         for (const { do: what, many } of steps) {
           const entries = await redis.xrange(key, '-', '+');
-          const place = entries[many]?.[0];
+          const id = entries[many]?.[0];
           if (what === 'add') await addEntries(redis, key, many);
           if (what === 'trim') await redis.xtrim(key, 'MAXLEN', many);
-          if (what === 'delete' && place !== undefined) await redis.xdel(key, place);
-          if (what === 'set' && place !== undefined) {
-            await redis.xgroup('SETID', key, group, place);
-            delivered = place;
+          if (what === 'delete' && id !== undefined) await redis.xdel(key, id);
+          if (what === 'set' && id !== undefined) {
+            await redis.xgroup('SETID', key, group, id);
+            delivered = id;
           }
           if (what === 'deliver') {
             const ahead = await redis.xrange(key, `(${delivered}`, '+', 'COUNT', many);

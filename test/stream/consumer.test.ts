@@ -68,7 +68,7 @@ describe('prepare', () => {
     });
   });
 
-  test('a Redis that is not there is unavailable', async () => {
+  test('a missing Redis is unavailable', async () => {
     const { consumer } = openConsumer(freshStream(), { url: 'redis://127.0.0.1:1' });
 
     await expect(consumer.prepare()).rejects.toMatchObject({
@@ -171,7 +171,7 @@ describe('own pending entries', () => {
     expect(numbers(await openConsumer(stream).consumer.read(100))).toEqual(['2', '3']);
   });
 
-  test('that were trimmed are told and acknowledged, the others come', async () => {
+  test('that were trimmed are reported and acknowledged, and the other entries are read', async () => {
     const { stream, redis, pending } = await setUp(3);
     const before = openConsumer(stream).consumer;
     await before.prepare();
@@ -188,7 +188,7 @@ describe('own pending entries', () => {
 
 describe('a group that is gone', () => {
   test.each(['DEL', 'DESTROY'] as const)(
-    'after %s it is made anew at the start, and what is written comes',
+    'after %s it is recreated at the start of the stream, and new entries are read',
     async (how) => {
       const { stream, redis, add } = await setUp(2);
       const { consumer, heard } = openConsumer(stream);
@@ -206,7 +206,7 @@ describe('a group that is gone', () => {
     },
   );
 
-  test('a stream deleted while a read blocks on it is made anew too', async () => {
+  test('a stream deleted while a read blocks on it is recreated too', async () => {
     const { stream, redis } = await setUp(0);
     const { consumer, heard } = openConsumer(stream);
     await consumer.prepare();
@@ -246,7 +246,7 @@ describe('entries of another instance', () => {
     expect(heard.claimed).toBe(0);
   });
 
-  test('that were trimmed are told and no longer pending', async () => {
+  test('that were trimmed are reported and no longer pending', async () => {
     const { stream, redis, pending } = await setUp(3);
     const gone = openConsumer(stream, { consumer: 'gone' }).consumer;
     await gone.prepare();

@@ -39,7 +39,7 @@ describe('the kill switch', () => {
     ]);
   });
 
-  test('a second pause leaves the first one in force, and no line', async () => {
+  test('a second pause keeps the first one and adds no audit line', async () => {
     const { redis, keys, control, switches } = setUp();
     await switches.pause(pause);
     expect(await switches.pause({ ...pause, by: 'ben' })).toBe(false);
@@ -61,14 +61,14 @@ describe('the kill switch', () => {
 });
 
 describe('the name of a consumer', () => {
-  test('is ours after a former life of ours had it, and stays ours', async () => {
+  test('belongs to an instance after its restart, and stays its own', async () => {
     const { redis, keys, control } = setUp();
     await createControl(() => Promise.resolve(redis), keys).holdName('one');
 
     expect([await control.holdName('one'), await control.holdName('one')]).toEqual([false, false]);
   });
 
-  test('that two live processes use is told to both', async () => {
+  test('that two live processes use is reported to both', async () => {
     const { redis, keys, control } = setUp();
     const other = createControl(() => Promise.resolve(redis), keys);
     await control.holdName('one');
@@ -109,7 +109,7 @@ describe('requests to running instances', () => {
     expect(await other.readRequests()).toHaveLength(1);
   });
 
-  test('that nobody knows are passed over', async () => {
+  test('of an unknown kind are ignored', async () => {
     const { redis, keys, control } = setUp();
     await control.readRequests();
     await redis.xadd(keys.requests, '*', 'command', 'format', 'device', 'all');

@@ -13,7 +13,7 @@ const rejection: Rejection = {
   ...{ recordIndex: 0, offset: null },
 };
 
-/** A dead-letter stream with these limits. Entries that are in no stream are moved all the same. */
+/** A dead-letter stream with these limits. Entries that are in no stream are moved too. */
 async function limited(limits: { entries?: number; bytes?: number }) {
   const redis = connect(redisUrl());
   const stream = freshStream();
@@ -44,7 +44,7 @@ async function limited(limits: { entries?: number; bytes?: number }) {
   };
 }
 
-/** What the dead-letter stream holds, asked of the stream itself. */
+/** Reads the contents of the dead-letter stream itself. */
 async function held(redis: Redis, key: string) {
   const entries = await redis.xrangeBuffer(key, '-', '+');
   const bytes = entries.flatMap(([, fields]) => fields).reduce((sum, part) => sum + part.length, 0);
@@ -89,7 +89,7 @@ describe('the limits of the dead-letter stream', () => {
     expect(await redis.xlen(options.deadLetterKey)).toBe(1);
   });
 
-  test('make way for a large dead letter by as many small ones as it takes', async () => {
+  test('drop as many small dead letters as a large one needs', async () => {
     const { redis, options, move } = await limited({ bytes: 200_000 });
     await move(300, 10);
 

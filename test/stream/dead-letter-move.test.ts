@@ -15,7 +15,7 @@ const rejection: Rejection = {
   offset: null,
 };
 
-describe('a move to the dead-letter stream that cannot be carried out', () => {
+describe('a move to the dead-letter stream that fails', () => {
   let server: LocalServer;
   let admin: Redis;
   beforeAll(async () => {

@@ -13,7 +13,7 @@ const at = Date.UTC(2026, 2, 1, 12);
 const badCrc: Rejection = {
   stage: 'decode',
   reason: 'crc_mismatch',
-  message: 'CRC 1 where 2 was told',
+  message: 'CRC 1 where 2 was expected',
   recordIndex: null,
   offset: 17,
 };
@@ -54,15 +54,15 @@ async function delivered(
   return { redis, acknowledger, move, entries: read, stream, deadLetterKey };
 }
 
-/** The letters' fields, values as bytes. */
-async function letters(redis: Redis, key: string): Promise<Map<string, Buffer>[]> {
+/** Reads the fields of all dead letters, values as bytes. */
+async function readAll(redis: Redis, key: string): Promise<Map<string, Buffer>[]> {
   const entries = await redis.xrangeBuffer(key, '-', '+');
   return entries.map(([, flat]) => {
-    const letter = new Map<string, Buffer>();
-    for (let place = 0; place + 1 < flat.length; place += 2) {
-      letter.set(String(flat[place]), flat[place + 1] ?? Buffer.alloc(0));
+    const deadLetter = new Map<string, Buffer>();
+    for (let i = 0; i + 1 < flat.length; i += 2) {
+      deadLetter.set(String(flat[i]), flat[i + 1] ?? Buffer.alloc(0));
     }
-    return letter;
+    return deadLetter;
   });
 }
 
@@ -77,7 +77,7 @@ function rejectedFor(entry: Entry | undefined, ...rejections: Rejection[]): Sett
 }
 
 describe('an entry without rejections', () => {
-  test('is acknowledged, without a letter, and twice is as good as once', async () => {
+  test('is acknowledged without a dead letter, and a second time has no effect', async () => {
     const { redis, acknowledger, entries, stream, deadLetterKey } = await delivered([
       ['a', '1'],
       ['a', '2'],
@@ -108,7 +108,7 @@ describe('an entry without rejections', () => {
 });
 
 describe('a rejected entry', () => {
-  test('becomes one dead letter with what happened and its own fields, byte for byte', async () => {
+  test('becomes one dead letter with the reasons and its own fields, byte for byte', async () => {
     const bytes = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
     const { redis, move, entries, stream, deadLetterKey } = await delivered([
       ['device_id', '350000000000001', 'frame', bytes, Buffer.from([0xff, 0x00]), 'odd name'],
@@ -121,14 +121,14 @@ describe('a rejected entry', () => {
     const [rejections] = texts.splice(23, 1);
     expect(texts).toEqual([
       ...['deliveries', '1', 'version', '2', 'entry_id', entries[0]?.id],
-      ...['stage', 'decode', 'reason', 'crc_mismatch', 'message', 'CRC 1 where 2 was told'],
+      ...['stage', 'decode', 'reason', 'crc_mismatch', 'message', 'CRC 1 where 2 was expected'],
       ...['record_index', '', 'offset', '17', 'instance', 'i1', 'at', '2026-03-01T12:00:00.000Z'],
       ...['records', '1', 'rejections', 'fields_sha256'],
       digestFields(entries[0]?.fields.parts() ?? []),
     ]);
     expect(JSON.parse(rejections ?? '')).toEqual([
       {
-        ...{ stage: 'decode', reason: 'crc_mismatch', message: 'CRC 1 where 2 was told' },
+        ...{ stage: 'decode', reason: 'crc_mismatch', message: 'CRC 1 where 2 was expected' },
         ...{ records: null, count: 1, offset: 17 },
       },
     ]);
@@ -151,7 +151,7 @@ describe('a rejected entry', () => {
     await Promise.all([move(settled), move(settled)]);
     await move(settled);
 
-    expect(await letters(redis, deadLetterKey)).toHaveLength(1);
+    expect(await readAll(redis, deadLetterKey)).toHaveLength(1);
     expect(await pending(redis, stream)).toBe(0);
   });
 
@@ -160,7 +160,7 @@ describe('a rejected entry', () => {
 
     await move([rejectedFor(entries[0], badCrc, outOfRange)]);
 
-    const found = await letters(redis, deadLetterKey);
+    const found = await readAll(redis, deadLetterKey);
     expect(found).toHaveLength(1);
     expect(String(found[0]?.get('records'))).toBe('2');
     expect(JSON.parse(String(found[0]?.get('rejections')))).toMatchObject([
@@ -173,19 +173,19 @@ describe('a rejected entry', () => {
     const frame = Buffer.alloc(2000, 'x');
     const { redis, move, entries, deadLetterKey } = await delivered([['frame', frame]]);
     const many = Array.from({ length: 255 }, (_, recordIndex): Rejection => {
-      // Every message differs, as those of the validator do.
+      // Every message differs, like the messages of the validator.
       return { ...outOfRange, recordIndex, message: `${recordIndex} days too old` };
     });
 
     await move([rejectedFor(entries[0], ...many)]);
 
-    const [letter] = await letters(redis, deadLetterKey);
-    const bytes = [...(letter ?? [])].reduce(
+    const [deadLetter] = await readAll(redis, deadLetterKey);
+    const bytes = [...(deadLetter ?? [])].reduce(
       (sum, [name, value]) => sum + name.length + value.length,
       0,
     );
     expect(bytes).toBeLessThan(frame.length + 1000);
-    expect(JSON.parse(String(letter?.get('rejections')))).toEqual([
+    expect(JSON.parse(String(deadLetter?.get('rejections')))).toEqual([
       {
         ...{ stage: 'validate', reason: 'ts_out_of_range', message: '0 days too old' },
         ...{ records: '0-254', count: 255, offset: null },
@@ -193,7 +193,7 @@ describe('a rejected entry', () => {
     ]);
   });
 
-  test('that is no longer pending leaves no letter', async () => {
+  test('that is no longer pending gets no dead letter', async () => {
     const { redis, move, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
     await redis.xack(stream.key, stream.group, entries[0]?.id ?? '');
 
@@ -202,7 +202,7 @@ describe('a rejected entry', () => {
     expect(await redis.exists(deadLetterKey)).toBe(0);
   });
 
-  test('that was trimmed while it was held still leaves its letter, once', async () => {
+  test('that was trimmed while an instance held it still gets one dead letter', async () => {
     const { redis, move, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
     await redis.xtrim(stream.key, 'MAXLEN', 0);
     // A claim run of another instance takes it out of the pending list.
@@ -225,13 +225,13 @@ describe('a rejected entry', () => {
     expect(await redis.xlen(deadLetterKey)).toBe(1);
   });
 
-  test('tells how often it was delivered', async () => {
+  test('has its delivery count in the dead letter', async () => {
     const { redis, move, entries, stream, deadLetterKey } = await delivered([['a', '1']]);
     await redis.xreadgroup('GROUP', stream.group, 'one', 'COUNT', 10, 'STREAMS', stream.key, '0');
 
     await move([rejectedFor(entries[0], badCrc)]);
 
-    expect(String((await letters(redis, deadLetterKey))[0]?.get('deliveries'))).toBe('2');
+    expect(String((await readAll(redis, deadLetterKey))[0]?.get('deliveries'))).toBe('2');
   });
 
   test('keeps of a field past the cap its length, its SHA-256 and its first 1,024 bytes', async () => {
@@ -243,26 +243,26 @@ describe('a rejected entry', () => {
 
     await move([rejectedFor(entries[0], badCrc)]);
 
-    const [letter] = await letters(redis, deadLetterKey);
-    expect(letter?.get('f:large')).toEqual(large.subarray(0, 1024));
-    expect(String(letter?.get('cut:large'))).toBe('2049');
-    expect(String(letter?.get('sha256:large'))).toBe(
+    const [deadLetter] = await readAll(redis, deadLetterKey);
+    expect(deadLetter?.get('f:large')).toEqual(large.subarray(0, 1024));
+    expect(String(deadLetter?.get('cut:large'))).toBe('2049');
+    expect(String(deadLetter?.get('sha256:large'))).toBe(
       createHash('sha256').update(large).digest('hex'),
     );
-    expect(letter?.get('f:whole')).toEqual(whole);
-    expect(letter?.has('cut:whole')).toBe(false);
+    expect(deadLetter?.get('f:whole')).toEqual(whole);
+    expect(deadLetter?.has('cut:whole')).toBe(false);
   });
 
-  test('of a great many fields leaves a bounded letter that says how many were left out', async () => {
+  test('with too many fields gets a bounded dead letter with the number of omitted fields', async () => {
     const fields = Array.from({ length: 1000 }, (_, index) => [`n${index}`, 'v']).flat();
     const { redis, move, entries, deadLetterKey } = await delivered([fields]);
 
     await move([rejectedFor(entries[0], badCrc)]);
 
-    const [letter] = await letters(redis, deadLetterKey);
-    const kept = [...(letter?.keys() ?? [])].filter((name) => name.startsWith('f:'));
+    const [deadLetter] = await readAll(redis, deadLetterKey);
+    const kept = [...(deadLetter?.keys() ?? [])].filter((name) => name.startsWith('f:'));
     expect(kept).toHaveLength(64);
-    expect(String(letter?.get('fields_left_out'))).toBe(String(1000 - 64));
+    expect(String(deadLetter?.get('fields_left_out'))).toBe(String(1000 - 64));
   });
 
   test('250 at once are all moved, each once', async () => {
@@ -272,8 +272,8 @@ describe('a rejected entry', () => {
 
     await move(entries.map((entry) => rejectedFor(entry, badCrc)));
 
-    const ids = (await letters(redis, deadLetterKey)).map((letter) =>
-      String(letter.get('entry_id')),
+    const ids = (await readAll(redis, deadLetterKey)).map((deadLetter) =>
+      String(deadLetter.get('entry_id')),
     );
     expect(ids).toEqual(entries.map(({ id }) => id));
     expect(await pending(redis, stream)).toBe(0);
@@ -331,7 +331,7 @@ test('a Redis out of memory keeps the entry pending; with memory again it is mov
   await redis.config('SET', 'maxmemory', '0');
   await move(settled);
   expect(await pending(redis, stream)).toBe(0);
-  expect(await letters(redis, deadLetterKey)).toHaveLength(1);
+  expect(await readAll(redis, deadLetterKey)).toHaveLength(1);
 });
 
 test('a group that is gone is not taken for an acknowledgement', async () => {

@@ -19,7 +19,7 @@ export function entryOf(fields: readonly (string | Buffer)[], id = '1-1'): Entry
   return makeEntry(entryId(id), parts);
 }
 
-/** A client for looking at Redis from outside; disconnected with the test. */
+/** Opens a client to inspect Redis; disconnects it after the test. */
 export function connect(
   url = redisUrl(),
   change: { readonly commandTimeout?: number } = {},
@@ -55,7 +55,7 @@ export function readerName(key: string, consumer: string): string {
   return `processor:test:${key}:${consumer}`;
 }
 
-/** A consumer of the group, and what it told. */
+/** A consumer of the group, and the events it reported. */
 export function openConsumer(
   stream: { readonly key: string; readonly group: string },
   {
@@ -85,8 +85,8 @@ export function openConsumer(
     lostUndelivered(entries) {
       heard.lostUndelivered.push(entries);
     },
-    lossUncertain(atMost) {
-      heard.uncertain.push(atMost);
+    lossUncertain(maxEntries) {
+      heard.uncertain.push(maxEntries);
     },
     streamWentBack() {
       heard.wentBack += 1;

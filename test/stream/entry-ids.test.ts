@@ -37,7 +37,7 @@ test('entries with close ids above 2^53 are read one by one, and the stream neve
   for (const id of ids) await redis.xadd(stream.key, id, 'n', 'x');
 
   const read: string[] = [];
-  for (let look = 0; look < ids.length + 2; look += 1) {
+  for (let sample = 0; sample < ids.length + 2; sample += 1) {
     read.push(...(await consumer.read(1)).map(({ id }) => id));
   }
 
@@ -45,7 +45,7 @@ test('entries with close ids above 2^53 are read one by one, and the stream neve
   expect(heard.wentBack).toBe(0);
 });
 
-test('close ids are told apart as delivered and undelivered', async () => {
+test('close ids are distinguished as delivered and undelivered', async () => {
   const stream = freshStream();
   const redis = connect();
   for (const id of close) await redis.xadd(stream.key, id, 'n', 'x');

@@ -147,7 +147,7 @@ describe.each(['SIGTERM', 'SIGKILL'] as const)(
   },
 );
 
-describe('an instance that read and died before its next look, with all of it trimmed', () => {
+describe('an instance that read and crashed before its next inspection, with every entry trimmed', () => {
   async function readAndDie(count: number, isAcknowledged: boolean) {
     const server = await realRedis();
     const before = await readSixty(server);
@@ -164,7 +164,7 @@ describe('an instance that read and died before its next look, with all of it tr
     return lost(heard);
   }
 
-  test('is reported as a loss of at most so many, without what is still pending', async () => {
+  test('is reported with a maximum loss that excludes pending entries', async () => {
     expect(await readAndDie(5, false)).toEqual({ counted: [], uncertain: [13] });
     expect(await readAndDie(5, true)).toEqual({ counted: [], uncertain: [18] });
   });

@@ -38,7 +38,7 @@ describe('entries trimmed before anybody read them', () => {
     expect(await lag()).toBe(0);
   });
 
-  test('are counted once, whichever instance looks', async () => {
+  test('are counted once, whichever instance inspects the stream', async () => {
     const { stream, redis, consumer, heard } = await setUp(10);
     const other = openConsumer(stream, { consumer: 'two' });
     await redis.xtrim(stream.key, 'MAXLEN', 4);
@@ -123,7 +123,7 @@ describe('entries trimmed before anybody read them', () => {
   });
 });
 
-test('a stream that went back in time is read from the start, and it is told once', async () => {
+test('a stream whose newest id went back is read from the start, and that is reported once', async () => {
   const { stream, redis, consumer, heard } = await setUp(0);
   await redis.xadd(stream.key, '5000-0', 'n', '1');
   await readAll(consumer);

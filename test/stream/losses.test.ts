@@ -56,19 +56,19 @@ describe('how far a group is', () => {
   it('is known before the stream and the group exist', async () => {
     const redis = connect();
     const { key } = freshStream();
-    const place = { key, group: 'g' };
-    expect(await viewProgress(redis, place, 1000)).toEqual({ kind: 'no_stream' });
+    const names = { key, group: 'g' };
+    expect(await viewProgress(redis, names, 1000)).toEqual({ kind: 'no_stream' });
     await redis.xadd(key, '5-1', 'n', 'x');
-    expect(await viewProgress(redis, place, 1000)).toEqual({ kind: 'no_group' });
+    expect(await viewProgress(redis, names, 1000)).toEqual({ kind: 'no_group' });
     await redis.xgroup('CREATE', key, 'g', '0');
 
-    expect(await viewProgress(redis, place, 1000)).toMatchObject({
+    expect(await viewProgress(redis, names, 1000)).toMatchObject({
       kind: 'there',
       value: { length: 1, firstId: '5-1', lastId: '5-1', deliveredId: '0-0', pending: 0 },
     });
   });
 
-  it('has pending entries of all consumers, and the longest that nobody claims', async () => {
+  it('has the pending entries of all consumers, and the longest unclaimed time', async () => {
     const redis = connect();
     const { key } = freshStream();
     await redis.xgroup('CREATE', key, 'g', '0', 'MKSTREAM');

@@ -21,7 +21,7 @@ function encode(value: Value): Buffer {
   return Buffer.concat([Buffer.from(`*${value.length}\r\n`), ...value.map(encode)]);
 }
 
-/** Any bytes, also those that look like the protocol's own. */
+/** Any bytes, including those of the protocol itself. */
 const text = fc.oneof(
   fc.string({ unit: fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code)) }),
   fc.constantFrom('\r\n', '$3\r\n', '*1\r\n', '-ERR\r\n', ''),
@@ -44,12 +44,12 @@ describe('replies that arrive in pieces', () => {
         fc.array(fc.nat()),
         (all, cuts) => {
           const bytes = Buffer.concat(all.map(encode));
-          const places = [...new Set(cuts.map((cut) => cut % bytes.length))].sort((a, b) => a - b);
+          const offsets = [...new Set(cuts.map((cut) => cut % bytes.length))].sort((a, b) => a - b);
           const end = new ReplyEnd(all.length);
           let from = 0;
-          for (const place of places) {
-            if (place > from) expect(end.push(bytes.subarray(from, place))).toBe(false);
-            from = Math.max(from, place);
+          for (const offset of offsets) {
+            if (offset > from) expect(end.push(bytes.subarray(from, offset))).toBe(false);
+            from = Math.max(from, offset);
           }
           expect(end.push(bytes.subarray(from))).toBe(true);
           const reader = new ReplyReader(bytes);
@@ -109,7 +109,7 @@ describe('a connection that was taken over', () => {
     return connection;
   }
 
-  test('asks and is answered, several commands at once, several times', async () => {
+  test('sends several commands at once, repeatedly, and returns their replies', async () => {
     const connection = await open();
     for (const word of ['one', 'två', '']) {
       const reader = new ReplyReader(
@@ -130,7 +130,7 @@ describe('a connection that was taken over', () => {
     expect(String(reader.value())).toHaveLength(20_000_000);
   });
 
-  test('fails what it was asked when the server ends it in the middle of the reply', async () => {
+  test('rejects the pending commands if the server ends the connection during the reply', async () => {
     const sockets: Socket[] = [];
     const server = createServer((socket) => {
       sockets.push(socket);
