@@ -103,7 +103,7 @@ export const mechanisms: readonly Mechanism[] = [
   },
   {
     name: 'a trigger without a permission',
-    sql: `CREATE TABLE secrets (id int); ${rowTrigger('read_secret', 9008, 'PERFORM 1 FROM secrets;')}`,
+    sql: `CREATE TABLE secrets (id int); ${rowTrigger('read_secret', 9008, 'PERFORM 1 FROM public.secrets;')}`,
     refused: { altitude: 9008 },
     reason: 'row_refused_by_trigger',
     names: /42501.*read_secret/,
