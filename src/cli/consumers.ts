@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { aliveMs, type Removal, removeConsumer, viewConsumers } from '../stream/group-view.ts';
 import { audit } from './audit.ts';
-import { askConsent, type ChangeFlags } from './change.ts';
+import { type ChangeFlags, makeChange } from './change.ts';
 import { countText, durationText } from './format.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { changeExits, changing, cliIo, readExits, type SetExitCode } from './options.ts';
@@ -57,24 +57,21 @@ const answers: Readonly<Record<Exclude<Removal, 'removed'>, string>> = {
 export function runConsumersRemove(io: CliIo, name: string, flags: ChangeFlags): Promise<CliExit> {
   return withStores(io, async (stores) => {
     const { stream } = stores.config;
-    const consent = await askConsent(io, flags, `remove the consumer ${printable(name)}`);
-    if (consent === 'refused') return cliExits.refused;
-    if (consent === 'dry_run') {
-      print(
-        io,
-        flags,
-        { dry_run: true, removed: false },
-        `would remove the consumer ${printable(name)}`,
-      );
-      return cliExits.ok;
-    }
-    const removal = await removeConsumer(await stores.redis(), stream, name, aliveMs(stream));
-    if (removal !== 'removed') {
-      io.stderr.write(`processor: ${printable(name)}: ${answers[removal]}\n`);
-      return cliExits.failed;
-    }
-    await audit(io, flags, stores, 'consumers remove', name);
-    print(io, flags, { removed: true, name }, `the consumer ${printable(name)} is removed`);
-    return cliExits.ok;
+    return await makeChange(io, flags, {
+      what: `remove the consumer ${printable(name)}`,
+      planned: { removed: false },
+      async carryOut() {
+        const removal = await removeConsumer(await stores.redis(), stream, name, aliveMs(stream));
+        if (removal !== 'removed') {
+          io.stderr.write(`processor: ${printable(name)}: ${answers[removal]}\n`);
+          return cliExits.failed;
+        }
+        return {
+          result: { removed: true, name },
+          text: `the consumer ${printable(name)} is removed`,
+          audit: () => audit(io, flags, stores, 'consumers remove', name),
+        };
+      },
+    });
   });
 }

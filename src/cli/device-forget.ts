@@ -15,10 +15,10 @@ import {
 } from '../stream/forget.ts';
 import { isDeviceId } from '../teltonika/imei.ts';
 import { noteChange } from './audit.ts';
-import { askConsent, type ChangeFlags } from './change.ts';
+import { type ChangeFlags, makeChange } from './change.ts';
 import { deviceMark } from './device-mark.ts';
 import { plural } from './format.ts';
-import { type CliExit, type CliIo, cliExits, print } from './io.ts';
+import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { changeExits, changing, cliIo, type SetExitCode } from './options.ts';
 import { type Stores, silent, withStores } from './stores.ts';
 
@@ -49,16 +49,20 @@ export function runForget(io: CliIo, device: string, flags: ChangeFlags): Promis
     const found = await lookFor(io, stores, device);
     const mark = deviceMark(stores.config, device);
     const json = { device: mark, ...jsonOf(found) };
-    if (flags.dryRun) {
-      print(io, flags, { dry_run: true, ...json }, `would forget ${mark}: ${textOf(found)}`);
-      return cliExits.ok;
-    }
-    if (found.traces.unsettled > 0) return refuse(io, found.traces.unsettled);
-    const what = `forget the device ${device} for good: ${textOf(found)}`;
-    if ((await askConsent(io, flags, what)) !== 'given') return cliExits.refused;
-    const gone = await carryOut(io, flags, stores, device);
-    print(io, flags, { forgotten: gone.isWhole, device: mark, ...gone.counts }, gone.text);
-    return gone.isWhole ? cliExits.ok : cliExits.failed;
+    const counts = textOf(found);
+    if (found.traces.unsettled > 0 && !flags.dryRun) return refuse(io, found.traces.unsettled);
+    return await makeChange(io, flags, {
+      // The output of a dry run may be kept, so it does not name the device.
+      what: flags.dryRun
+        ? `forget ${mark}: ${counts}`
+        : `forget the device ${device} for good: ${counts}`,
+      planned: json,
+      async carryOut() {
+        const gone = await carryOut(io, flags, stores, device);
+        const result = { forgotten: gone.isWhole, device: mark, ...gone.counts };
+        return { result, text: gone.text, exit: gone.isWhole ? cliExits.ok : cliExits.failed };
+      },
+    });
   });
 }
 

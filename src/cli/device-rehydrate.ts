@@ -2,9 +2,9 @@ import type { Command } from 'commander';
 import { createSwitches } from '../stream/control.ts';
 import { controlKeys } from '../stream/control-keys.ts';
 import { isDeviceId } from '../teltonika/imei.ts';
-import { askConsent, type ChangeFlags, operatorOf } from './change.ts';
+import { type ChangeFlags, makeChange, operatorOf } from './change.ts';
 import { deviceMark } from './device-mark.ts';
-import { type CliExit, type CliIo, cliExits, print } from './io.ts';
+import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { changeExits, changing, cliIo, type SetExitCode } from './options.ts';
 import { withStores } from './stores.ts';
 
@@ -20,8 +20,8 @@ export function register(command: Command, setExitCode: SetExitCode): void {
 }
 
 /**
- * `processor device rehydrate <imei>`: every running instance drops what it knows of the device,
- * so that its next record looks it up in the table.
+ * `processor device rehydrate <imei>`: every running instance drops its state of the device, and
+ * reads it from the table again at the next record.
  */
 export function runRehydrate(io: CliIo, device: string, flags: ChangeFlags): Promise<CliExit> {
   return withStores(io, async ({ config, redis }) => {
@@ -29,17 +29,16 @@ export function runRehydrate(io: CliIo, device: string, flags: ChangeFlags): Pro
       io.stderr.write('processor: an IMEI has 15 digits\n');
       return cliExits.refused;
     }
-    const consent = await askConsent(io, flags, `drop the state of ${device} on all instances`);
-    if (consent === 'refused') return cliExits.refused;
-    if (consent === 'dry_run') {
-      print(io, flags, { dry_run: true, requested: false }, `would drop the state of ${device}`);
-      return cliExits.ok;
-    }
-    const switches = createSwitches(redis, controlKeys(config.stream.key));
     const mark = deviceMark(config, device);
-    await switches.request({ command: 'rehydrate', device }, operatorOf(io, flags), mark);
-    const text = 'requested; running instances drop the state within two seconds';
-    print(io, flags, { requested: true }, text);
-    return cliExits.ok;
+    return await makeChange(io, flags, {
+      what: `drop the state of ${device} on all instances`,
+      planned: { requested: false },
+      async carryOut() {
+        const switches = createSwitches(redis, controlKeys(config.stream.key));
+        await switches.request({ command: 'rehydrate', device }, operatorOf(io, flags), mark);
+        const text = 'requested; running instances drop the state within two seconds';
+        return { result: { requested: true }, text };
+      },
+    });
   });
 }

@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import { removeDeadLetters } from '../stream/stored-dead-letters.ts';
 import { audit } from './audit.ts';
-import { askConsent, type ChangeFlags } from './change.ts';
+import { type ChangeFlags, makeChange } from './change.ts';
 import { auditFilter, isEmptyFilter, tellFilter } from './dlq/filter.ts';
 import { type FilterFlags, matching } from './dlq/matching.ts';
 import { filtered, many } from './dlq/options.ts';
-import { type CliExit, type CliIo, cliExits, print } from './io.ts';
+import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { changeExits, changing, cliIo, type SetExitCode } from './options.ts';
 import { withStores } from './stores.ts';
 
@@ -36,21 +36,19 @@ export function runDlqPurge(
     const ids: string[] = [];
     for await (const letter of matching(stores, flags, 'oldest_first')) ids.push(letter.id);
     const what = `delete ${ids.length} dead letters for good (${tellFilter(flags)})`;
-    const consent = ids.length === 0 ? 'given' : await askConsent(io, flags, what);
-    if (consent === 'refused') return cliExits.refused;
-    if (consent === 'dry_run') {
-      print(io, flags, { dry_run: true, letters: ids.length, purged: 0 }, `would ${what}`);
-      return cliExits.ok;
-    }
-    const purged = await removeDeadLetters(await stores.redis(), stream.deadLetterKey, ids);
-    await audit(
-      io,
-      flags,
-      stores,
-      'dlq purge',
-      `${purged} letters: ${auditFilter(stores.config, flags)}`,
-    );
-    print(io, flags, { letters: ids.length, purged }, `${purged} dead letters deleted`);
-    return cliExits.ok;
+    return await makeChange(io, flags, {
+      what,
+      planned: { letters: ids.length, purged: 0 },
+      isEmpty: ids.length === 0,
+      async carryOut() {
+        const purged = await removeDeadLetters(await stores.redis(), stream.deadLetterKey, ids);
+        const detail = `${purged} dead letters: ${auditFilter(stores.config, flags)}`;
+        return {
+          result: { letters: ids.length, purged },
+          text: `${purged} dead letters deleted`,
+          audit: () => audit(io, flags, stores, 'dlq purge', detail),
+        };
+      },
+    });
   });
 }

@@ -2,14 +2,14 @@ import type { Command } from 'commander';
 import type { StoredDeadLetter } from '../stream/stored-dead-letters.ts';
 import { createInterpret } from '../teltonika/interpret.ts';
 import { audit } from './audit.ts';
-import { askConsent, type ChangeFlags } from './change.ts';
+import { type ChangeFlags, type Done, makeChange } from './change.ts';
 import { auditFilter, deviceOf, tellFilter } from './dlq/filter.ts';
 import { type Fix, parseFix } from './dlq/fix.ts';
 import { type FilterFlags, matching } from './dlq/matching.ts';
 import { filtered, many } from './dlq/options.ts';
 import { type LettersOfEntry, type Replayed, replayLetters } from './dlq/replay.ts';
 import { replayProblem } from './dlq/replayable.ts';
-import { type CliExit, type CliIo, cliExits, print } from './io.ts';
+import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { changing, cliIo, collect, positive, type SetExitCode } from './options.ts';
 import { type Stores, withStores } from './stores.ts';
 
@@ -63,32 +63,41 @@ export function runDlqReplay(io: CliIo, flags: ReplayFlags): Promise<CliExit> {
     const { letters, entries, devices } = await countReplayable(stores, flags);
     const changes = flags.fix.length === 0 ? '' : `set ${flags.fix.join(', ')} in ${entries} and `;
     const what = `${changes}replay ${letters} dead letters of ${devices} (${tellFilter(flags)})`;
-    const consent = letters === 0 ? 'given' : await askConsent(io, flags, what);
-    if (consent === 'refused') return cliExits.refused;
-    if (consent === 'dry_run') {
-      print(io, flags, { dry_run: true, letters }, `would ${what}`);
-      return cliExits.ok;
-    }
-    const sum = createSum();
-    const wanted = fixes.filter((fix): fix is Fix => fix !== null);
-    try {
-      for await (const chunk of chunksOf(stores, flags)) {
-        sum.add(await replayChunk(io, stores, chunk, flags, wanted));
-        if (io.signal.aborted) break;
-      }
-    } finally {
-      // Also of what was done until Redis or the database failed.
-      await audit(
-        io,
-        flags,
-        stores,
-        'dlq replay',
-        `${auditFilter(stores.config, flags)}${fixedFields(wanted)}: ${sum.text()}`,
-      );
-    }
-    print(io, flags, sum.result(), sum.text());
-    return sum.isAllStored() && !io.signal.aborted ? cliExits.ok : cliExits.failed;
+    return await makeChange(io, flags, {
+      what,
+      planned: { letters },
+      isEmpty: letters === 0,
+      carryOut: () =>
+        replayAll(
+          io,
+          flags,
+          stores,
+          fixes.filter((fix) => fix !== null),
+        ),
+    });
   });
+}
+
+async function replayAll(
+  io: CliIo,
+  flags: ReplayFlags,
+  stores: Stores,
+  fixes: readonly Fix[],
+): Promise<Done> {
+  const sum = createSum();
+  try {
+    for await (const chunk of chunksOf(stores, flags)) {
+      sum.add(await replayChunk(io, stores, chunk, flags, fixes));
+      if (io.signal.aborted) break;
+    }
+  } finally {
+    // Here, so that a failure of Redis or the database leaves a line of what was done before it.
+    const detail = `${auditFilter(stores.config, flags)}${fixedFields(fixes)}: ${sum.text()}`;
+    await audit(io, flags, stores, 'dlq replay', detail);
+  }
+  const isWhole = sum.isAllStored() && !io.signal.aborted;
+  const exit = isWhole ? cliExits.ok : cliExits.failed;
+  return { result: sum.result(), text: sum.text(), exit };
 }
 
 /** The names of the fields that were changed, for the audit; their values may be personal data. */

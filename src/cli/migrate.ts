@@ -6,7 +6,7 @@ import { MigrationError } from '../db/migration-error.ts';
 import { type MigrationState, pendingOf, readHistory } from '../db/migration-history.ts';
 import { type Migration, migrate, readMigrations, withClient } from '../db/migrator.ts';
 import { noteChange } from './audit.ts';
-import { askConsent, type ChangeFlags } from './change.ts';
+import { type ChangeFlags, type Done, makeChange } from './change.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { changeExits, changing, cliIo, type SetExitCode } from './options.ts';
 import { type Stores, silent, withStores } from './stores.ts';
@@ -46,25 +46,30 @@ export function runMigrateUp(io: CliIo, flags: ChangeFlags): Promise<CliExit> {
     const pending = pendingOf(await lookUp(stores.config, migrations)).map(({ name }) => name);
     const what = pending.length === 0 ? 'no migration' : pending.join(', ');
     const where = redactUrl(db.migrationUrl);
-    const consent = await askConsent(
-      io,
-      flags,
-      `apply ${what}, and the configured storage and policies, to ${where}`,
-    );
-    if (consent === 'refused') return cliExits.refused;
-    if (consent === 'dry_run') {
-      const result = { dry_run: true, pending, applied: [] };
-      print(io, flags, result, `would apply ${what}, and the configured policies, to ${where}`);
-      return cliExits.ok;
-    }
-    const options = { ...db, url: db.migrationUrl, mode: 'auto' } as const;
-    const { applied, policies, refusals } = await migrate(migrations, options, toStderr(io));
-    for (const { policy, advice } of refusals) io.stderr.write(`processor: ${policy}: ${advice}\n`);
-    const done = applied.length === 0 ? 'no migration' : applied.join(', ');
-    await noteChange(io, flags, stores, 'migrate up', `applied ${done}`);
-    print(io, flags, { applied, policies, refusals }, `applied ${done}`);
-    return cliExits.ok;
+    return await makeChange(io, flags, {
+      what: `apply ${what}, and the configured storage and policies, to ${where}`,
+      planned: { pending, applied: [] },
+      carryOut: () => apply(io, flags, stores, migrations),
+    });
   });
+}
+
+async function apply(
+  io: CliIo,
+  flags: ChangeFlags,
+  stores: Stores,
+  migrations: readonly Migration[],
+): Promise<Done> {
+  const { database: db } = stores.config;
+  const options = { ...db, url: db.migrationUrl, mode: 'auto' } as const;
+  const { applied, policies, refusals } = await migrate(migrations, options, toStderr(io));
+  for (const { policy, advice } of refusals) io.stderr.write(`processor: ${policy}: ${advice}\n`);
+  const text = `applied ${applied.length === 0 ? 'no migration' : applied.join(', ')}`;
+  return {
+    result: { applied, policies, refusals },
+    text,
+    audit: () => noteChange(io, flags, stores, 'migrate up', text),
+  };
 }
 
 function withMigrations(
@@ -110,14 +115,14 @@ function describe(entry: MigrationState) {
   };
 }
 
-/** Waiting for a lock is worth a line; what else the migrator logs, the command prints itself. */
+/** Reports the wait for a lock once; the command prints the other events of the migrator itself. */
 function toStderr(io: CliIo): Logger {
-  const told = new Set<string>();
+  const reported = new Set<string>();
   return {
     ...silent,
     info(_fields, msg) {
-      if (!msg.startsWith('waiting') || told.has(msg)) return;
-      told.add(msg);
+      if (!msg.startsWith('waiting') || reported.has(msg)) return;
+      reported.add(msg);
       io.stderr.write(`processor: ${msg}\n`);
     },
   };

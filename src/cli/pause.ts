@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { createSwitches } from '../stream/control.ts';
 import { controlKeys } from '../stream/control-keys.ts';
-import { askConsent, type ChangeFlags, operatorOf } from './change.ts';
-import { type CliExit, type CliIo, cliExits, print } from './io.ts';
+import { type ChangeFlags, makeChange, operatorOf } from './change.ts';
+import type { CliExit, CliIo } from './io.ts';
 import { changeExits, changing, cliIo, type SetExitCode } from './options.ts';
 import { withStores } from './stores.ts';
 
@@ -16,22 +16,22 @@ export function register(command: Command, setExitCode: SetExitCode): void {
     );
 }
 
-/** `processor pause`: no instance reads until `resume`; what they hold is written first. */
+/** `processor pause`: instances write what they hold and read no more until `resume`. */
 export function runPause(io: CliIo, flags: ChangeFlags & { reason: string }): Promise<CliExit> {
   return withStores(io, async ({ config, redis }) => {
     const { key } = config.stream;
-    const consent = await askConsent(io, flags, `pause consumption of ${key} on all instances`);
-    if (consent === 'refused') return cliExits.refused;
-    if (consent === 'dry_run') {
-      print(io, flags, { dry_run: true, paused: false }, `would pause consumption of ${key}`);
-      return cliExits.ok;
-    }
-    const pause = { by: operatorOf(io, flags), reason: flags.reason, at: new Date().toISOString() };
-    const isNew = await createSwitches(redis, controlKeys(key)).pause(pause);
-    const text = isNew
-      ? `consumption of ${key} is paused; running instances stop within two seconds`
-      : `consumption of ${key} was paused already`;
-    print(io, flags, { paused: true, changed: isNew }, text);
-    return cliExits.ok;
+    return await makeChange(io, flags, {
+      what: `pause consumption of ${key} on all instances`,
+      planned: { paused: false },
+      async carryOut() {
+        const by = operatorOf(io, flags);
+        const pause = { by, reason: flags.reason, at: new Date().toISOString() };
+        const isNew = await createSwitches(redis, controlKeys(key)).pause(pause);
+        const text = isNew
+          ? `consumption of ${key} is paused; running instances stop within two seconds`
+          : `consumption of ${key} was paused already`;
+        return { result: { paused: true, changed: isNew }, text };
+      },
+    });
   });
 }

@@ -11,7 +11,7 @@ import {
 } from '../stream/group-view.ts';
 import { callRedis } from '../stream/redis.ts';
 import { audit } from './audit.ts';
-import { askConsent, type ChangeFlags } from './change.ts';
+import { type ChangeFlags, type Done, makeChange } from './change.ts';
 import { durationText, plural } from './format.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import {
@@ -47,7 +47,7 @@ export function register(pending: Command, setExitCode: SetExitCode): void {
       'only those idle for so long; default CLAIM_THRESHOLD_MS',
       wholeNumber,
     )
-    .option('--force', 'also when the consumer looks alive', false)
+    .option('--force', 'also when the consumer seems alive', false)
     .option('--timeout <seconds>', 'longest wait until they are taken', positive, 60)
     .addHelpText('after', changeExits)
     .action(async (flags: ClaimFlags) => setExitCode(await runPendingClaim(cliIo(), flags)));
@@ -115,7 +115,7 @@ export interface ClaimFlags extends ChangeFlags {
 /** Entries aged in one script. */
 const perStep = 1000;
 const pollMs = 200;
-/** An operator who waits hears something this often. */
+/** Interval of the notices to an operator who waits. */
 const noticeEveryMs = 3000;
 
 /** `processor pending claim`: has the living instances take over a dead one's entries now. */
@@ -137,26 +137,33 @@ export function runPendingClaim(io: CliIo, flags: ClaimFlags): Promise<CliExit> 
       return cliExits.refused;
     }
     const what = `hand ${found.pending} entries of ${consumer} to the living instances`;
-    const consent = found.pending === 0 ? 'given' : await askConsent(io, flags, what);
-    if (consent === 'refused') return cliExits.refused;
-    if (consent === 'dry_run') {
-      print(io, flags, { dry_run: true, pending: found.pending, claimed: 0 }, `would ${what}`);
-      return cliExits.ok;
-    }
-    const claimed = await ageAll(stores, flags);
-    const left = await untilTaken(io, stores, flags, claimed);
-    const detail = `${consumer}: ${claimed} handed over, ${left} not yet taken`;
-    await audit(io, flags, stores, 'pending claim', detail);
-    const text =
-      left === 0
-        ? `${claimed} entries of ${consumer} were taken over`
-        : `${claimed} entries of ${consumer} handed over; ${left} not yet taken: is an instance running?`;
-    print(io, flags, { consumer, claimed, left }, text);
-    return left === 0 ? cliExits.ok : cliExits.failed;
+    return await makeChange(io, flags, {
+      what,
+      planned: { pending: found.pending, claimed: 0 },
+      isEmpty: found.pending === 0,
+      carryOut: () => handOver(io, stores, flags),
+    });
   });
 }
 
-/** Beyond the service's own threshold, whatever instance looks next. */
+async function handOver(io: CliIo, stores: Stores, flags: ClaimFlags): Promise<Done> {
+  const { consumer } = flags;
+  const claimed = await ageAll(stores, flags);
+  const left = await untilTaken(io, stores, flags, claimed);
+  const detail = `${consumer}: ${claimed} handed over, ${left} not yet taken`;
+  const text =
+    left === 0
+      ? `${claimed} entries of ${consumer} were taken over`
+      : `${claimed} entries of ${consumer} handed over; ${left} not yet taken: is an instance running?`;
+  return {
+    result: { consumer, claimed, left },
+    text,
+    audit: () => audit(io, flags, stores, 'pending claim', detail),
+    exit: left === 0 ? cliExits.ok : cliExits.failed,
+  };
+}
+
+/** Ages the entries beyond the service's claim threshold, so that any instance claims them. */
 async function ageAll(stores: Stores, flags: ClaimFlags): Promise<number> {
   const { stream } = stores.config;
   const idleMs = stream.claimThresholdMs + 1000;
@@ -168,7 +175,7 @@ async function ageAll(stores: Stores, flags: ClaimFlags): Promise<number> {
     });
     const before = aged.size;
     for (const id of ids) aged.add(id);
-    // The same entries again, and no other: that was all.
+    // A round without a new entry: all are aged.
     if (aged.size === before) return aged.size;
   }
 }

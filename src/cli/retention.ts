@@ -9,8 +9,8 @@ import {
   type RetentionPlan,
 } from '../db/retention.ts';
 import { noteChange } from './audit.ts';
-import { askConsent, type ChangeFlags } from './change.ts';
-import { type CliExit, type CliIo, cliExits, print } from './io.ts';
+import { type ChangeFlags, makeChange } from './change.ts';
+import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { changeExits, changing, cliIo, type SetExitCode } from './options.ts';
 import { type Stores, silent, withStores } from './stores.ts';
 
@@ -38,7 +38,7 @@ export function runRetention(io: CliIo, flags: ChangeFlags): Promise<CliExit> {
         const plan = await planRetention(client, retentionMs);
         const size =
           plan.kind === 'chunks' ? plan.chunks.length : await countOldRows(client, plan, io.signal);
-        return await carryOut(io, flags, stores, plan, size, () =>
+        return await dropOld(io, flags, stores, plan, size, () =>
           applyRetention(client, plan, io.signal),
         );
       });
@@ -48,7 +48,7 @@ export function runRetention(io: CliIo, flags: ChangeFlags): Promise<CliExit> {
   });
 }
 
-async function carryOut(
+function dropOld(
   io: CliIo,
   flags: ChangeFlags,
   stores: Stores,
@@ -57,24 +57,24 @@ async function carryOut(
   apply: () => Promise<number | null>,
 ): Promise<CliExit> {
   const cutoff = plan.cutoff.toISOString();
-  const what = `${size} ${plan.kind} older than ${cutoff}`;
+  const old = `${plan.kind} older than ${cutoff}`;
   const result = { kind: plan.kind, cutoff, found: size };
-  const consent = size === 0 ? 'given' : await askConsent(io, flags, `drop ${what} for good`);
-  if (consent === 'refused') return cliExits.refused;
-  if (consent === 'dry_run') {
-    print(io, flags, { dry_run: true, dropped: 0, ...result }, `would drop ${what}`);
-    return cliExits.ok;
-  }
-  const dropped = size === 0 ? 0 : await apply();
-  if (dropped === null) {
-    io.stderr.write('processor: another retention run is at work; nothing was done\n');
-    return cliExits.refused;
-  }
-  if (dropped > 0) {
-    const detail = `${dropped} ${plan.kind} older than ${cutoff}`;
-    await noteChange(io, flags, stores, 'retention', detail);
-  }
-  const text = `dropped ${dropped} ${plan.kind} older than ${cutoff}`;
-  print(io, flags, { dropped, ...result }, text);
-  return cliExits.ok;
+  return makeChange(io, flags, {
+    what: `drop ${size} ${old} for good`,
+    planned: { dropped: 0, ...result },
+    isEmpty: size === 0,
+    async carryOut() {
+      const dropped = size === 0 ? 0 : await apply();
+      if (dropped === null) {
+        io.stderr.write('processor: another retention run is at work; nothing was done\n');
+        return cliExits.refused;
+      }
+      const done = { result: { dropped, ...result }, text: `dropped ${dropped} ${old}` };
+      if (dropped === 0) return done;
+      return {
+        ...done,
+        audit: () => noteChange(io, flags, stores, 'retention', `${dropped} ${old}`),
+      };
+    },
+  });
 }
