@@ -5,7 +5,7 @@ import { type ChangeFlags, operatorOf } from './change.ts';
 import type { CliIo } from './io.ts';
 import type { Stores } from './stores.ts';
 
-/** The audit line of a change in Redis, where the audit is kept. @throws DependencyError */
+/** Writes the audit line of a change in Redis. @throws DependencyError */
 export async function audit(
   io: CliIo,
   flags: ChangeFlags,
@@ -18,8 +18,8 @@ export async function audit(
 }
 
 /**
- * The audit line of a change in the database that is done already. The audit is kept in Redis, and
- * a change is not taken back because Redis is away: then the line goes to stderr.
+ * Writes the audit line of a finished change in the database. The audit is in Redis: when Redis is
+ * unavailable, the change stands and the line goes to stderr.
  */
 export async function noteChange(
   io: CliIo,

@@ -3,7 +3,7 @@ import { userInfo } from 'node:os';
 import { createInterface } from 'node:readline/promises';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 
-/** Every command that changes something has these. */
+/** The options of every command that changes something. */
 export interface ChangeFlags extends OutputFlags {
   /** Reports what the command would do and changes nothing. */
   readonly dryRun: boolean;
@@ -21,7 +21,7 @@ export interface Change {
   readonly what: string;
   /** What a dry run prints as JSON, beside `dry_run`. */
   readonly planned: object;
-  /** True: there is nothing to change, so nobody is asked. */
+  /** True: there is nothing to change, so the operator is not asked. */
   readonly isEmpty?: boolean;
   /** @returns what was done, or the exit code of a change that failed and has said why on stderr */
   readonly carryOut: () => Promise<Done | CliExit>;
@@ -55,7 +55,7 @@ export async function makeChange(io: CliIo, flags: ChangeFlags, change: Change):
 }
 
 /** Asks on a terminal; without one only `--yes` gives consent. */
-async function askConsent(io: CliIo, flags: ChangeFlags, what: string): Promise<Consent> {
+export async function askConsent(io: CliIo, flags: ChangeFlags, what: string): Promise<Consent> {
   if (flags.dryRun) return 'dry_run';
   if (flags.yes) return 'given';
   if (io.stdin.isTTY !== true) {
@@ -69,10 +69,10 @@ async function askConsent(io: CliIo, flags: ChangeFlags, what: string): Promise<
   return /^y(es)?$/i.test(answer?.trim() ?? '') ? 'given' : 'refused';
 }
 
-/** The line that the operator answers with; null after Ctrl-C, Ctrl-D, a stop or a hang-up. */
+/** Returns the operator's answer, or null after Ctrl-C, Ctrl-D, a stop or a hang-up. */
 async function ask(io: CliIo, question: string): Promise<string | null> {
   const asking = createInterface({ input: io.stdin, output: io.stderr });
-  // Node leaves the question open for ever when the terminal goes away.
+  // Node never settles the question when the terminal goes away.
   const closed = once(asking, 'close').then(() => null);
   try {
     return await Promise.race([asking.question(question, { signal: io.signal }), closed]);

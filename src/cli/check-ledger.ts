@@ -21,7 +21,7 @@ export function register(command: Command, setExitCode: SetExitCode): void {
     .option('--json', 'print the result as one JSON line', false)
     .addHelpText(
       'after',
-      '\nRun it when every entry is settled. Exit codes: 0 everything is where it should be, 1 failed, 4 something differs.',
+      '\nRun it when every entry is settled. Exit codes: 0 no difference, 1 failed, 4 something differs.',
     )
     .action(async (files: string[], { lettersAfter = null, json }: CheckLedgerOptions) =>
       setExitCode(await runCheckLedger(cliIo(), { files, lettersAfter, json })),
@@ -34,7 +34,7 @@ export interface CheckLedgerFlags extends OutputFlags {
   readonly lettersAfter: string | null;
 }
 
-/** As other commands' codes; 4: what was sent and what is stored differ. */
+/** The codes of other commands, and 4 when sent and stored records differ. */
 export const checkLedgerExits = { ...cliExits, different: 4 } as const;
 
 /** `processor check-ledger`: compares what `simulate` sent with the table and the dead letters. */

@@ -14,8 +14,8 @@ export function register(command: Command, setExitCode: SetExitCode): void {
 }
 
 /**
- * `processor config`: every variable as it is in force, and where it came from; no secret, and no
- * login of a URL. A wrong configuration is told as the service tells it. Asks no server.
+ * `processor config`: prints the effective value and source of every variable, without secrets and
+ * logins in URLs. Reports problems in the words of the service. Connects to no server.
  */
 export function runConfig(io: CliIo, flags: OutputFlags): CliExit {
   const loaded = loadConfig(io.env, processHost());
@@ -30,14 +30,14 @@ export function runConfig(io: CliIo, flags: OutputFlags): CliExit {
   return cliExits.ok;
 }
 
-/** A longer value moves what follows on its own line only. */
-const widestValue = 48;
+/** Width of the value column; a longer value shifts only its own line. */
+const maxValueWidth = 48;
 
 function table(variables: readonly EffectiveVariable[]): string {
   const shownValue = ({ value }: EffectiveVariable) => value ?? '(none)';
   const nameWidth = Math.max(...variables.map(({ name }) => name.length));
   const longest = Math.max(...variables.map((variable) => shownValue(variable).length));
-  const valueWidth = Math.min(widestValue, longest);
+  const valueWidth = Math.min(maxValueWidth, longest);
   const line = (name: string, value: string, source: string) =>
     `${name.padEnd(nameWidth)}  ${value.padEnd(valueWidth)}  ${source}`;
   const titles = [...new Set(variables.map(({ title }) => title))];

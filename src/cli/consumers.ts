@@ -13,24 +13,24 @@ import { table } from './table.ts';
 export function register(consumers: Command, setExitCode: SetExitCode): void {
   consumers
     .command('list')
-    .description('one line a consumer')
+    .description('list consumers, one per line')
     .option('--json', 'print the result as one JSON line', false)
     .addHelpText('after', readExits)
     .action(async (flags: OutputFlags) => setExitCode(await runConsumersList(cliIo(), flags)));
   changing(consumers.command('remove'))
-    .description('take the name of a consumer that holds nothing out of the group')
-    .argument('<name>', 'as consumers list prints it')
+    .description('remove a consumer without pending entries from the group')
+    .argument('<name>', 'the name, as consumers list prints it')
     .addHelpText('after', changeExits)
     .action(async (name: string, flags: ChangeFlags) =>
       setExitCode(await runConsumersRemove(cliIo(), name, flags)),
     );
 }
 
-/** `processor consumers list`: who reads in the group, and what each holds. */
+/** `processor consumers list`: lists the consumers of the group and what each holds. */
 export function runConsumersList(io: CliIo, flags: OutputFlags): Promise<CliExit> {
   return withStores(io, async ({ config, redis }) => {
     const consumers = await viewConsumers(await redis(), config.stream);
-    // Redis reports it from 7.2 on: without it the column would say nothing.
+    // Redis 7.2 and newer report it; without it the column would be empty.
     const hasActivity = consumers.some(({ inactiveMs }) => inactiveMs !== null);
     const heading = ['CONSUMER', 'PENDING', 'ASKED', ...(hasActivity ? ['RECEIVED'] : [])];
     const lines = consumers.map(({ name, pending, idleMs, inactiveMs }) => [
@@ -53,7 +53,7 @@ const answers: Readonly<Record<Exclude<Removal, 'removed'>, string>> = {
   absent: 'the group has no such consumer; see processor consumers list',
 };
 
-/** `processor consumers remove <name>`: takes a name out of the group that holds nothing. */
+/** `processor consumers remove <name>`: removes a consumer without pending entries. */
 export function runConsumersRemove(io: CliIo, name: string, flags: ChangeFlags): Promise<CliExit> {
   return withStores(io, async (stores) => {
     const { stream } = stores.config;

@@ -60,7 +60,7 @@ type JsonObject = Readonly<Record<string, unknown>>;
 /**
  * `processor decode`: packets in, one JSON line each out. The hex argument, or each line of stdin:
  * hex (blanks and `0x` tolerated), a JSON string of hex, or a JSON object with `hex`, `frame_hex`,
- * `frame` (base64) or `payload` (a form A entry). No time window and no range is applied: what the
+ * `frame` (base64) or `payload` (a payload entry). No time window and no range is applied: what the
  * packet says is shown.
  *
  * A line is `{codec, transport, records}`, `{codec, transport, message}`,
@@ -89,7 +89,7 @@ export async function runDecode(
   try {
     await pipeline(answers, io.stdout, { end: false });
   } catch (cause) {
-    // `processor decode | head -1`: the reader has left, there is nobody to answer.
+    // `processor decode | head -1`: the reader closed the pipe, so no more answers are needed.
     if (isClosedPipe(cause)) return 1;
     throw cause;
   }

@@ -46,7 +46,7 @@ export function runForget(io: CliIo, device: string, flags: ChangeFlags): Promis
       io.stderr.write('processor: an IMEI has 15 digits\n');
       return cliExits.refused;
     }
-    const found = await lookFor(io, stores, device);
+    const found = await findTraces(io, stores, device);
     const mark = deviceMark(stores.config, device);
     const json = { device: mark, ...jsonOf(found) };
     const counts = textOf(found);
@@ -71,7 +71,7 @@ interface Found {
   readonly traces: DeviceTraces;
 }
 
-async function lookFor(io: CliIo, stores: Stores, device: DeviceId): Promise<Found> {
+async function findTraces(io: CliIo, stores: Stores, device: DeviceId): Promise<Found> {
   const traces = await findDevice(await stores.redis(), placeOf(stores), device, io.signal);
   return { rows: await onTables(stores, (client) => countDevice(client, device)), traces };
 }
@@ -110,7 +110,7 @@ interface Gone {
   readonly text: string;
 }
 
-/** Rows first, then memory: an instance that forgets early would look the device up again. */
+/** Deletes rows before state, because an instance would reload the state from the rows. */
 async function carryOut(
   io: CliIo,
   flags: ChangeFlags,
@@ -130,7 +130,7 @@ async function carryOut(
     audit_lines: await removeEntries(redis, place.keys.audit, traces.audit),
     requests: await removeEntries(redis, place.keys.requests, traces.requests),
   };
-  const left = await lookFor(io, stores, device);
+  const left = await findTraces(io, stores, device);
   const isWhole = isNothing(left) && !io.signal.aborted;
   const counts = { ...rows, ...removed, whole: isWhole };
   const detail = Object.entries(counts).map(([name, value]) => `${name}=${value}`);

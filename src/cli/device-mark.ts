@@ -1,12 +1,12 @@
 import { createHmac } from 'node:crypto';
 import type { Config } from '../config/load.ts';
 
-/** Hex digits kept: 64 bits tell the devices of any fleet apart. */
+/** Hex digits kept: 64 bits distinguish the devices of any fleet. */
 const digits = 16;
 
 /**
- * What the audit holds in place of an IMEI: an HMAC with AUDIT_KEY. Who has the key can tell
- * whether a line is of a device; without the key no line tells of which device it is.
+ * The mark of a device in the audit: an HMAC of the IMEI with AUDIT_KEY. An operator with the key
+ * can check whether a line is about a device; without the key the mark reveals no device.
  */
 export function deviceMark({ audit }: Pick<Config, 'audit'>, device: string): string {
   if (audit.key === null) return 'a device (AUDIT_KEY is not set)';

@@ -29,12 +29,12 @@ export function register(command: Command, setExitCode: SetExitCode): void {
     );
 }
 
-/** Newest letters looked through. */
-const mostLetters = 10_000;
-/** Oldest pending entries looked through. */
-const mostPending = 2000;
+/** Maximum of dead letters scanned, newest first. */
+const maxDeadLetters = 10_000;
+/** Maximum of pending entries scanned, oldest first. */
+const maxPending = 2000;
 
-/** `processor device show <imei>`: what table, dead letters and stream know of one device. */
+/** `processor device show <imei>`: prints what table, dead letters and stream hold of a device. */
 export function runDeviceShow(
   io: CliIo,
   device: string,
@@ -47,12 +47,12 @@ export function runDeviceShow(
     }
     const nowMs = Date.now();
     const view = await viewDevice(stores.database(), device, nowMs);
-    const letters = await lettersOf(stores, device);
+    const deadLetters = await countDeadLetters(stores, device);
     const pending = await pendingOf(stores, device);
     const io_elements = namesOf(flags.model).attributes(view.newest?.attributes);
-    const json = { device, ...jsonOf(view), dead_letters: letters, pending, io_elements };
+    const json = { device, ...jsonOf(view), dead_letters: deadLetters, pending, io_elements };
     const facts = [...factsOf(view, nowMs), ['pending', `${pending} entries`]];
-    const counted = Object.entries(letters);
+    const counted = Object.entries(deadLetters);
     facts.push([
       'dead letters',
       counted.length === 0
@@ -70,18 +70,22 @@ export function runDeviceShow(
   });
 }
 
-async function lettersOf(
+async function countDeadLetters(
   { config, redis }: Stores,
   device: DeviceId,
 ): Promise<Record<string, number>> {
   const counts: Record<string, number> = {};
   let scanned = 0;
   const range = { from: '-', to: '+', order: 'newest_first' } as const;
-  for await (const letter of readDeadLetters(await redis(), config.stream.deadLetterKey, range)) {
+  for await (const deadLetter of readDeadLetters(
+    await redis(),
+    config.stream.deadLetterKey,
+    range,
+  )) {
     scanned += 1;
-    if (scanned > mostLetters) break;
-    if (letter.kind === 'malformed' || deviceOf(letter) !== device) continue;
-    for (const { reason, count } of letter.rejections) {
+    if (scanned > maxDeadLetters) break;
+    if (deadLetter.kind === 'malformed' || deviceOf(deadLetter) !== device) continue;
+    for (const { reason, count } of deadLetter.rejections) {
       counts[reason] = (counts[reason] ?? 0) + count;
     }
   }
@@ -92,7 +96,7 @@ async function pendingOf({ config, redis }: Stores, device: DeviceId): Promise<n
   const client = await redis();
   const ids = [];
   for await (const { id } of viewPending(client, config.stream, { minIdleMs: 0 })) {
-    if (ids.length === mostPending) break;
+    if (ids.length === maxPending) break;
     ids.push(id);
   }
   const devices = await viewDevices(client, config.stream.key, ids);

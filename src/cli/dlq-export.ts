@@ -4,15 +4,15 @@ import type { Writable } from 'node:stream';
 import type { Command } from 'commander';
 import { exportLine } from './dlq/dead-letter-json.ts';
 import { type FilterFlags, matching } from './dlq/matching.ts';
-import { filtered, many } from './dlq/options.ts';
+import { filtered, maxDeadLetters } from './dlq/options.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { cliIo, readExits, type SetExitCode } from './options.ts';
 import { withStores } from './stores.ts';
 
 /** Registers `processor dlq export`. */
 export function register(command: Command, setExitCode: SetExitCode): void {
-  filtered(command, many)
-    .description('dead letters as NDJSON, byte for byte, oldest first')
+  filtered(command, maxDeadLetters)
+    .description('write dead letters as NDJSON, byte for byte, oldest first')
     .requiredOption('--to <file>', 'a file that does not exist yet, or - for stdout')
     .option('--json', 'print the result as one JSON line', false)
     .addHelpText('after', readExits)
@@ -34,25 +34,30 @@ export function runDlqExport(
         sink = await openNew(flags.to);
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error);
-        io.stderr.write(`processor: cannot write there: ${why}\n`);
+        io.stderr.write(`processor: cannot write to ${flags.to}: ${why}\n`);
         return cliExits.failed;
       }
     }
-    let letters = 0;
-    for await (const letter of matching(stores, flags, 'oldest_first')) {
+    let deadLetters = 0;
+    for await (const deadLetter of matching(stores, flags, 'oldest_first')) {
       if (io.signal.aborted) return cliExits.failed;
-      if (!sink.write(exportLine(letter))) await once(sink, 'drain');
-      letters += 1;
+      if (!sink.write(exportLine(deadLetter))) await once(sink, 'drain');
+      deadLetters += 1;
     }
     if (isStdout) return cliExits.ok;
     sink.end();
     await once(sink, 'close');
-    print(io, flags, { letters, to: flags.to }, `${letters} dead letters written to ${flags.to}`);
+    print(
+      io,
+      flags,
+      { letters: deadLetters, to: flags.to },
+      `${deadLetters} dead letters written to ${flags.to}`,
+    );
     return cliExits.ok;
   });
 }
 
-/** For its owner alone, because dead letters hold devices and positions; never over another file. */
+/** Creates a file that only its owner reads, because dead letters hold devices and positions. */
 async function openNew(path: string): Promise<Writable> {
   const file = createWriteStream(path, { flags: 'wx', mode: 0o600 });
   await once(file, 'open');

@@ -2,16 +2,16 @@ import type { Command } from 'commander';
 import { removeDeadLetters } from '../stream/stored-dead-letters.ts';
 import { audit } from './audit.ts';
 import { type ChangeFlags, makeChange } from './change.ts';
-import { auditFilter, isEmptyFilter, tellFilter } from './dlq/filter.ts';
+import { auditFilter, filterText, isEmptyFilter } from './dlq/filter.ts';
 import { type FilterFlags, matching } from './dlq/matching.ts';
-import { filtered, many } from './dlq/options.ts';
+import { filtered, maxDeadLetters } from './dlq/options.ts';
 import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { changeExits, changing, cliIo, type SetExitCode } from './options.ts';
 import { withStores } from './stores.ts';
 
 /** Registers `processor dlq purge`. */
 export function register(command: Command, setExitCode: SetExitCode): void {
-  changing(filtered(command, many))
+  changing(filtered(command, maxDeadLetters))
     .description('delete dead letters for good')
     .option('--all', 'all dead letters, without a filter', false)
     .addHelpText('after', changeExits)
@@ -29,13 +29,13 @@ export function runDlqPurge(
     const { stream } = stores.config;
     if (!flags.all && isEmptyFilter(flags)) {
       io.stderr.write(
-        'processor: name what to purge (--reason, --device …), or all of it by --all\n',
+        'processor: select dead letters (--reason, --device …), or purge all of them with --all\n',
       );
       return cliExits.refused;
     }
     const ids: string[] = [];
-    for await (const letter of matching(stores, flags, 'oldest_first')) ids.push(letter.id);
-    const what = `delete ${ids.length} dead letters for good (${tellFilter(flags)})`;
+    for await (const deadLetter of matching(stores, flags, 'oldest_first')) ids.push(deadLetter.id);
+    const what = `delete ${ids.length} dead letters for good (${filterText(flags)})`;
     return await makeChange(io, flags, {
       what,
       planned: { letters: ids.length, purged: 0 },

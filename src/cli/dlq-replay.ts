@@ -3,11 +3,11 @@ import type { StoredDeadLetter } from '../stream/stored-dead-letters.ts';
 import { createInterpret } from '../teltonika/interpret.ts';
 import { audit } from './audit.ts';
 import { type ChangeFlags, type Done, makeChange } from './change.ts';
-import { auditFilter, deviceOf, tellFilter } from './dlq/filter.ts';
+import { auditFilter, deviceOf, filterText } from './dlq/filter.ts';
 import { type Fix, parseFix } from './dlq/fix.ts';
 import { type FilterFlags, matching } from './dlq/matching.ts';
-import { filtered, many } from './dlq/options.ts';
-import { type LettersOfEntry, type Replayed, replayLetters } from './dlq/replay.ts';
+import { filtered, maxDeadLetters } from './dlq/options.ts';
+import { type DeadLettersOfEntry, type Replayed, replayDeadLetters } from './dlq/replay.ts';
 import { replayProblem } from './dlq/replayable.ts';
 import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { changing, cliIo, collect, positive, type SetExitCode } from './options.ts';
@@ -15,9 +15,9 @@ import { type Stores, withStores } from './stores.ts';
 
 /** Registers `processor dlq replay`. */
 export function register(command: Command, setExitCode: SetExitCode): void {
-  changing(filtered(command, many))
+  changing(filtered(command, maxDeadLetters))
     .description(
-      'send entries through the service again; a dead letter is deleted once all of its entry is stored',
+      'send the entries of dead letters through the service again; a dead letter is deleted once every record of its entry is stored',
     )
     .option(
       '--fix <field=value>',
@@ -25,11 +25,11 @@ export function register(command: Command, setExitCode: SetExitCode): void {
       collect,
       [],
     )
-    .option('--rate <entries>', 'entries a second, at most', positive, 100)
-    .option('--timeout <seconds>', 'longest wait for the service to settle some', positive, 60)
+    .option('--rate <entries>', 'maximum entries per second', positive, 100)
+    .option('--timeout <seconds>', 'maximum wait for the service to settle an entry', positive, 60)
     .addHelpText(
       'after',
-      '\nExit codes: 0 all is stored, 1 failed or dead letters are left, 2 not carried out.',
+      '\nExit codes: 0 everything is stored, 1 failed or dead letters remain, 2 not carried out.',
     )
     .action(async (flags: ReplayFlags) => setExitCode(await runDlqReplay(cliIo(), flags)));
 }
@@ -41,8 +41,8 @@ export interface ReplayFlags extends ChangeFlags, FilterFlags {
   readonly timeout: number;
 }
 
-/** Entries under way at a time: each is held in memory until it is confirmed. */
-const underWay = 100;
+/** Maximum number of entries in replay; each is held in memory until it is confirmed. */
+const maxInReplay = 100;
 
 /** `processor dlq replay`: sends the entries of dead letters through the service again. */
 export function runDlqReplay(io: CliIo, flags: ReplayFlags): Promise<CliExit> {
@@ -55,18 +55,18 @@ export function runDlqReplay(io: CliIo, flags: ReplayFlags): Promise<CliExit> {
   }
   if (flags.fix.length > 0 && flags.device === undefined && flags.id === undefined) {
     io.stderr.write(
-      'processor: --fix writes the same value into every entry: name a --device, or a dead letter by --id\n',
+      'processor: --fix writes the same value into every entry: select a device by --device, or a dead letter by --id\n',
     );
     return Promise.resolve(cliExits.refused);
   }
   return withStores(io, async (stores) => {
-    const { letters, entries, devices } = await countReplayable(stores, flags);
+    const { deadLetters, entries, devices } = await countReplayable(stores, flags);
     const changes = flags.fix.length === 0 ? '' : `set ${flags.fix.join(', ')} in ${entries} and `;
-    const what = `${changes}replay ${letters} dead letters of ${devices} (${tellFilter(flags)})`;
+    const what = `${changes}replay ${deadLetters} dead letters of ${devices} (${filterText(flags)})`;
     return await makeChange(io, flags, {
       what,
-      planned: { letters },
-      isEmpty: letters === 0,
+      planned: { letters: deadLetters },
+      isEmpty: deadLetters === 0,
       carryOut: () =>
         replayAll(
           io,
@@ -105,42 +105,42 @@ function fixedFields(fixes: readonly Fix[]): string {
   return fixes.map(({ path }) => ` fix=${path.join('.')}`).join('');
 }
 
-/** How much would be replayed, in words for the question. */
+/** Counts what a replay would send, for the question to the operator. */
 async function countReplayable(
   stores: Stores,
   flags: ReplayFlags,
-): Promise<{ letters: number; entries: string; devices: string }> {
+): Promise<{ deadLetters: number; entries: string; devices: string }> {
   const entries = new Set<string>();
   const devices = new Set<string>();
-  let letters = 0;
-  for await (const letter of matching(stores, flags, 'oldest_first')) {
-    if (letter.kind !== 'dead_letter' || replayProblem(letter) !== null) continue;
-    letters += 1;
-    entries.add(letter.entryId);
-    devices.add(deviceOf(letter) ?? 'unknown');
+  let deadLetters = 0;
+  for await (const deadLetter of matching(stores, flags, 'oldest_first')) {
+    if (deadLetter.kind !== 'dead_letter' || replayProblem(deadLetter) !== null) continue;
+    deadLetters += 1;
+    entries.add(deadLetter.entryId);
+    devices.add(deviceOf(deadLetter) ?? 'unknown');
   }
   return {
-    letters,
+    deadLetters,
     entries: entries.size === 1 ? '1 entry' : `${entries.size} entries`,
     devices: devices.size === 1 ? '1 device' : `${devices.size} devices`,
   };
 }
 
-/** Dead letters by entry, some entries at a time; shape 1 has several of one entry side by side. */
-async function* chunksOf(stores: Stores, flags: ReplayFlags): AsyncGenerator<LettersOfEntry[]> {
-  let groups: { letters: StoredDeadLetter[] }[] = [];
-  for await (const letter of matching(stores, flags, 'oldest_first')) {
-    if (letter.kind === 'malformed') continue;
+/** Groups dead letters by entry, in chunks; shape 1 has several dead letters of one entry in a row. */
+async function* chunksOf(stores: Stores, flags: ReplayFlags): AsyncGenerator<DeadLettersOfEntry[]> {
+  let groups: { deadLetters: StoredDeadLetter[] }[] = [];
+  for await (const deadLetter of matching(stores, flags, 'oldest_first')) {
+    if (deadLetter.kind === 'malformed') continue;
     const last = groups.at(-1);
-    if (last?.letters[0]?.entryId === letter.entryId) {
-      last.letters.push(letter);
+    if (last?.deadLetters[0]?.entryId === deadLetter.entryId) {
+      last.deadLetters.push(deadLetter);
       continue;
     }
-    if (groups.length === underWay) {
+    if (groups.length === maxInReplay) {
       yield groups;
       groups = [];
     }
-    groups.push({ letters: [letter] });
+    groups.push({ deadLetters: [deadLetter] });
   }
   if (groups.length > 0) yield groups;
 }
@@ -148,11 +148,11 @@ async function* chunksOf(stores: Stores, flags: ReplayFlags): AsyncGenerator<Let
 function replayChunk(
   io: CliIo,
   stores: Stores,
-  chunk: readonly LettersOfEntry[],
+  chunk: readonly DeadLettersOfEntry[],
   flags: ReplayFlags,
   fixes: readonly Fix[],
 ): Promise<Replayed[]> {
-  return replayLetters(stores, chunk, {
+  return replayDeadLetters(stores, chunk, {
     fixes,
     rate: flags.rate,
     timeoutMs: flags.timeout * 1000,

@@ -10,7 +10,7 @@ import {
 import { rejectionsJson } from './dlq/dead-letter-json.ts';
 import { deviceOf } from './dlq/filter.ts';
 import { type FilterFlags, matching } from './dlq/matching.ts';
-import { filtered, letterId, many } from './dlq/options.ts';
+import { deadLetterId, filtered, maxDeadLetters } from './dlq/options.ts';
 import { showDeadLetter } from './dlq/show.ts';
 import { createTally, renderTally } from './dlq/tally.ts';
 import { register as registerExport } from './dlq-export.ts';
@@ -25,7 +25,7 @@ import { table } from './table.ts';
 /** Registers the commands of `processor dlq`. */
 export function register(dlq: Command, setExitCode: SetExitCode): void {
   filtered(dlq.command('list'), 50)
-    .description('one line a dead letter, newest first')
+    .description('list dead letters, one per line, newest first')
     .option('--json', 'print the result as one JSON line', false)
     .addHelpText('after', readExits)
     .action(async (flags: OutputFlags & FilterFlags) =>
@@ -33,15 +33,15 @@ export function register(dlq: Command, setExitCode: SetExitCode): void {
     );
   dlq
     .command('show')
-    .description('everything one dead letter keeps')
-    .argument('<id>', "the dead letter's id, as dlq list prints it", letterId)
+    .description('show everything that one dead letter keeps')
+    .argument('<id>', "the dead letter's id, as dlq list prints it", deadLetterId)
     .option('--json', 'print the result as one JSON line', false)
     .addHelpText('after', readExits)
     .action(async (id: string, flags: OutputFlags) =>
       setExitCode(await runDlqShow(cliIo(), id, flags)),
     );
-  filtered(dlq.command('stats'), many)
-    .description('dead letters by reason, stage and device')
+  filtered(dlq.command('stats'), maxDeadLetters)
+    .description('count dead letters by reason, stage and device')
     .option('--json', 'print the result as one JSON line', false)
     .addHelpText('after', readExits)
     .action(async (flags: OutputFlags & FilterFlags) =>
@@ -55,14 +55,15 @@ export function register(dlq: Command, setExitCode: SetExitCode): void {
 /** `processor dlq list`: one line a dead letter, newest first. */
 export function runDlqList(io: CliIo, flags: OutputFlags & FilterFlags): Promise<CliExit> {
   return withStores(io, async (stores) => {
-    const letters: (StoredDeadLetter | Malformed)[] = [];
-    for await (const letter of matching(stores, flags, 'newest_first')) letters.push(letter);
+    const deadLetters: (StoredDeadLetter | Malformed)[] = [];
+    for await (const deadLetter of matching(stores, flags, 'newest_first'))
+      deadLetters.push(deadLetter);
     const nowMs = Date.now();
-    const rows = letters.map((letter) =>
-      letter.kind === 'malformed'
+    const rows = deadLetters.map((deadLetter) =>
+      deadLetter.kind === 'malformed'
         ? [
-            letter.id,
-            ageText(letter.id, nowMs),
+            deadLetter.id,
+            ageText(deadLetter.id, nowMs),
             '-',
             'malformed',
             '-',
@@ -70,19 +71,23 @@ export function runDlqList(io: CliIo, flags: OutputFlags & FilterFlags): Promise
             'not written by this service',
           ]
         : [
-            ...[letter.id, ageText(letter.id, nowMs)],
-            ...[joined(letter, 'stage'), joined(letter, 'reason'), deviceOf(letter) ?? '-'],
-            ...[recordsText(letter), letter.rejections[0].message],
+            ...[deadLetter.id, ageText(deadLetter.id, nowMs)],
+            ...[
+              joined(deadLetter, 'stage'),
+              joined(deadLetter, 'reason'),
+              deviceOf(deadLetter) ?? '-',
+            ],
+            ...[recordsText(deadLetter), deadLetter.rejections[0].message],
           ],
     );
     const heading = ['DEAD LETTER', 'AGE', 'STAGE', 'REASON', 'DEVICE', 'RECORDS', 'MESSAGE'];
     const text = rows.length === 0 ? 'no dead letters' : table([heading, ...rows]);
-    print(io, flags, { letters: letters.map(summary) }, text);
+    print(io, flags, { letters: deadLetters.map(summary) }, text);
     return cliExits.ok;
   });
 }
 
-/** Each stage, or reason, of the rejections once. */
+/** Lists each stage, or each reason, of the rejections once. */
 function joined({ rejections }: StoredDeadLetter, part: 'stage' | 'reason'): string {
   return [...new Set(rejections.map((group) => group[part]))].join(',');
 }
@@ -94,12 +99,12 @@ function recordsText({ rejections }: StoredDeadLetter): string {
     .join(',');
 }
 
-function summary(letter: StoredDeadLetter | Malformed): object {
-  if (letter.kind === 'malformed') return letter;
-  const { id, entryId, records, deliveries, at } = letter;
+function summary(deadLetter: StoredDeadLetter | Malformed): object {
+  if (deadLetter.kind === 'malformed') return deadLetter;
+  const { id, entryId, records, deliveries, at } = deadLetter;
   return {
-    ...{ id, entry_id: entryId, at, device: deviceOf(letter), deliveries, records },
-    rejections: rejectionsJson(letter.rejections),
+    ...{ id, entry_id: entryId, at, device: deviceOf(deadLetter), deliveries, records },
+    rejections: rejectionsJson(deadLetter.rejections),
   };
 }
 
@@ -107,8 +112,12 @@ function summary(letter: StoredDeadLetter | Malformed): object {
 export function runDlqShow(io: CliIo, id: string, flags: OutputFlags): Promise<CliExit> {
   return withStores(io, async ({ config, redis }) => {
     const range = { from: id, to: id, order: 'oldest_first' } as const;
-    for await (const letter of readDeadLetters(await redis(), config.stream.deadLetterKey, range)) {
-      const { json, text } = showDeadLetter(letter, Date.now());
+    for await (const deadLetter of readDeadLetters(
+      await redis(),
+      config.stream.deadLetterKey,
+      range,
+    )) {
+      const { json, text } = showDeadLetter(deadLetter, Date.now());
       print(io, flags, json, text);
       return cliExits.ok;
     }
@@ -117,12 +126,12 @@ export function runDlqShow(io: CliIo, id: string, flags: OutputFlags): Promise<C
   });
 }
 
-/** `processor dlq stats`: how many dead letters, by reason, stage and device. */
+/** `processor dlq stats`: how maxDeadLetters dead letters, by reason, stage and device. */
 export function runDlqStats(io: CliIo, flags: OutputFlags & FilterFlags): Promise<CliExit> {
   return withStores(io, async (stores) => {
     const { key, deadLetterKey, deadLetterMaxEntries, ...stream } = stores.config.stream;
     const tally = createTally();
-    for await (const letter of matching(stores, flags, 'newest_first')) tally.add(letter);
+    for await (const deadLetter of matching(stores, flags, 'newest_first')) tally.add(deadLetter);
     const length = await lengthOf(stores, deadLetterKey);
     const totals = await readDeadLetterTotals(await stores.redis(), key);
     const result = {

@@ -15,7 +15,7 @@ import { type Stores, withStores } from './stores.ts';
 export function register(command: Command, setExitCode: SetExitCode): void {
   command
     .option('--json', 'print the result as one JSON line', false)
-    .option('--strict', 'a warning is a failure too', false)
+    .option('--strict', 'treat a warning as a failure', false)
     .addHelpText('after', '\nExit codes: 0 all is well, or only warnings; 1 a failure.')
     .action(async (flags: OutputFlags & { strict: boolean }) =>
       setExitCode(await runDoctor(cliIo(), flags)),
@@ -23,8 +23,8 @@ export function register(command: Command, setExitCode: SetExitCode): void {
 }
 
 /**
- * `processor doctor`: what a deploy needs of configuration, Redis and database, and what of it is
- * not well. Changes nothing. The configuration itself was checked when it was loaded.
+ * `processor doctor`: checks what a deploy needs of Redis and the database, and changes nothing.
+ * The configuration is checked when it is loaded.
  */
 export function runDoctor(io: CliIo, flags: OutputFlags & { strict: boolean }): Promise<CliExit> {
   return withStores(io, async (stores) => {
@@ -36,9 +36,9 @@ export function runDoctor(io: CliIo, flags: OutputFlags & { strict: boolean }): 
     );
     const isBad = ({ state }: Check) =>
       state === 'failure' || (flags.strict && state === 'warning');
-    const isWell = !checks.some(isBad);
-    print(io, flags, { ok: isWell, checks }, lines.join('\n'));
-    return isWell ? cliExits.ok : cliExits.failed;
+    const isReady = !checks.some(isBad);
+    print(io, flags, { ok: isReady, checks }, lines.join('\n'));
+    return isReady ? cliExits.ok : cliExits.failed;
   });
 }
 

@@ -1,7 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import { jsonLine, printableLines } from './printable.ts';
 
-/** What a command needs of the world; the program passes the process's own. */
+/** The environment and streams of a command; the program passes those of the process. */
 export interface CliIo {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdin: Readable & { readonly isTTY?: boolean };
@@ -15,12 +15,12 @@ export interface CliIo {
   readonly signal: AbortSignal;
 }
 
-/** What a command ends with; also in `--help` and in OPERATIONS.md. */
+/** The exit codes of commands, as `--help` and OPERATIONS.md document them. */
 export const cliExits = {
   ok: 0,
-  /** Something was wrong or could not be reached; stderr says what. */
+  /** Something failed or was unreachable; stderr says what. */
   failed: 1,
-  /** The command was not carried out: wrong usage, or nobody confirmed the change. */
+  /** The command was not carried out: wrong usage, or the operator did not confirm. */
   refused: 2,
 } as const;
 export type CliExit = (typeof cliExits)[keyof typeof cliExits];

@@ -4,7 +4,7 @@ import { parseIsoMs } from '../teltonika/iso-time.ts';
 import type { CliIo } from './io.ts';
 import { printableLines } from './printable.ts';
 
-/** How a command's action tells the program what to exit with. */
+/** Sets the exit code of the program. */
 export type SetExitCode = (code: number) => void;
 
 /** The exit codes of every command that changes something, for its help. */
@@ -17,12 +17,12 @@ export const readExits = '\nExit codes: 0 done, 1 failed.';
 export function changing(command: Command): Command {
   return command
     .option('--json', 'print the result as one JSON line', false)
-    .option('--dry-run', 'only tell what would be done', false)
-    .option('--yes', 'do not ask', false)
-    .option('--by <name>', 'who you are, for the audit line; default: your login');
+    .option('--dry-run', 'print what would be done and change nothing', false)
+    .option('--yes', 'confirm without a question', false)
+    .option('--by <name>', 'your name in the audit; default: your login');
 }
 
-/** The process itself, with an end by SIGINT or SIGTERM. */
+/** The streams of the process; SIGINT and SIGTERM abort the signal. */
 export function cliIo(): CliIo {
   const interrupted = new AbortController();
   process.once('SIGINT', () => interrupted.abort());
@@ -37,7 +37,7 @@ export function cliIo(): CliIo {
   return { env, stdin, stdout, stderr, signal: interrupted.signal };
 }
 
-/** An option's value as a whole number; commander tells the user what is wrong. */
+/** Parses the value of an option as a whole number; commander reports the error. */
 export function wholeNumber(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('expected a whole number.');
   return Number(text);
@@ -50,22 +50,22 @@ const unitsMs: Readonly<Record<string, number>> = {
   d: 86_400_000,
 };
 
-/** A time, as ISO 8601 in UTC or as how long ago it was; epoch milliseconds. */
+/** Parses a time, as ISO 8601 in UTC or as a duration before now, to epoch milliseconds. */
 export function instant(text: string): number {
   const ago = /^(\d{1,6})([smhd])$/.exec(text);
   const unit = unitsMs[ago?.[2] ?? ''];
   if (ago !== null && unit !== undefined) return Date.now() - Number(ago[1]) * unit;
   const ms = parseIsoMs(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00:00Z` : text);
   if (ms === null || ms < 0) {
-    throw new InvalidArgumentError('expected a time, as 2026-01-31T12:00:00Z, or 30m, 2h, 7d.');
+    throw new InvalidArgumentError('expected a time such as 2026-01-31T12:00:00Z, or 30m, 2h, 7d.');
   }
   return ms;
 }
 
-/** A whole number of 1 or more. */
+/** Parses a whole number of at least 1. */
 export function positive(text: string): number {
   const value = wholeNumber(text);
-  if (value === 0) throw new InvalidArgumentError('expected 1 or more.');
+  if (value === 0) throw new InvalidArgumentError('expected at least 1.');
   return value;
 }
 

@@ -30,25 +30,30 @@ import { table } from './table.ts';
 export function register(pending: Command, setExitCode: SetExitCode): void {
   pending
     .command('list')
-    .description('one line an entry, oldest first')
-    .option('--consumer <name>', 'only those of this consumer')
-    .option('--min-idle <seconds>', 'only those idle for so long', wholeNumber, 0)
-    .option('--limit <entries>', 'at most so many', positive, 50)
+    .description('list entries, one per line, oldest first')
+    .option('--consumer <name>', 'only entries of this consumer')
+    .option(
+      '--min-idle <seconds>',
+      'only entries that have been idle for at least this long',
+      wholeNumber,
+      0,
+    )
+    .option('--limit <entries>', 'maximum number of entries', positive, 50)
     .option('--json', 'print the result as one JSON line', false)
     .addHelpText('after', readExits)
     .action(async (flags: OutputFlags & PendingFlags) =>
       setExitCode(await runPendingList(cliIo(), flags)),
     );
   changing(pending.command('claim'))
-    .description("hand a dead instance's entries to the living ones, now")
+    .description("hand a dead instance's entries to running instances now")
     .requiredOption('--consumer <name>', 'the dead instance')
     .option(
       '--min-idle <seconds>',
-      'only those idle for so long; default CLAIM_THRESHOLD_MS',
+      'only entries that have been idle for at least this long; default CLAIM_THRESHOLD_MS',
       wholeNumber,
     )
     .option('--force', 'also when the consumer seems alive', false)
-    .option('--timeout <seconds>', 'longest wait until they are taken', positive, 60)
+    .option('--timeout <seconds>', 'maximum wait until they are claimed', positive, 60)
     .addHelpText('after', changeExits)
     .action(async (flags: ClaimFlags) => setExitCode(await runPendingClaim(cliIo(), flags)));
 }
@@ -60,7 +65,7 @@ export interface PendingFlags {
   readonly limit: number;
 }
 
-/** `processor pending list`: what was delivered and is not acknowledged, oldest first. */
+/** `processor pending list`: lists entries delivered and not acknowledged, oldest first. */
 export function runPendingList(io: CliIo, flags: OutputFlags & PendingFlags): Promise<CliExit> {
   return withStores(io, async (stores) => {
     const { stream } = stores.config;
@@ -79,15 +84,15 @@ export function runPendingList(io: CliIo, flags: OutputFlags & PendingFlags): Pr
       stream.key,
       entries.map(({ id }) => id),
     );
-    const suspects = await suspectsOf(stores);
+    const crashCounts = await crashCountsOf(stores);
     const rows = entries.map(({ id, consumer, idleMs, deliveries }, at) => {
-      const tries = suspects[id];
+      const crashes = crashCounts[id];
       return {
         ...{ id, consumer, idle_ms: idleMs, deliveries, device: devices[at] ?? null },
-        tries_alone: tries === undefined ? 0 : Number(tries),
+        tries_alone: crashes === undefined ? 0 : Number(crashes),
       };
     });
-    const heading = ['ENTRY', 'CONSUMER', 'IDLE', 'DELIVERIES', 'TRIED ALONE', 'DEVICE'];
+    const heading = ['ENTRY', 'CONSUMER', 'IDLE', 'DELIVERIES', 'CRASHES', 'DEVICE'];
     const lines = rows.map((row) => [
       ...[row.id, row.consumer, durationText(row.idle_ms), String(row.deliveries)],
       ...[String(row.tries_alone), row.device ?? '-'],
@@ -98,7 +103,7 @@ export function runPendingList(io: CliIo, flags: OutputFlags & PendingFlags): Pr
   });
 }
 
-async function suspectsOf({ config, redis }: Stores): Promise<Record<string, string>> {
+async function crashCountsOf({ config, redis }: Stores): Promise<Record<string, string>> {
   return await callRedis(async () => {
     return await (await redis()).hgetall(controlKeys(config.stream.key).suspects);
   });
@@ -118,7 +123,7 @@ const pollMs = 200;
 /** Interval of the notices to an operator who waits. */
 const noticeEveryMs = 3000;
 
-/** `processor pending claim`: has the living instances take over a dead one's entries now. */
+/** `processor pending claim`: lets running instances claim the entries of a dead one now. */
 export function runPendingClaim(io: CliIo, flags: ClaimFlags): Promise<CliExit> {
   return withStores(io, async (stores) => {
     const { stream } = stores.config;
@@ -132,11 +137,11 @@ export function runPendingClaim(io: CliIo, flags: ClaimFlags): Promise<CliExit> 
     if (found.idleMs < aliveMs(stream) && !flags.force) {
       const since = durationText(found.idleMs);
       io.stderr.write(
-        `processor: ${consumer} asked for entries ${since} ago and is alive; its work would be done twice (stored once). --force to do it all the same\n`,
+        `processor: ${consumer} asked for entries ${since} ago and is alive; its work would be done twice (stored once). add --force to do it anyway\n`,
       );
       return cliExits.refused;
     }
-    const what = `hand ${found.pending} entries of ${consumer} to the living instances`;
+    const what = `hand ${found.pending} entries of ${consumer} to running instances`;
     return await makeChange(io, flags, {
       what,
       planned: { pending: found.pending, claimed: 0 },

@@ -43,7 +43,7 @@ interface SimulateFlags {
 /** Registers `processor simulate`. */
 export function register(command: Command, setExitCode: SetExitCode): void {
   command
-    .option('--redis-url <url>', 'the Redis to send to, in place of REDIS_URL')
+    .option('--redis-url <url>', 'the Redis to send to; default REDIS_URL')
     .addOption(
       new Option('--stream <key>', 'the stream to send to')
         .env('REDIS_TELEMETRY_STREAM')
@@ -51,14 +51,16 @@ export function register(command: Command, setExitCode: SetExitCode): void {
     )
     .option('--devices <count>', 'trackers in the fleet', wholeNumber, 100)
     .option('--records <count>', 'end after this many records', wholeNumber)
-    .option('--duration <seconds>', 'end after this time', wholeNumber)
-    .option('--rate <records>', 'records a second; without it flat out', wholeNumber)
+    .option('--duration <seconds>', 'end after this many seconds', wholeNumber)
+    .option('--rate <records>', 'records per second; default: as fast as possible', wholeNumber)
     .option('--seed <number>', 'the same seed and base time give the same entries', wholeNumber, 1)
     .addOption(
-      new Option('--form <form>', 'a: payloads, b: frames').choices(fleetForms).default('mixed'),
+      new Option('--form <form>', 'a: payload entries, b: frame entries')
+        .choices(fleetForms)
+        .default('mixed'),
     )
     .option('--packet-records <count>', 'records in a packet, on average', wholeNumber, 10)
-    .option('--plain', 'only good records, each once and in order', false)
+    .option('--plain', 'only valid records, each once and in order', false)
     .option('--ledger <file>', 'write what was sent to this file (NDJSON)')
     .option('--base-time <ms>', '"now" of the fleet, epoch milliseconds', wholeNumber)
     .option('--max-backlog <entries>', 'wait while more entries are unprocessed', wholeNumber)
@@ -69,7 +71,7 @@ export function register(command: Command, setExitCode: SetExitCode): void {
     .addHelpText(
       'after',
       '\nREDIS_URL, REDIS_PASSWORD, REDIS_PASSWORD_FILE and REDIS_CA_FILE are read as the service reads them.' +
-        '\nExit codes: 0 all was sent, 1 Redis or the file failed, 2 wrong options, live consumers, or nobody confirmed.',
+        '\nExit codes: 0 everything was sent, 1 Redis or the file failed, 2 wrong options, live consumers, or not confirmed.',
     )
     .action(async (flags: SimulateFlags) => {
       const { redisUrl, records, duration, rate, ledger, baseTime, maxBacklog, ...others } = flags;
@@ -93,7 +95,7 @@ export function register(command: Command, setExitCode: SetExitCode): void {
     });
 }
 
-/** The Redis of the environment, where the option does not name another. */
+/** Reads the login of --redis-url, or else of the environment. */
 function readLogin(redisUrl: string | undefined) {
   const { REDIS_URL: fromEnv, REDIS_URL_FILE: fromFile, ...env } = process.env;
   const urls =
@@ -106,17 +108,17 @@ function readLogin(redisUrl: string | undefined) {
 export interface SimulateOptions extends SimulateRedis {
   readonly stream: string;
   readonly devices: number;
-  /** How many records to send; null: until `durationSeconds` are over. */
+  /** Records to send; null: until `durationSeconds` have passed. */
   readonly records: number | null;
   readonly durationSeconds: number | null;
-  /** Records a second; null: flat out. */
+  /** Records per second; null: as fast as possible. */
   readonly rate: number | null;
   /** A non-negative integer. */
   readonly seed: number;
   readonly form: FleetForm;
   /** Records in a packet, on average. */
   readonly packetRecords: number;
-  /** Only good records, each once and in order. */
+  /** Only valid records, each once and in order. */
   readonly plain: boolean;
   /** Where to write what was sent; null: nowhere. */
   readonly ledgerFile: string | null;
@@ -124,17 +126,17 @@ export interface SimulateOptions extends SimulateRedis {
   readonly baseTime: number | null;
   /** Entries unread or unacknowledged above which the simulator waits; null: never. */
   readonly maxBacklog: number | null;
-  /** Also into a stream whose consumers are alive: what is sent ends up in their table. */
+  /** Sends to a stream with live consumers too, which store the simulated records. */
   readonly live: boolean;
-  /** Does not ask. */
+  /** Gives consent without a question. */
   readonly yes: boolean;
-  /** Who is at the keyboard, for the audit line. */
+  /** The operator's name, for the audit line. */
   readonly by?: string;
   readonly json: boolean;
 }
 
-/** Faster than one Redis takes them: how many records a run by duration may need at most. */
-const MOST_RECORDS_A_SECOND = 100_000;
+/** Faster than Redis accepts them; bounds the records of a run by duration. */
+const MAX_RECORDS_PER_SECOND = 100_000;
 
 /**
  * `processor simulate`: a fleet's entries into the stream, then one line of totals.
@@ -160,7 +162,7 @@ export async function runSimulate(options: SimulateOptions, io: CliIo): Promise<
     io.stdout.write(`${summary(options, baseTime, totals, seconds)}\n`);
   } catch (error) {
     failures.push(messageOf(error));
-    // What the fleet refuses is an option.
+    // The fleet refuses wrong options with a RangeError.
     if (error instanceof RangeError) code = cliExits.refused;
   }
   // Also after a failure: the ledger holds exactly what Redis confirmed.
@@ -174,7 +176,7 @@ export async function runSimulate(options: SimulateOptions, io: CliIo): Promise<
   return failures.length === 0 ? cliExits.ok : fail(io, failures.join('; '), code);
 }
 
-/** Before anything is sent: a file that is there already, or a link, is left alone. */
+/** Creates the ledger before anything is sent; it never replaces a file or follows a link. */
 async function openLedger(path: string): Promise<FileHandle> {
   try {
     return await openLedgerFile(path);
@@ -184,7 +186,7 @@ async function openLedger(path: string): Promise<FileHandle> {
 }
 
 /**
- * Asks for consent and leaves the audit line. @returns why nothing is sent; null to go on
+ * Asks for consent and writes the audit line. @returns why nothing is sent; null to continue
  * @throws when Redis cannot be reached, or is no single primary
  */
 async function consentTo(options: SimulateOptions, io: CliIo): Promise<string | null> {
@@ -213,11 +215,11 @@ function detailOf({ stream, devices, seed, records, durationSeconds }: SimulateO
   return `stream=${stream} devices=${devices} seed=${seed} ${length}`;
 }
 
-/** @throws RangeError where an option is outside of what a fleet can be */
+/** @throws RangeError when an option is outside the limits of a fleet */
 function fleetOf(options: SimulateOptions, baseTime: number): Fleet {
   const { seed, devices, form, packetRecords, records, durationSeconds, rate } = options;
   const expectedRecords =
-    records ?? Math.ceil((durationSeconds ?? 0) * (rate ?? MOST_RECORDS_A_SECOND));
+    records ?? Math.ceil((durationSeconds ?? 0) * (rate ?? MAX_RECORDS_PER_SECOND));
   const habits = options.plain ? plainHabits : realHabits;
   return createFleet({ seed, baseTime, devices, form, packetRecords, habits, expectedRecords });
 }

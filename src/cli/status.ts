@@ -25,13 +25,13 @@ interface StatusOptions {
 export function register(command: Command, setExitCode: SetExitCode): void {
   command
     .option('--json', 'print the result as one JSON line', false)
-    .option('--watch [seconds]', 'redraw it, by default every 2 seconds', positive)
-    .option('--frames <looks>', 'end watching after so many', positive)
+    .option('--watch [seconds]', 'redraw the status, by default every 2 seconds', positive)
+    .option('--frames <count>', 'end after this many samples', positive)
     .option('--metrics-url <url>', "an instance's /metrics; may be repeated", collect, [])
-    .option('--max-lag <seconds>', 'lag that deserves attention', wholeNumber, 60)
+    .option('--max-lag <seconds>', 'lag that needs attention', wholeNumber, 60)
     .addHelpText(
       'after',
-      '\nExit codes: 0 all is well, 1 something cannot be reached, 3 something deserves attention.',
+      '\nExit codes: 0 all is well, 1 something is unreachable, 3 something needs attention.',
     )
     .action(async ({ watch, frames, ...flags }: StatusOptions) =>
       setExitCode(
@@ -51,14 +51,14 @@ export interface StatusFlags extends OutputFlags {
   readonly frames: number | null;
   /** Of instances, as http://host:9464/metrics. */
   readonly metricsUrl: readonly string[];
-  /** Seconds of lag that deserve attention. */
+  /** Seconds of lag that need attention. */
   readonly maxLag: number;
 }
 
-/** As other commands' codes, and one for a service that works but deserves attention. */
+/** The codes of other commands, and 3 for a service that works but needs attention. */
 export const statusExits = { ...cliExits, attention: 3 } as const;
 
-/** Between the two samples that a rate takes. */
+/** Time between the two samples of a rate. */
 const rateMs = 1000;
 
 /** `processor status`: whether entries flow; `--watch` redraws it. */
@@ -69,8 +69,8 @@ export function runStatus(io: CliIo, flags: StatusFlags): Promise<number> {
 }
 
 /**
- * Two samples, a second apart. When something should move between them and does not, the sampling
- * goes on until it moves, for at most `stallMs`: one slow batch is no stall.
+ * Takes two samples, a second apart. If something that should move between them does not, it keeps
+ * sampling until it moves, for at most `stallMs`, because one slow batch is not a stall.
  */
 async function once(io: CliIo, stores: Stores, flags: StatusFlags): Promise<number> {
   const sampling = samplingOf(stores, flags);
@@ -105,7 +105,7 @@ async function watch(
   const sampling = samplingOf(stores, flags);
   const isScreen = terminalOf(io).isScreen && !flags.json;
   const statuses: Status[] = [];
-  // Before the first frame, so that it has rates and findings as every other.
+  // A sample before the first frame gives that frame rates and findings too.
   const samples = [await sampling.take()];
   await sleep(io, rateMs);
   if (isScreen) io.stdout.write(enterScreen);
@@ -141,7 +141,7 @@ function draw(io: CliIo, statuses: readonly Status[], terminal: Terminal): void 
   io.stdout.write(`${home}${lines.map((line) => `${line}${clearLine}`).join('\r\n')}${clearBelow}`);
 }
 
-/** What the samples of one command have in common. */
+/** Takes and compares the samples of one command. */
 function samplingOf(stores: Stores, flags: StatusFlags) {
   const limits = limitsOf(stores.config.stream, flags.maxLag);
   return {

@@ -8,7 +8,7 @@ import { createConnection, openRedis } from '../stream/redis.ts';
 import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { printable } from './printable.ts';
 
-/** The servers of the service's own configuration, opened when they are first asked for. */
+/** The servers of the service's configuration; each is opened at its first use. */
 export interface Stores {
   readonly config: Config;
   readonly redis: () => Promise<Redis>;
@@ -16,7 +16,7 @@ export interface Stores {
 }
 
 const closeGraceMs = 1000;
-/** Commands print what went wrong themselves. */
+/** Commands report errors themselves. */
 export const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
 /**

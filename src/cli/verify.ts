@@ -17,7 +17,7 @@ import { readResidual } from './status/instance.ts';
 import { type Stores, withStores } from './stores.ts';
 import { table } from './table.ts';
 import { createVerifyAccount, fates, type VerifyResult } from './verify/account.ts';
-import { createLetterIndex } from './verify/letter-index.ts';
+import { createDeadLetterIndex } from './verify/dead-letter-index.ts';
 
 interface VerifyOptions {
   readonly json: boolean;
@@ -31,11 +31,20 @@ interface VerifyOptions {
 /** Registers `processor verify`. */
 export function register(command: Command, setExitCode: SetExitCode): void {
   command
-    .option('--from <time>', 'ISO 8601, or how long ago: 30m, 2h, 7d; default 1h', instant)
-    .option('--to <time>', 'likewise; default now', instant)
+    .option(
+      '--from <time>',
+      'start of the range: ISO 8601, or how long ago: 30m, 2h, 7d; default 1h',
+      instant,
+    )
+    .option('--to <time>', 'end of the range, in the same form; default now', instant)
     .option('--device <imei>', 'only entries of this device')
-    .option('--limit <findings>', 'findings that are listed; all are counted', positive, 20)
-    .option('--metrics-url <url>', "also an instance's account; may be repeated", collect, [])
+    .option('--limit <findings>', 'maximum of findings listed; all are counted', positive, 20)
+    .option(
+      '--metrics-url <url>',
+      "an instance's /metrics, to check its account too; may be repeated",
+      collect,
+      [],
+    )
     .option('--json', 'print the result as one JSON line', false)
     .addHelpText(
       'after',
@@ -59,7 +68,7 @@ export interface VerifyFlags extends OutputFlags {
 /** As other commands' codes; 3: dead letters are gone, or a part could not be examined; 4: records are missing. */
 export const verifyExits = { ...cliExits, attention: 3, missing: 4 } as const;
 
-/** `processor verify`: whether every record of a time range of the stream is where it should be. */
+/** `processor verify`: checks that every record of a time range is stored or dead-lettered. */
 export function runVerify(io: CliIo, flags: VerifyFlags): Promise<number> {
   return withStores<number>(io, async (stores) => {
     const redis = await stores.redis();
@@ -74,14 +83,14 @@ export function runVerify(io: CliIo, flags: VerifyFlags): Promise<number> {
     const trimmed = await trimmedPart(redis, stream.key);
     const isTrimmed = trimmed !== null && Number.parseInt(trimmed.before, 10) > flags.from;
     const unexamined = isTrimmed ? trimmed : null;
-    const letters = createLetterIndex(redis, stream.deadLetterKey, from);
+    const deadLetters = createDeadLetterIndex(redis, stream.deadLetterKey, from);
     const account = createVerifyAccount(flags.limit);
-    const look = createPageVerifier(stores, account, letters, flags.device);
+    const verifyPage = createPageVerifier(stores, account, deadLetters, flags.device);
     const range = { from, to: flags.to === undefined ? '+' : String(flags.to) };
     for await (const page of readRange(redis, stream, range)) {
-      // What was settled when the page was read has its letters by now.
-      await letters.catchUp();
-      await look(page);
+      // The dead letters of entries that were settled when the page was read exist by now.
+      await deadLetters.catchUp();
+      await verifyPage(page);
       if (io.signal.aborted) break;
     }
     const residuals = await residualsOf(flags.metricsUrl);
@@ -93,8 +102,8 @@ export function runVerify(io: CliIo, flags: VerifyFlags): Promise<number> {
       { ...jsonOf(result), residuals, ...unexaminedJson(unexamined), interrupted },
       textOf(result, { residuals, unexamined, interrupted }),
     );
-    const isUnasked = residuals.some(({ residual }) => residual === null);
-    if (interrupted || isUnasked) return verifyExits.failed;
+    const isUnanswered = residuals.some(({ residual }) => residual === null);
+    if (interrupted || isUnanswered) return verifyExits.failed;
     const addsUp = residuals.every(({ residual }) => residual === 0);
     if (result.fates.missing > 0 || !addsUp) return verifyExits.missing;
     const isWhole = unexamined === null && result.fates.letter_gone === 0;
@@ -103,7 +112,7 @@ export function runVerify(io: CliIo, flags: VerifyFlags): Promise<number> {
 }
 
 type Account = ReturnType<typeof createVerifyAccount>;
-type Letters = ReturnType<typeof createLetterIndex>;
+type DeadLetters = ReturnType<typeof createDeadLetterIndex>;
 
 /** A record that has to be in the table. */
 interface Expected {
@@ -114,7 +123,7 @@ interface Expected {
 function createPageVerifier(
   { config, database }: Stores,
   account: Account,
-  letters: Letters,
+  deadLetters: DeadLetters,
   device: string | undefined,
 ): (page: Page) => Promise<void> {
   const interpret = createInterpret(config.validation, Date.now);
@@ -139,7 +148,7 @@ function createPageVerifier(
     }
     const rejections = found.kind === 'rejected' ? [found.rejection] : found.rejections;
     for (const { recordIndex } of rejections) {
-      const isThere = letters.has(entry.id, recordIndex);
+      const isThere = deadLetters.has(entry.id, recordIndex);
       const finding = { entryId: entry.id, recordIndex, device: null, ts: null };
       account.settle(isThere ? 'dead_letter' : 'letter_gone', finding);
     }
@@ -151,10 +160,11 @@ function createPageVerifier(
   function settle({ entryId, row }: Expected, stored: 'same' | 'other' | 'absent'): void {
     const { recordIndex, deviceId, ts } = row;
     const finding = { entryId, recordIndex, device: deviceId, ts };
-    const hasLetter = letters.has(entryId, recordIndex);
+    const hasDeadLetter = deadLetters.has(entryId, recordIndex);
     if (stored === 'same') account.settle('stored');
-    else if (stored === 'other') account.settle(hasLetter ? 'conflict' : 'letter_gone', finding);
-    else if (hasLetter) account.settle('dead_letter');
+    else if (stored === 'other')
+      account.settle(hasDeadLetter ? 'conflict' : 'letter_gone', finding);
+    else if (hasDeadLetter) account.settle('dead_letter');
     else if (retentionMs !== null && ts < Date.now() - retentionMs) account.settle('expired');
     else account.settle('missing', finding);
   }
@@ -185,7 +195,7 @@ function deviceTextOf({ fields }: Entry): string | null {
   return null;
 }
 
-/** What an instance's own account leaves over; null when it cannot be asked. */
+/** The residual of an instance's account; null when the instance does not answer. */
 interface Residual {
   readonly url: string;
   readonly residual: number | null;
@@ -194,7 +204,7 @@ interface Residual {
 function residualsOf(urls: readonly string[]): Promise<Residual[]> {
   return Promise.all(
     urls.map(async (url) => {
-      // Whatever fetch fails of: the instance does not answer.
+      // Any failure of fetch means that the instance does not answer.
       const residual = await readResidual(url).catch(() => null);
       return { url, residual };
     }),
@@ -224,7 +234,7 @@ function textOf(
     table([['entries', countText(entries)], ['records', countText(records)], ...rows]),
   ];
   for (const { url, residual } of more.residuals) {
-    const says = residual === null ? 'cannot be asked' : `${residual} records unaccounted for`;
+    const says = residual === null ? 'does not answer' : `${residual} records unaccounted for`;
     lines.push(`account of ${url}: ${residual === 0 ? 'adds up' : says}`);
   }
   if (more.unexamined !== null) {
@@ -234,11 +244,11 @@ function textOf(
   }
   if (counts.missing > 0) {
     lines.push(
-      'missing: rows were deleted, an older backup was restored, or it is a bug (OPERATIONS.md)',
+      'missing: rows were deleted, an older backup was restored, or this is a bug (OPERATIONS.md)',
     );
   }
   if (counts.letter_gone > 0) {
-    lines.push('letter_gone: replayed, purged or trimmed; the audit says by whom (OPERATIONS.md)');
+    lines.push('letter_gone: replayed, purged or trimmed; the audit shows by whom (OPERATIONS.md)');
   }
   if (findings.length > 0) {
     const found = findings.map(({ fate, entryId, recordIndex, device, ts }) => [

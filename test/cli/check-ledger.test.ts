@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { eventually } from '../../tools/service.ts';
 import { deadLetters, stream, useStack } from './stack.ts';
 
@@ -44,7 +44,7 @@ async function check(...words: string[]) {
   return { code, stderr, found: stdout === '' ? null : JSON.parse(stdout) };
 }
 
-it('finds every record of two fleets, and misses each that is gone', async () => {
+test('check-ledger finds every record of two fleets, and reports each that is missing', async () => {
   const ledgers = [await simulate(1), await simulate(2)];
   await settle();
   const clean = await check(...ledgers);
@@ -52,11 +52,11 @@ it('finds every record of two fleets, and misses each that is gone', async () =>
   expect(clean.found.sent).toBeGreaterThanOrEqual(6000);
   expect(clean.found.deadLetter).toBeGreaterThan(0);
 
-  // The letters of the other fleet were not sent by this one.
+  // This fleet did not send the dead letters of the other fleet.
   expect((await check(ledgers[0] ?? '')).found.unexpected).toBeGreaterThan(0);
 
-  const [letter] = await stack.redis.xrange(deadLetters, '-', '+', 'COUNT', 1);
-  await stack.redis.xdel(deadLetters, letter?.[0] ?? '');
+  const [deadLetter] = await stack.redis.xrange(deadLetters, '-', '+', 'COUNT', 1);
+  await stack.redis.xdel(deadLetters, deadLetter?.[0] ?? '');
   await stack.query(
     'DELETE FROM public.positions WHERE ctid = (SELECT ctid FROM public.positions LIMIT 1)',
   );
@@ -66,7 +66,7 @@ it('finds every record of two fleets, and misses each that is gone', async () =>
   expect(less.found.problems.join('\n')).toContain('no row for');
 });
 
-it('names a file that is no ledger', async () => {
+test('check-ledger names a file that is not a ledger', async () => {
   await stack.query('SELECT 1');
   const path = join(folder, 'text');
   await writeFile(path, 'hello\n');

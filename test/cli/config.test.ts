@@ -4,7 +4,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runConfig } from '../../src/cli/config.ts';
 import { variables } from '../../src/config/variables.ts';
 import { secrets, secretsIn } from '../security/markers.ts';
@@ -56,7 +56,7 @@ describe('processor config', () => {
   });
   afterAll(() => rm(folder, { recursive: true }));
 
-  it('tells every variable, its value and that it is the default', () => {
+  test('prints every variable with its value and the source default', () => {
     const { rows } = rowsOf({});
 
     expect(rows.map(({ name }) => name)).toEqual(Object.values(variables).map(({ name }) => name));
@@ -68,7 +68,7 @@ describe('processor config', () => {
     }
   });
 
-  it('tells what stands in for a variable that is not set', () => {
+  test('prints the effective value of a variable that is not set', () => {
     const { row } = rowsOf({ REDIS_TELEMETRY_STREAM: 'fleet' });
 
     expect(row('CONSUMER_NAME')?.value).toBe(hostname());
@@ -78,7 +78,7 @@ describe('processor config', () => {
     expect(row('REDIS_PASSWORD')).toMatchObject({ value: null, source: 'default', secret: true });
   });
 
-  it('tells what comes from the environment and what from a file', () => {
+  test('prints whether a value comes from the environment or a file', () => {
     const { row } = rowsOf({
       ...{ BATCH_ROWS: '100', RETENTION: '', REDIS_PASSWORD_FILE: file },
       POSTGRES_URL: 'postgres://writer@db.example/telemetry?sslmode=verify-full',
@@ -98,7 +98,7 @@ describe('processor config', () => {
     });
   });
 
-  it('prints aligned columns for people, in groups', () => {
+  test('prints aligned columns for people, in groups', () => {
     const { status, stdout } = config({ ...required, REDIS_PASSWORD_FILE: file }, false);
     const lines = stdout.split('\n');
 
@@ -111,12 +111,12 @@ describe('processor config', () => {
     expect(lines.find((one) => one.startsWith('READ_COUNT '))?.slice(column)).toBe('default');
   });
 
-  it('tells all problems of a wrong configuration, as run does, and ends with 1', () => {
+  test('prints all problems of a wrong configuration, as run does, and ends with 1', () => {
     const wrong = { POSTGRES_URL: 'nonsense', HTTP_PORT: 'many', BATCH_ROWS: '0' };
-    const told = asProcess(wrong, 'config');
+    const reported = asProcess(wrong, 'config');
 
-    expect(told).toMatchObject({ status: 1, stdout: '' });
-    expect(told).toEqual(asProcess(wrong, 'run'));
+    expect(reported).toMatchObject({ status: 1, stdout: '' });
+    expect(reported).toEqual(asProcess(wrong, 'run'));
     const json = config(wrong, true);
     expect(json.status).toBe(1);
     const { ok, problems }: { ok: boolean; problems: { variable: string }[] } = JSON.parse(
@@ -156,7 +156,7 @@ describe('processor config', () => {
       ['as a path of a certificate', () => ({ ...urls, REDIS_CA_FILE: urls.REDIS_URL }), 1],
     ];
 
-    it.each(cases)('%s', (_where, env, expected) => {
+    test.each(cases)('%s', (_where, env, expected) => {
       for (const json of [true, false]) {
         const { status, stdout, stderr } = config(env(), json);
         expect(status).toBe(expected);

@@ -90,11 +90,11 @@ test('each way to write a packet is the same packet', async () => {
   expect(new Set(lines.map((line) => JSON.stringify(line))).size).toBe(1);
 });
 
-test('lines may be cut anywhere between chunks, and blank ones are passed over', async () => {
+test('chunks may split a line anywhere, and blank lines are skipped', async () => {
   const text = `\n  \n${hexOf('codec8-tcp-1')}\r\n\n${hexOf('codec12-getinfo-request')}`;
   const whole = await run([text]);
   expect(whole.lines).toHaveLength(2);
-  expect(await run([...text].map((letter) => Buffer.from(letter)))).toEqual(whole);
+  expect(await run([...text].map((character) => Buffer.from(character)))).toEqual(whole);
   expect(await run(['\n\n'])).toEqual({ code: 0, lines: [] });
 });
 
@@ -288,7 +288,7 @@ describe('with names', () => {
     ]);
   });
 
-  test('a temperature below zero and an error code are told apart', async () => {
+  test('a temperature below zero differs from an error code', async () => {
     const hex = arrayOf(4, [
       [72, 'ffffff81'],
       [73, '00000bb8'],
@@ -300,7 +300,7 @@ describe('with names', () => {
     ]);
   });
 
-  test('what the dictionary does not know is raw, and says why', async () => {
+  test('an element that the dictionary does not know is raw, with the reason', async () => {
     const two = arrayOf(2, [
       [7, 'ff81'],
       [72, 'ff81'],
@@ -429,7 +429,7 @@ test('a slow reader slows the reading of stdin', async () => {
   expect(answered).toBeGreaterThan(0);
 });
 
-test('a reader that leaves ends the command with 1', async () => {
+test('a closed stdout ends the command with 1', async () => {
   const line = `${hexOf('codec8-tcp-1')}\n`;
   const stdout = new Writable({
     write: (_chunk, _encoding, written) => {
@@ -440,7 +440,7 @@ test('a reader that leaves ends the command with 1', async () => {
   expect(await runDecode(plain, { stdin, stdout })).toBe(1);
 });
 
-test('a stdin that fails is not taken for its end', async () => {
+test('an error of stdin does not count as its end', async () => {
   const stdin = new Readable({ read() {} });
   const done = runDecode(plain, { stdin, stdout: new PassThrough().resume() });
   stdin.destroy(new Error('disk gone'));

@@ -27,9 +27,9 @@ async function everything(): Promise<string> {
 async function untilSettled(count: number): Promise<void> {
   await eventually('all is settled', async () => {
     const rows = await stack.query('SELECT 1 FROM public.positions').catch(() => []);
-    const letters = await stack.redis.xlen(deadLetters);
+    const deadLetterCount = await stack.redis.xlen(deadLetters);
     const pending = await stack.redis.xpending(stream, 'processor').catch(() => [1]);
-    return rows.length + letters === count && pending[0] === 0 ? true : undefined;
+    return rows.length + deadLetterCount === count && pending[0] === 0 ? true : undefined;
   });
 }
 
@@ -40,47 +40,51 @@ async function untilKnown(service: RunningService, devices: number): Promise<voi
   );
 }
 
-test('leaves nothing of the device in tables, Redis, state or logs', long, async () => {
-  const one = stack.service('one');
-  await one.untilReady();
-  for (const device of [1, 2]) {
-    await stack.redis.xadd(stream, '*', ...entryFields(device));
-    await stack.redis.xadd(stream, '*', ...entryFields(device, { latitude: 'north' }));
-  }
-  await untilSettled(4);
-  await untilKnown(one, 2);
-  const lines = ['by', 'anna', 'command', 'device rehydrate', 'detail', imei(1)];
-  // As an earlier version wrote it.
-  await stack.redis.xadd(`${stream}:control:audit`, '*', ...lines);
+test(
+  'device forget leaves nothing of the device in tables, Redis, state or logs',
+  long,
+  async () => {
+    const one = stack.service('one');
+    await one.untilReady();
+    for (const device of [1, 2]) {
+      await stack.redis.xadd(stream, '*', ...entryFields(device));
+      await stack.redis.xadd(stream, '*', ...entryFields(device, { latitude: 'north' }));
+    }
+    await untilSettled(4);
+    await untilKnown(one, 2);
+    const lines = ['by', 'anna', 'command', 'device rehydrate', 'detail', imei(1)];
+    // As an earlier version wrote it.
+    await stack.redis.xadd(`${stream}:control:audit`, '*', ...lines);
 
-  const looked = await forget('--dry-run', '--json');
-  expect(JSON.parse(looked.stdout)).toMatchObject({
-    ...{ dry_run: true, rows: 1, dead_letters: 1, entries: 2, audit_lines: 1 },
-  });
-  expect(await everything()).toContain(imei(1));
+    const dryRun = await forget('--dry-run', '--json');
+    expect(JSON.parse(dryRun.stdout)).toMatchObject({
+      ...{ dry_run: true, rows: 1, dead_letters: 1, entries: 2, audit_lines: 1 },
+    });
+    expect(await everything()).toContain(imei(1));
 
-  const { code, stdout, stderr } = await forget('--yes', '--json');
-  expect(stderr).toBe('');
-  expect(code).toBe(0);
-  expect(JSON.parse(stdout)).toMatchObject({ forgotten: true, rows: 1, dead_letters: 1 });
+    const { code, stdout, stderr } = await forget('--yes', '--json');
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ forgotten: true, rows: 1, dead_letters: 1 });
 
-  expect(await everything()).not.toContain(imei(1));
-  expect(await everything()).toContain(imei(2));
-  for (const table of ['public.positions', 'positions.devices']) {
-    const rows = await stack.query<{ device_id: string }>(`SELECT device_id FROM ${table}`);
-    expect(rows, table).toEqual([{ device_id: imei(2) }]);
-  }
-  await untilKnown(one, 1);
-  const mark = createHmac('sha256', key.AUDIT_KEY).update(imei(1)).digest('hex').slice(0, 16);
-  const [line] = await stack.redis.xrevrange(`${stream}:control:audit`, '+', '-', 'COUNT', 1);
-  expect(line?.[1]).toContain('device forget');
-  expect(line?.[1].at(-1)).toContain(`hmac:${mark}`);
-  expect(await one.end('SIGTERM')).toBe(0);
-  expect(JSON.stringify(one.logs) + one.stderr()).not.toContain(imei(1));
-  expect(one.logs.filter(({ msg }) => String(msg).includes('trimmed'))).toEqual([]);
-});
+    expect(await everything()).not.toContain(imei(1));
+    expect(await everything()).toContain(imei(2));
+    for (const table of ['public.positions', 'positions.devices']) {
+      const rows = await stack.query<{ device_id: string }>(`SELECT device_id FROM ${table}`);
+      expect(rows, table).toEqual([{ device_id: imei(2) }]);
+    }
+    await untilKnown(one, 1);
+    const mark = createHmac('sha256', key.AUDIT_KEY).update(imei(1)).digest('hex').slice(0, 16);
+    const [line] = await stack.redis.xrevrange(`${stream}:control:audit`, '+', '-', 'COUNT', 1);
+    expect(line?.[1]).toContain('device forget');
+    expect(line?.[1].at(-1)).toContain(`hmac:${mark}`);
+    expect(await one.end('SIGTERM')).toBe(0);
+    expect(JSON.stringify(one.logs) + one.stderr()).not.toContain(imei(1));
+    expect(one.logs.filter(({ msg }) => String(msg).includes('trimmed'))).toEqual([]);
+  },
+);
 
-test('refuses while entries of the device are not settled', long, async () => {
+test('device forget refuses while entries of the device are not settled', long, async () => {
   await stack.processor('migrate', 'up', '--yes');
   await stack.redis.xadd(stream, '*', ...entryFields(1));
 

@@ -1,7 +1,7 @@
 import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { eventually, type RunningService } from '../../tools/service.ts';
 import { deadLetters, entryFields, imei, stream, useStack } from './stack.ts';
 
@@ -35,7 +35,7 @@ const audit = async () =>
 describe('processor dlq', () => {
   beforeEach(sendGoodAndBad);
 
-  it('lists letters newest first, filtered by reason, device and time', async () => {
+  test('lists dead letters newest first, filtered by reason, device and time', async () => {
     await stack.redis.xadd(deadLetters, '*', 'hello', 'world');
 
     const all = await stack.processor('dlq', 'list');
@@ -60,22 +60,24 @@ describe('processor dlq', () => {
     expect(await list('--limit', '2')).toHaveLength(2);
   });
 
-  it('refuses a reason that there is not, and a time that is none', async () => {
+  test('refuses an unknown reason, and an invalid time', async () => {
     expect((await stack.processor('dlq', 'list', '--reason', 'bad')).code).toBe(2);
     expect((await stack.processor('dlq', 'list', '--since', 'yesterday')).stderr).toMatch(/30m/);
   });
 
-  it('shows a letter with what it keeps, and says when there is none of that id', async () => {
-    const [letter] = JSON.parse((await stack.processor('dlq', 'list', '--json')).stdout).letters;
+  test('shows a dead letter with its fields, and reports an unknown id', async () => {
+    const [deadLetter] = JSON.parse(
+      (await stack.processor('dlq', 'list', '--json')).stdout,
+    ).letters;
 
-    const shown = await stack.processor('dlq', 'show', letter.id);
+    const shown = await stack.processor('dlq', 'show', deadLetter.id);
     expect(shown.stdout).toMatch(/frame +0x00ff01/);
     expect(shown.stdout).toMatch(/replay +possible/);
     const none = await stack.processor('dlq', 'show', '1-1');
     expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('no dead letter')]);
   });
 
-  it('counts by reason, stage and device', async () => {
+  test('counts by reason, stage and device', async () => {
     const { stdout } = await stack.processor('dlq', 'stats', '--json');
 
     expect(JSON.parse(stdout)).toMatchObject({
@@ -89,8 +91,8 @@ describe('processor dlq', () => {
     expect((await stack.processor('dlq', 'stats')).stdout).toContain('records by reason');
   });
 
-  it('exports every byte, once: never over a file that is there', async () => {
-    const file = join(tmpdir(), `letters-${process.pid}-${Date.now()}.ndjson`);
+  test('exports every byte, and never overwrites a file', async () => {
+    const file = join(tmpdir(), `dead-letters-${process.pid}-${Date.now()}.ndjson`);
     try {
       expect((await stack.processor('dlq', 'export', '--to', file)).code).toBe(0);
       const lines = (await readFile(file, 'utf8'))
@@ -111,7 +113,7 @@ describe('processor dlq', () => {
     );
   });
 
-  it('purges only what it is told to, and notes it', async () => {
+  test('purges only the selected dead letters, and writes an audit line', async () => {
     expect((await stack.processor('dlq', 'purge', '--yes')).code).toBe(2);
     expect((await stack.processor('dlq', 'purge', '--all')).code).toBe(2);
     expect((await stack.processor('dlq', 'purge', '--all', '--dry-run')).stdout).toMatch(
@@ -127,20 +129,20 @@ describe('processor dlq', () => {
     expect(await audit()).toEqual(['dlq purge', 'dlq purge']);
   });
 
-  it('replays a letter with its field mended: stored once, and the letter is gone', async () => {
-    const mended = await stack.processor(
+  test('replays a dead letter with a fixed field: stored once, and the dead letter is gone', async () => {
+    const fixed = await stack.processor(
       ...['dlq', 'replay', '--reason', 'latitude_out_of_range', '--device', imei(1)],
       ...['--fix', 'payload.latitude=54.5', '--yes', '--json'],
     );
 
-    expect([mended.code, mended.stderr]).toEqual([0, '']);
-    expect(JSON.parse(mended.stdout)).toMatchObject({ stored: 1, rejected_again: 0 });
+    expect([fixed.code, fixed.stderr]).toEqual([0, '']);
+    expect(JSON.parse(fixed.stdout)).toMatchObject({ stored: 1, rejected_again: 0 });
     expect(await stored()).toEqual([imei(0), imei(1)]);
     expect(await letterCount()).toBe(2);
     expect(await audit()).toEqual(['dlq replay']);
   });
 
-  it('replays unmended what is still bad: the letter stays, and there is no second one', async () => {
+  test('replays an entry that is still bad: the dead letter stays, without a second one', async () => {
     const { code, stdout } = await stack.processor('dlq', 'replay', '--yes', '--json');
 
     expect(code).toBe(1);
@@ -153,7 +155,7 @@ describe('processor dlq', () => {
     expect(await stored()).toEqual([imei(0)]);
   });
 
-  it('tells a field that cannot be mended, and what has no payload to mend', async () => {
+  test('reports a field that cannot be fixed, and an entry without a payload to fix', async () => {
     expect((await stack.processor('dlq', 'replay', '--fix', 'speed=1', '--yes')).code).toBe(2);
     const { stdout } = await stack.processor(
       ...['dlq', 'replay', '--stage', 'decode', '--device', imei(3), '--fix', 'codec=8'],
@@ -163,7 +165,7 @@ describe('processor dlq', () => {
     expect(await letterCount()).toBe(3);
   });
 
-  it('refuses to write one value into the entries of several devices, and says how many', async () => {
+  test('refuses to write one value into the entries of several devices, and says how many', async () => {
     const fix = ['--fix', 'payload.latitude=54.5'];
     const all = await stack.processor(
       ...['dlq', 'replay', '--reason', 'latitude_out_of_range', ...fix, '--yes'],
@@ -171,15 +173,15 @@ describe('processor dlq', () => {
     expect([all.code, all.stderr]).toEqual([2, expect.stringMatching(/--device.*--id/)]);
     expect(await stack.redis.xlen(stream)).toBe(4);
 
-    const [letter] = JSON.parse(
+    const [deadLetter] = JSON.parse(
       (await stack.processor('dlq', 'list', '--device', imei(2), '--json')).stdout,
     ).letters;
-    const asked = await stack.processor('dlq', 'replay', '--id', letter.id, ...fix);
+    const asked = await stack.processor('dlq', 'replay', '--id', deadLetter.id, ...fix);
     expect(asked.code).toBe(2);
     expect(asked.stderr).toMatch(
       /set payload\.latitude=54\.5 in 1 entry and replay 1 dead letters of 1 device/,
     );
-    const fixed = await stack.processor('dlq', 'replay', '--id', letter.id, ...fix, '--yes');
+    const fixed = await stack.processor('dlq', 'replay', '--id', deadLetter.id, ...fix, '--yes');
     expect([fixed.code, fixed.stderr]).toEqual([0, '']);
     expect(await stored()).toEqual([imei(0), imei(2)]);
     const [[, note] = []] = await stack.redis.xrange(`${stream}:control:audit`, '-', '+');
@@ -187,7 +189,7 @@ describe('processor dlq', () => {
     expect(note?.join(' ')).not.toContain('54.5');
   });
 
-  it('refuses to replay a dead letter whose kept fields are not those of the entry', async () => {
+  test('refuses to replay a dead letter whose kept fields are not those of the entry', async () => {
     const [[id, fields] = ['', []]] = await stack.redis.xrevrangeBuffer(deadLetters, '+', '-');
     const changed = fields.map((part) =>
       part.equals(Buffer.from([0, 255, 1])) ? Buffer.from([0, 255, 2]) : part,
@@ -204,14 +206,14 @@ describe('processor dlq', () => {
     expect(await stack.redis.xlen(stream)).toBe(4);
   });
 
-  it('looks only, on a dry run', async () => {
+  test('changes nothing on a dry run', async () => {
     expect((await stack.processor('dlq', 'replay', '--dry-run')).stdout).toMatch(/would replay 3/);
     expect(await stack.redis.xlen(stream)).toBe(4);
   });
 });
 
-describe('processor dlq replay while the service stands', () => {
-  it('leaves the letter as unconfirmed; another replay later stores it once', async () => {
+describe('processor dlq replay while the service is stopped', () => {
+  test('leaves the dead letter as unconfirmed; a later replay stores it once', async () => {
     const service = await sendGoodAndBad();
     await service.end('SIGTERM');
     const replay = () =>
@@ -233,13 +235,22 @@ describe('processor dlq replay while the service stands', () => {
 });
 
 describe('a packet with several bad records', () => {
-  it('is replayed once for all its dead letters of shape 1', async () => {
+  test('is replayed once for all its dead letters of shape 1', async () => {
     await stack.service('one').untilReady();
     const id = await stack.redis.xadd(stream, '*', ...entryFields(5));
-    const letter = ['entry_id', '7-7', 'stage', 'write', 'reason', 'row_refused', 'message', 'm'];
+    const deadLetter = [
+      'entry_id',
+      '7-7',
+      'stage',
+      'write',
+      'reason',
+      'row_refused',
+      'message',
+      'm',
+    ];
     const fields = entryFields(5).map((part, at) => (at % 2 === 0 ? `f:${part}` : part));
     for (const index of ['0', '1']) {
-      await stack.redis.xadd(deadLetters, '*', ...letter, 'record_index', index, ...fields);
+      await stack.redis.xadd(deadLetters, '*', ...deadLetter, 'record_index', index, ...fields);
     }
 
     const { stdout } = await stack.processor('dlq', 'replay', '--yes', '--json');

@@ -14,7 +14,7 @@ import { type AclRedis, startAclRedis } from '../security/acl.ts';
 const key = 'fleet:teltonika.1';
 const stream = { key, group: 'processor', deadLetterKey: `${key}:dlq` };
 
-describe('what doctor finds with the shipped ACL', () => {
+describe('doctor with the shipped ACL', () => {
   let acl: AclRedis;
   let service: Redis;
   let operator: Redis;
@@ -39,7 +39,7 @@ describe('what doctor finds with the shipped ACL', () => {
     expect(await rights(acl.admin, 'admin')).toMatchObject({ state: 'ok' });
   });
 
-  test('asking for the rights changes nothing', async () => {
+  test('checking the rights changes nothing', async () => {
     await rights(acl.admin, 'processor');
     await rights(acl.admin, operatorUser);
 
@@ -53,7 +53,7 @@ describe('what doctor finds with the shipped ACL', () => {
     ['processor-operator', `(~${key}:dlq +xdel)`, `XDEL on ${key}:dlq`],
   ] as const)(
     'an ACL of an older version, of %s without %s, is named',
-    async (user, rule, told) => {
+    async (user, rule, denied) => {
       // The rights of the shipped ACL but for one command on one key.
       const [, pattern = '', command = ''] = /\(~(\S+) \+(\S+)\)/.exec(rule) ?? [];
       const needed = neededCommands({ ...stream, username: user });
@@ -67,13 +67,13 @@ describe('what doctor finds with the shipped ACL', () => {
 
       expect(check.state).toBe('failure');
       expect(check.message).toContain(
-        `the user may not run ${told}: the ACL is of an older version`,
+        `the user may not run ${denied}: the ACL is of an older version`,
       );
       expect(check.message).toContain('make-acl');
     },
   );
 
-  test('a user that may not run scripts is told so', async () => {
+  test('a user that may not run scripts gets a failure', async () => {
     await acl.admin.acl('SETUSER', 'noeval', 'reset', 'on', '>pw', '~*', '+@all', '-eval');
     const redis = new Redis(acl.server.port, { username: 'noeval', password: 'pw' });
     const check = await rights(redis, 'noeval');
@@ -120,7 +120,7 @@ describe('what doctor finds with the shipped ACL', () => {
     if (!unread.includes(name)) expect(asService.message).toContain(wrongKey);
   });
 
-  test('a dead-letter key of the wrong type is named, and no key is none', async () => {
+  test('a dead-letter key of the wrong type is named, and a missing key is not', async () => {
     expect((await checkControlKeys(operator, stream, operatorUser)).state).toBe('ok');
     await acl.admin.set(stream.deadLetterKey, 'x');
 

@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Check } from '../../src/cli/doctor/check.ts';
 import { runDoctor } from '../../src/cli/doctor.ts';
 import { migrate } from '../../src/db/migrator.ts';
@@ -50,7 +50,7 @@ describe('processor doctor', () => {
     return { code, text, checks, state, stderr: String(stderr.read() ?? '') };
   }
 
-  it('finds a machine well that is', async () => {
+  test('finds no problem on a healthy machine', async () => {
     const { code, checks, state } = await doctor();
 
     expect(code).toBe(0);
@@ -64,7 +64,7 @@ describe('processor doctor', () => {
     expect(state('policies')).toBe('ok');
   });
 
-  it('prints a line a check, and with --strict a warning is a failure', async () => {
+  test('prints one line per check, and with --strict a warning is a failure', async () => {
     const { code, text } = await doctor({}, { json: false, strict: true });
 
     // The tests' role is a superuser, which is a warning.
@@ -72,7 +72,7 @@ describe('processor doctor', () => {
     expect(text).toMatch(/^warning {2}rights +the role is a superuser/m);
   });
 
-  it('fails a Redis that may evict the stream', async () => {
+  test('fails when Redis may evict the stream', async () => {
     await redis.config('SET', 'maxmemory-policy', 'allkeys-lru');
     const { code, state } = await doctor();
     await redis.config('SET', 'maxmemory-policy', 'noeviction');
@@ -80,7 +80,7 @@ describe('processor doctor', () => {
     expect([code, state('redis eviction')]).toEqual([1, 'failure']);
   });
 
-  it.each([
+  test.each([
     ['has no rights, as in the ACL of earlier versions', 'resetkeys -@all', 'failure'],
     ['may only read', '~* -@all +@read +multi +exec', 'failure'],
     ['has every right and is off', '~* +@all', 'ok'],
@@ -101,7 +101,7 @@ describe('processor doctor', () => {
     },
   );
 
-  it('warns of an ACL that refuses to say what the user default may do', async () => {
+  test('warns when an ACL refuses to report the rights of the user default', async () => {
     await redis.acl('SETUSER', 'older', 'on', '>x', '~*', '+@all', '-acl');
     const { checks } = await doctor({ REDIS_URL: server.url.replace('//', '//older:x@') });
 
@@ -110,13 +110,13 @@ describe('processor doctor', () => {
     expect(check?.message).toContain('ACL DRYRUN is refused');
   });
 
-  it('fails a key of another type, and warns of a stream that is not there', async () => {
+  test('fails on a key of another type, and warns of a missing stream', async () => {
     await redis.set('text', 'x');
     expect((await doctor({ REDIS_TELEMETRY_STREAM: 'text' })).state('stream')).toBe('failure');
     expect((await doctor({ REDIS_TELEMETRY_STREAM: 'none' })).state('stream')).toBe('warning');
   });
 
-  it('warns of a database that is not migrated', async () => {
+  test('warns of a database that is not migrated', async () => {
     const empty = await freshDatabase();
     const { state, code } = await doctor({ POSTGRES_URL: empty.url });
     await empty.drop();
@@ -124,7 +124,7 @@ describe('processor doctor', () => {
     expect([code, state('schema')]).toEqual([0, 'warning']);
   });
 
-  it('fails for each server that cannot be reached, and never shows the password', async () => {
+  test('fails for each server that cannot be reached, and never shows the password', async () => {
     const { code, checks, text, stderr } = await doctor({
       REDIS_URL: 'redis://:marker-secret@127.0.0.1:1',
       POSTGRES_URL: 'postgres://user:marker-secret@127.0.0.1:1/x',
@@ -138,7 +138,7 @@ describe('processor doctor', () => {
     expect(text + stderr).not.toContain('marker-secret');
   });
 
-  it('tells all problems of the configuration and asks no server', async () => {
+  test('prints all problems of the configuration and connects to no server', async () => {
     const { code, stderr } = await doctor({ WRITERS: '0', LOG_LEVEL: 'loud' });
 
     expect(code).toBe(1);

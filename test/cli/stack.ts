@@ -8,7 +8,7 @@ import { type Ended, runCommand } from './command.ts';
 
 export const stream = 'telemetry:teltonika';
 export const deadLetters = `${stream}:dlq`;
-/** Entries are of the last days, so that every look-back finds them. */
+/** Entries are of the last days, so that every time range finds them. */
 export const baseTime = Date.now() - 3_600_000;
 
 /** A real Redis and database for the commands of one file, fresh for each test. */
@@ -81,7 +81,7 @@ export function imei(index: number): string {
   return String(350_000_000_000_000 + index);
 }
 
-/** A good entry of form A, with some payload fields changed. */
+/** A valid payload entry, with some payload fields changed. */
 export function entryFields(
   index: number,
   change: Readonly<Record<string, unknown>> = {},

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { eventually, type RunningService } from '../../tools/service.ts';
 import { entryFields, stream, useStack } from './stack.ts';
 
@@ -64,7 +64,7 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const silentMs = 5500;
 
 describe('status ends with 3 and says why', () => {
-  it('when every instance was killed while entries wait', async () => {
+  test('when every instance was killed while entries wait', async () => {
     const services = await started('one', 'two');
     await send(4);
     await untilSettled();
@@ -79,7 +79,7 @@ describe('status ends with 3 and says why', () => {
     );
   });
 
-  it('when the table is locked and nothing that is held gets written', async () => {
+  test('when the table is locked and pending entries are not written', async () => {
     await started('one');
     await send(4);
     await untilSettled();
@@ -99,7 +99,7 @@ describe('status ends with 3 and says why', () => {
     expect(await status()).toMatchObject({ code: 0, findings: [] });
   });
 
-  it('when one of two instances is dead and holds entries, and the other is well', async () => {
+  test('when one of two instances is dead and holds entries, and the other is healthy', async () => {
     const [one] = await started('one', 'two');
     const unlock = await lockTable();
     keepSending(50);
@@ -120,7 +120,7 @@ describe('status ends with 3 and says why', () => {
     ]);
   });
 
-  it('when entries were lost by trimming, also after the service has counted them', async () => {
+  test('when entries were lost by trimming, also after the service has counted them', async () => {
     await started('one');
     await send(4);
     await untilSettled();
@@ -145,7 +145,7 @@ describe('status ends with 3 and says why', () => {
     ]);
   });
 
-  it('while the stream is being trimmed under a group that nobody reads', async () => {
+  test('while the stream is being trimmed under a group that nobody reads', async () => {
     const [one] = await started('one');
     await send(4);
     await untilSettled();
@@ -163,7 +163,7 @@ describe('status ends with 3 and says why', () => {
     );
   });
 
-  it('when an instance that was named is not ready, with the reason', async () => {
+  test('when an instance that was named is not ready, with the reason', async () => {
     const [one] = await started('one');
     await stack.processor('pause', '--reason', 'planned work', '--yes');
     const url = `${await one?.url()}/metrics`;
@@ -179,7 +179,7 @@ describe('status ends with 3 and says why', () => {
     expect(stdout).toMatch(/^127\.0\.0\.1:\d+ +not ready, breakers closed, /m);
   });
 
-  it('before the stream exists, and before the group does', async () => {
+  test('before the stream exists, and before the group does', async () => {
     await stack.processor('migrate', 'up', '--yes');
     const none = await status();
     expect([none.code, none.stderr]).toEqual([3, '']);
@@ -194,7 +194,7 @@ describe('status ends with 3 and says why', () => {
 });
 
 describe('status ends with 0', () => {
-  it('for a service that just started, is idle, and is busy; also for two', async () => {
+  test('for a service that just started, is idle, and is busy; also for two', async () => {
     const services = await started('one', 'two');
     const urls = await Promise.all(services.map((service) => service.url()));
     const words = urls.flatMap((url) => ['--metrics-url', `${url}/metrics`]);
@@ -211,13 +211,13 @@ describe('status ends with 0', () => {
     expect(await status(...words)).toMatchObject(well);
     keepSending(200);
     await pause(500);
-    for (let look = 0; look < 4; look += 1) {
-      expect(await status(...(look % 2 === 0 ? words : []))).toMatchObject(well);
+    for (let sample = 0; sample < 4; sample += 1) {
+      expect(await status(...(sample % 2 === 0 ? words : []))).toMatchObject(well);
     }
   });
 });
 
-it('status says in words that an instance is gone, and ends with 1', async () => {
+test('status reports an instance that is gone, and ends with 1', async () => {
   const [one] = await started('one');
   const url = `${await one?.url()}/metrics`;
   await one?.end('SIGKILL');

@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { attentionOf, limitsOf } from '../../src/cli/status/attention.ts';
 import { type InstanceView, parseMetrics } from '../../src/cli/status/instance.ts';
 import { noRates, ratesOf } from '../../src/cli/status/rates.ts';
@@ -85,16 +85,16 @@ const found = (before: Change, now: Change, ms = 1000) =>
   status(sample(ms, now), sample(0, before)).attention;
 
 describe('rates between two samples', () => {
-  it('are entries a second, of what ever was added and read', () => {
+  test('are the entries added and read per second', () => {
     const rates = ratesOf(sample(0), sample(2000, { added: 1500, read: 1200 }));
     expect(rates).toMatchObject({ added: 250, delivered: 100, trimmingReachesMs: null });
   });
 
-  it('are unknown when a counter went back', () => {
+  test('are unknown when a counter went back', () => {
     expect(ratesOf(sample(0), sample(1000, { added: 5 })).added).toBeNull();
   });
 
-  it('show when trimming reaches unread entries: as long as read ones are left', () => {
+  test('show when trimming reaches unread entries: once the read entries are trimmed', () => {
     // 60 read entries were left, now 50: 5 seconds more.
     const before = sample(0, { length: 100, lag: 40 });
     const now = sample(1000, { length: 100, lag: 50 });
@@ -102,19 +102,19 @@ describe('rates between two samples', () => {
     expect(status(now, before).attention).toEqual(['trimming reaches unread entries in 5s']);
   });
 
-  it('see no trimming while the readers catch up', () => {
+  test('see no trimming while the readers catch up', () => {
     const rates = ratesOf(sample(0, { lag: 50 }), sample(1000, { lag: 40 }));
     expect(rates.trimmingReachesMs).toBeNull();
   });
 });
 
 describe('attention', () => {
-  it('is not due for a healthy service that is trimmed while it reads', () => {
+  test('is not due for a healthy service that is trimmed while it reads', () => {
     const now = { length: 100_000, lag: 60, added: 2000, read: 1990, delivered: '6-0' };
     expect(found({ length: 100_000, lag: 0 }, now)).toEqual([]);
   });
 
-  it('is not due for an idle service between two reads, or for one entry that just came', () => {
+  test('is not due for an idle service between two reads, or for one entry that just came', () => {
     const idle = { consumers: [[9000, 0]] } as const;
     expect(found(idle, idle)).toEqual([]);
     expect(found({ ...idle, lag: 0 }, { ...idle, lag: 1, added: 1001 })).toEqual([]);
@@ -122,7 +122,7 @@ describe('attention', () => {
     expect(found({ ...slow, lag: 0 }, { ...slow, lag: 1, added: 1001 })).toEqual([]);
   });
 
-  it('is due when the newest consumer has not asked for five block times while entries wait', () => {
+  test('is due when the newest consumer has not asked for five block times while entries wait', () => {
     const dead = {
       lag: 2,
       consumers: [
@@ -137,7 +137,7 @@ describe('attention', () => {
     expect(found(paused, paused)).toContain('paused by anna: work');
   });
 
-  it('is due for one of several consumers that is silent and holds entries', () => {
+  test('is due for one of several consumers that is silent and holds entries', () => {
     const one = {
       consumers: [
         [5, 2],
@@ -148,7 +148,7 @@ describe('attention', () => {
     expect(found(one, one)).toEqual(['c1 has been silent for 46s and holds 321 entries']);
   });
 
-  it('is due when entries come and none is delivered or settled', () => {
+  test('is due when entries come and none is delivered or settled', () => {
     const stalled = found({ lag: 5 }, { lag: 9, added: 1004 }, 5000);
     expect(stalled).toEqual(['4 entries came in 5s and none was delivered or settled']);
     expect(found({ lag: 5 }, { lag: 9, added: 1004 }, 4000)).toEqual([]);
@@ -156,7 +156,7 @@ describe('attention', () => {
     expect(found({ lag: 5 }, flows, 5000)).toEqual([]);
   });
 
-  it('is due when the oldest pending entry stays and nothing is acknowledged', () => {
+  test('is due when the oldest pending entry stays and nothing is acknowledged', () => {
     const words = 'pending entries do not move: 7 held, none acknowledged in 5s';
     expect(found({ pending: 7 }, { pending: 7 }, 5000)).toEqual([words]);
     expect(found({ pending: 5 }, { pending: 7, read: 1002 }, 5000)).toEqual([words]);
@@ -165,7 +165,7 @@ describe('attention', () => {
     expect(found({ pending: 7, read: null }, { pending: 6, read: null }, 5000)).toEqual([]);
   });
 
-  it('is due for unread entries that are trimmed now, were trimmed, or would be next', () => {
+  test('is due for unread entries that are trimmed now, were trimmed, or would be next', () => {
     const reached = { lag: 100, first: '6-0', read: 900 };
     expect(found(reached, { ...reached, first: '8-0', added: 1010 })).toEqual([
       'unread entries are being trimmed now: 10 in 1s',
@@ -182,14 +182,14 @@ describe('attention', () => {
     expect(found({}, { ...reached, delivered: '0-0' })).toEqual([]);
   });
 
-  it('is due for a day after entries were lost', () => {
+  test('is due for a day after entries were lost', () => {
     const losses = { entries: { trimmed_undelivered: 4790, trimmed_pending: 1 }, lastMs: 0 };
     expect(found({}, { losses }, 720_000)).toEqual([
       '4,791 entries were lost, the last 12m ago (trimmed unread: 4,790, trimmed while pending: 1)',
     ]);
   });
 
-  it('is due for an instance that is not ready, has an open breaker or counted a loss', () => {
+  test('is due for an instance that is not ready, has an open breaker or counted a loss', () => {
     const ready = { ok: false, reasons: ['database unavailable: 55P03'] };
     const value = { ...instance, ready, breakers: ['database is open'], lostEntries: 1 };
     const now: Sample = { ...sample(0), instances: [{ kind: 'seen', value }] };
@@ -200,7 +200,7 @@ describe('attention', () => {
     ]);
   });
 
-  it('is due when the lag cannot be counted, and for entries in isolation', () => {
+  test('is due when the lag cannot be counted, and for entries in isolation', () => {
     expect(found({}, { lag: null, suspects: 1 })).toEqual([
       'the lag cannot be counted: entries were deleted from the middle of the stream',
       '1 entry is processed in isolation: instances crashed on it',
@@ -209,18 +209,18 @@ describe('attention', () => {
 });
 
 describe('a graph', () => {
-  it('goes from nothing to the highest value', () => {
+  test('goes from nothing to the highest value', () => {
     expect(graph([0, 1, 2, 7], 10)).toBe('▁▂▃█');
     expect(graph([0, 0], 10)).toBe('▁▁');
     expect(graph([null, 5], 10)).toBe(' █');
   });
 
-  it('shows the newest values that fit', () => {
+  test('shows the newest values that fit', () => {
     expect(graph([9, 0, 0, 4], 2)).toBe('▁█');
     expect(graph([1, 2], 0)).toBe('');
   });
 
-  it('says what a full bar stands for', () => {
+  test('says which value a full bar has', () => {
     const lines = renderWatch([status(sample(0, { lag: 120 })), status(sample(1, { lag: 78 }))], {
       ...file,
       columns: 100,
@@ -233,7 +233,7 @@ describe('the lines', () => {
   const seen: Sample = { ...sample(1000), instances: [{ kind: 'seen', value: instance }] };
   const words = (lines: readonly string[]) => lines.join(' ').split(/\s+/);
 
-  it('are as wide as the terminal at most, whatever the values, and cut nothing', () => {
+  test('are at most as wide as the terminal for any values, and cut nothing', () => {
     const number = fc.oneof(fc.double(), fc.integer(), fc.constant(Number.NaN));
     fc.assert(
       fc.property(
@@ -256,13 +256,13 @@ describe('the lines', () => {
     }
   });
 
-  it('begin with readiness and breakers of an instance, and are whole in a pipe', () => {
+  test('begin with readiness and breakers of an instance, and are whole in a pipe', () => {
     expect(renderStatus(status(seen), file)).toContain(
       'processor:9464  ready, breakers closed, last commit 500ms ago, 1 record, 4 rows a batch, 2 in flight, 126 MB',
     );
   });
 
-  it('begin with what explains the exit code, and end with a word on all of it', () => {
+  test('begin with the reasons of the exit code, and end with a summary', () => {
     expect(renderStatus(status(seen), file).at(-1)).toBe('all is well');
     const paused = sample(0, { pause: { by: 'anna', reason: 'work', at: '2026' }, suspects: 2 });
     const lines = renderStatus({ ...status(paused), unreachable: ['redis: down'] }, file);
@@ -275,13 +275,13 @@ describe('the lines', () => {
     expect(renderLine(status(paused))).toContain('paused by anna');
   });
 
-  it('fit on the screen while watching, with what is left out counted', () => {
+  test('fit on the screen while watching, and count the lines left out', () => {
     const lines = renderWatch([status(seen)], { ...file, columns: 100, rows: 8 });
     expect(lines).toHaveLength(8);
     expect(lines.at(-1)).toMatch(/^\d+ more lines$/);
   });
 
-  it('are coloured only where the terminal shows colours', () => {
+  test('are coloured only where the terminal shows colours', () => {
     const stdout = Object.assign(new PassThrough(), { isTTY: true, columns: 80, rows: 24 });
     const terminal = (env: Record<string, string>) => terminalOf({ env, stdout });
     expect(terminal({ TERM: 'xterm' })).toMatchObject({ hasColor: true, isScreen: true });
@@ -294,7 +294,7 @@ describe('the lines', () => {
     expect(colored[0]).toBe('\u001b[33m!\u001b[0m a');
   });
 
-  it.each([
+  test.each([
     ['one two three', 8, 2, ['one two', '  three']],
     ['abcdefgh', 3, 2, ['abc', ' de', ' fg', ' h']],
     ['short', 80, 2, ['short']],
@@ -303,7 +303,7 @@ describe('the lines', () => {
   });
 });
 
-it('metrics are read with their labels, and what is none is left out', () => {
+test('metrics are read with their labels, and other lines are skipped', () => {
   const text = '# HELP a b\na 1\nb{x="1 } 2"} 2.5 1700000000\nc NaN\nbad\n';
   expect([...parseMetrics(text)]).toEqual([
     ['a', 1],
@@ -311,6 +311,6 @@ it('metrics are read with their labels, and what is none is left out', () => {
   ]);
 });
 
-it('one sample alone has no rates', () => {
+test('one sample alone has no rates', () => {
   expect(ratesOf(null, sample(0))).toEqual(noRates);
 });

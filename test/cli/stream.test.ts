@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { eventually } from '../../tools/service.ts';
 import { entryFields, imei, stream, useStack } from './stack.ts';
 
@@ -29,7 +29,7 @@ async function leaveBehind(): Promise<void> {
 }
 
 describe('processor status', () => {
-  it('says that all is well, also of each instance that was named', async () => {
+  test('reports that all is well, also for each named instance', async () => {
     const service = stack.service('one');
     await service.untilReady();
     await send(0, 10);
@@ -55,7 +55,7 @@ describe('processor status', () => {
     expect(json.database.answer_ms).toBeLessThan(30_000);
   });
 
-  it('exits with 3 when consumption is paused, and says who did it and why', async () => {
+  test('exits with 3 when consumption is paused, and says who did it and why', async () => {
     await stack.service('one').untilReady();
     await stack.processor('pause', '--reason', 'planned work', '--yes', '--by', 'anna');
 
@@ -64,7 +64,7 @@ describe('processor status', () => {
     expect(stdout).toContain('! paused by anna: planned work');
   });
 
-  it('exits with 1 when something cannot be reached, and shows the rest', async () => {
+  test('exits with 1 when something cannot be reached, and shows the rest', async () => {
     await stack.service('one').untilReady();
 
     const { code, stdout } = await stack.processor(
@@ -75,7 +75,7 @@ describe('processor status', () => {
     expect(stdout).toMatch(/^stream +0 entries/m);
   });
 
-  it('watches line by line without a terminal, for as many samples as asked', async () => {
+  test('watches line by line without a terminal, for as many samples as asked', async () => {
     await stack.service('one').untilReady();
     await send(0, 3);
     await untilStored(3);
@@ -91,7 +91,7 @@ describe('processor status', () => {
 });
 
 describe('processor pending', () => {
-  it('lists what nobody has acknowledged, with its device', async () => {
+  test('lists unacknowledged entries with their device', async () => {
     await leaveBehind();
 
     const { stdout } = await stack.processor('pending', 'list', '--json', '--limit', '3');
@@ -105,9 +105,9 @@ describe('processor pending', () => {
     expect((await stack.processor('pending', 'list')).stdout).toMatch(/^ENTRY +CONSUMER +IDLE/);
   });
 
-  it("claim hands a dead instance's entries to a living one long before its threshold", async () => {
+  test("claim hands a dead instance's entries to a running one long before the threshold", async () => {
     await leaveBehind();
-    // The dead one must look it: three block times without a question.
+    // The consumer must seem dead: three block times without a read.
     await new Promise((resolve) => setTimeout(resolve, 700));
     const env = { READ_BLOCK_MS: '200', CLAIM_THRESHOLD_MS: '900000', CLAIM_INTERVAL_MS: '500' };
     await stack.service('alive', env).untilReady();
@@ -123,7 +123,7 @@ describe('processor pending', () => {
     expect(await auditCommands()).toEqual(['pending claim']);
   });
 
-  it('claim does not take the work of a living instance', async () => {
+  test('claim does not take the work of a running instance', async () => {
     await leaveBehind();
 
     const { code, stderr } = await stack.processor(
@@ -135,7 +135,7 @@ describe('processor pending', () => {
     expect(none.stderr).toContain('no consumer nobody');
   });
 
-  it('claim leaves an entry that was trimmed for the service to count as lost', async () => {
+  test('claim leaves an entry that was trimmed for the service to count as lost', async () => {
     await leaveBehind();
     await stack.redis.xtrim(stream, 'MAXLEN', 2);
 
@@ -148,7 +148,7 @@ describe('processor pending', () => {
 });
 
 describe('processor consumers', () => {
-  it('lists them, and removes only one that holds nothing and does not ask', async () => {
+  test('lists consumers, and removes only an idle one without pending entries', async () => {
     await leaveBehind();
     await stack.redis.xgroup('CREATECONSUMER', stream, 'processor', 'idle');
     const remove = (name: string) => stack.processor('consumers', 'remove', name, '--yes');

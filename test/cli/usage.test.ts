@@ -1,10 +1,10 @@
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { runCommand } from './command.ts';
 
 /** No server is there: wrong usage ends a command before it asks one. */
 const env = { REDIS_URL: 'redis://127.0.0.1:1', POSTGRES_URL: 'postgres://127.0.0.1:1/none' };
 
-it.each([
+test.each([
   ['nosuch'],
   [''],
   ['--nosuch'],
@@ -50,7 +50,7 @@ it.each([
   expect(stderr).toMatch(/error: |Usage: |processor simulate: /);
 });
 
-it.each([['--help'], ['--version'], ['status', '--help'], ['help', 'dlq']])(
+test.each([['--help'], ['--version'], ['status', '--help'], ['help', 'dlq']])(
   'help that was asked for ends with 0: processor %s %s',
   async (...words) => {
     const { code, stdout, stderr } = await runCommand(env, words);
@@ -59,7 +59,7 @@ it.each([['--help'], ['--version'], ['status', '--help'], ['help', 'dlq']])(
   },
 );
 
-it('a command that cannot reach Redis does not claim to retry', async () => {
+test('a command that cannot reach Redis does not claim to retry', async () => {
   const { code, stderr } = await runCommand(env, ['dlq', 'stats']);
   expect(code).toBe(1);
   expect(stderr).toContain('redis ECONNREFUSED: not available at the moment');

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createFleet } from '../../src/simulator/fleet.ts';
 import { realHabits } from '../../src/simulator/habits.ts';
 import { eventually, type RunningService } from '../../tools/service.ts';
@@ -32,7 +32,7 @@ async function verify(...words: string[]) {
 }
 
 describe('processor verify', () => {
-  it('finds every record of a real fleet as a row, a letter or a message, and the account whole', async () => {
+  test('finds every record of a real fleet as a row, a dead letter or a message, and a balanced account', async () => {
     const service = await settledFleet();
     const url = `${await service.url()}/metrics`;
     const outcome = (name: string) => service.metric(`processor_records_total{outcome="${name}"}`);
@@ -48,7 +48,7 @@ describe('processor verify', () => {
     expect(result.residuals).toEqual([{ url, residual: 0 }]);
   });
 
-  it('finds exactly the row that is missing, and exits with 4', async () => {
+  test('finds exactly the missing row, and exits with 4', async () => {
     await stack.service('one').untilReady();
     for (let index = 0; index < 5; index += 1) {
       await stack.redis.xadd(stream, '*', ...entryFields(index));
@@ -69,10 +69,10 @@ describe('processor verify', () => {
     expect(text.stdout).toMatch(new RegExp(`^missing +\\d+-\\d+ +0 +${imei(3)}`, 'm'));
   });
 
-  it('tells a letter that is gone, by exit code 3, and not as lost', async () => {
+  test('reports a missing dead letter with exit code 3, and not as lost', async () => {
     await stack.service('one').untilReady();
     await stack.redis.xadd(stream, '*', ...entryFields(0, { latitude: 95 }));
-    await eventually('a letter', async () =>
+    await eventually('a dead letter', async () =>
       (await stack.redis.xlen(deadLetters)) === 1 ? true : undefined,
     );
     expect(await verify()).toMatchObject({ code: 0, result: { dead_letter: 1 } });
@@ -81,7 +81,7 @@ describe('processor verify', () => {
     expect(await verify()).toMatchObject({ code: 3, result: { letter_gone: 1, missing: 0 } });
   });
 
-  it('calls what is not settled yet pending or undelivered', async () => {
+  test('counts unsettled records as pending or undelivered', async () => {
     for (let index = 0; index < 6; index += 1) {
       await stack.redis.xadd(stream, '*', ...entryFields(index));
     }
@@ -94,7 +94,7 @@ describe('processor verify', () => {
     expect(result).toMatchObject({ records: 6, pending: 2, undelivered: 4, missing: 0 });
   });
 
-  it('ends with 3 when a part of the range was trimmed and could not be examined', async () => {
+  test('ends with 3 when a part of the range was trimmed and could not be examined', async () => {
     await stack.processor('migrate', 'up', '--yes');
     for (let index = 0; index < 6; index += 1) {
       await stack.redis.xadd(stream, '*', ...entryFields(index));
@@ -115,7 +115,7 @@ describe('processor verify', () => {
     expect((await verify('--from', from)).code).toBe(0);
   });
 
-  it('lists what is missing before dead letters that are gone, and counts the rest', async () => {
+  test('lists missing records before missing dead letters, and counts the rest', async () => {
     await stack.service('one').untilReady();
     for (let index = 0; index < 8; index += 1) {
       await stack.redis.xadd(stream, '*', ...entryFields(index, index < 5 ? { latitude: 95 } : {}));
@@ -140,7 +140,7 @@ describe('processor verify', () => {
     expect(stdout).toMatch(/^missing: rows were deleted, an older backup was restored, or /m);
   });
 
-  it('says when an instance cannot be asked', async () => {
+  test('reports an instance that does not answer', async () => {
     await stack.processor('migrate', 'up', '--yes');
 
     expect((await verify('--metrics-url', 'http://127.0.0.1:9/metrics')).code).toBe(1);
@@ -148,11 +148,11 @@ describe('processor verify', () => {
 });
 
 describe('processor device show', () => {
-  it('shows the newest record with its named IO elements, letters and pending entries', async () => {
+  test('shows the newest record with its named IO elements, dead letters and pending entries', async () => {
     await stack.service('one').untilReady();
     await stack.redis.xadd(stream, '*', ...entryFields(1, { attributes: { '66': 12_345 } }));
     await stack.redis.xadd(stream, '*', ...entryFields(1, { latitude: 95 }));
-    await eventually('a row and a letter', async () =>
+    await eventually('a row and a dead letter', async () =>
       (await stack.query('SELECT 1 FROM public.positions')).length === 1 &&
       (await stack.redis.xlen(deadLetters)) === 1
         ? true
@@ -173,7 +173,7 @@ describe('processor device show', () => {
     });
   });
 
-  it('knows nothing of a device that never sent, and refuses what is no IMEI', async () => {
+  test('shows no record of an unknown device, and refuses an invalid IMEI', async () => {
     await stack.processor('migrate', 'up', '--yes');
     await stack.redis.xgroup('CREATE', stream, 'processor', '0', 'MKSTREAM');
 

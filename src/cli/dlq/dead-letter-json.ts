@@ -3,7 +3,7 @@ import { type RejectionGroup, rangesText } from '../../stream/rejections.ts';
 import type { Malformed, StoredDeadLetter } from '../../stream/stored-dead-letters.ts';
 import { jsonLine } from '../printable.ts';
 
-/** Bytes as text where they are UTF-8, else as base64, told apart by the key. */
+/** Bytes as `text` if they are UTF-8, else as `base64`. */
 export type JsonBytes = { readonly text: string } | { readonly base64: string };
 
 export function jsonBytes(bytes: Buffer): JsonBytes {
@@ -17,21 +17,21 @@ export function rejectionsJson(rejections: readonly RejectionGroup[]): object[] 
   });
 }
 
-/** All that a dead letter keeps, its fields byte for byte. */
-export function deadLetterJson(letter: StoredDeadLetter): object {
-  const { id, version, entryId, at, records, deliveries, instance } = letter;
+/** Everything that a dead letter keeps, its fields byte for byte. */
+export function deadLetterJson(deadLetter: StoredDeadLetter): object {
+  const { id, version, entryId, at, records, deliveries, instance } = deadLetter;
   return {
     ...{ id, version, entry_id: entryId, at, deliveries, instance, records },
-    rejections: rejectionsJson(letter.rejections),
-    ...{ is_partial: letter.isPartial, fields_sha256: letter.fieldsSha256 },
-    fields: letter.fields.map(({ name, value, cutFromBytes }) => {
+    rejections: rejectionsJson(deadLetter.rejections),
+    ...{ is_partial: deadLetter.isPartial, fields_sha256: deadLetter.fieldsSha256 },
+    fields: deadLetter.fields.map(({ name, value, cutFromBytes }) => {
       return { name: jsonBytes(name), value: jsonBytes(value), cut_from_bytes: cutFromBytes };
     }),
   };
 }
 
 /** A dead letter as one line of an export. */
-export function exportLine(letter: StoredDeadLetter | Malformed): string {
-  const json = letter.kind === 'malformed' ? letter : deadLetterJson(letter);
+export function exportLine(deadLetter: StoredDeadLetter | Malformed): string {
+  const json = deadLetter.kind === 'malformed' ? deadLetter : deadLetterJson(deadLetter);
   return `${jsonLine(json)}\n`;
 }

@@ -6,8 +6,8 @@ import {
 } from '../../stream/stored-dead-letters.ts';
 import { deviceMark } from '../device-mark.ts';
 
-/** Which dead letters a command is about. */
-export interface LetterFilter {
+/** Selects the dead letters that a command works on. */
+export interface DeadLetterFilter {
   /** The dead letter's own id. */
   readonly id?: string;
   readonly reason?: string;
@@ -18,14 +18,14 @@ export interface LetterFilter {
   readonly until?: number;
 }
 
-/** Whether it names anything at all. */
-export function isEmptyFilter(filter: LetterFilter): boolean {
+/** Whether the filter selects everything. */
+export function isEmptyFilter(filter: DeadLetterFilter): boolean {
   const { id, reason, stage, device, since, until } = filter;
   return [id, reason, stage, device, since, until].every((part) => part === undefined);
 }
 
 /** The range of ids to read; the other parts of the filter are matched one by one. */
-export function rangeOf({ id, since, until }: LetterFilter): { from: string; to: string } {
+export function rangeOf({ id, since, until }: DeadLetterFilter): { from: string; to: string } {
   if (id !== undefined) return { from: id, to: id };
   return {
     from: since === undefined ? '-' : String(since),
@@ -34,38 +34,41 @@ export function rangeOf({ id, since, until }: LetterFilter): { from: string; to:
 }
 
 /**
- * Whether a dead letter matches. Reason and stage must be those of the same rejection. An entry
- * that the service did not write has none of them, and matches no filter on them.
+ * Whether a dead letter matches. Reason and stage must be those of the same rejection. A
+ * malformed dead letter has neither, and matches no filter on them.
  */
-export function matches(letter: StoredDeadLetter | Malformed, filter: LetterFilter): boolean {
+export function matches(
+  deadLetter: StoredDeadLetter | Malformed,
+  filter: DeadLetterFilter,
+): boolean {
   const { reason, stage, device } = filter;
-  if (letter.kind === 'malformed') {
+  if (deadLetter.kind === 'malformed') {
     return reason === undefined && stage === undefined && device === undefined;
   }
-  const isRejectedSo = letter.rejections.some(
+  const hasRejection = deadLetter.rejections.some(
     (group) =>
       (reason === undefined || group.reason === reason) &&
       (stage === undefined || group.stage === stage),
   );
-  return isRejectedSo && (device === undefined || deviceOf(letter) === device);
+  return hasRejection && (device === undefined || deviceOf(deadLetter) === device);
 }
 
-/** What the entry said its device is, if that can be shown; nothing has checked it. */
-export function deviceOf(letter: StoredDeadLetter): string | null {
-  const text = keptField(letter, 'device_id')?.toString('latin1') ?? '';
+/** The device that the entry claims to be from, unchecked; null if it is not printable. */
+export function deviceOf(deadLetter: StoredDeadLetter): string | null {
+  const text = keptField(deadLetter, 'device_id')?.toString('latin1') ?? '';
   return /^[\x21-\x7e]{1,40}$/.test(text) ? text : null;
 }
 
-/** The same for the audit, which never holds an IMEI. */
-export function auditFilter(config: Pick<Config, 'audit'>, filter: LetterFilter): string {
+/** The filter as text for the audit, which never holds an IMEI. */
+export function auditFilter(config: Pick<Config, 'audit'>, filter: DeadLetterFilter): string {
   const { device } = filter;
-  return tellFilter(
+  return filterText(
     device === undefined ? filter : { ...filter, device: deviceMark(config, device) },
   );
 }
 
-/** The filter as one text, for the operator. */
-export function tellFilter(filter: LetterFilter): string {
+/** The filter as text for the operator. */
+export function filterText(filter: DeadLetterFilter): string {
   const { id, reason, stage, device, since, until } = filter;
   const parts = Object.entries({
     id,

@@ -5,10 +5,13 @@ export interface Fix {
 }
 
 const entryFields = ['device_id', 'ts', 'codec'];
-/** What the entry says beside its payload must be what the payload says. */
-const twins: Readonly<Record<string, string>> = { device_id: 'device_id', ts: 'timestamp' };
+/** Fields of the entry that repeat a field of its payload: the values must agree. */
+const repeatedFields: Readonly<Record<string, string>> = {
+  device_id: 'device_id',
+  ts: 'timestamp',
+};
 
-/** Reads `field=value`; the value is JSON where it is, else text. Null when it is no such field. */
+/** Parses `field=value`; the value is JSON or else text. Returns null for an unknown field. */
 export function parseFix(text: string): Fix | null {
   const at = text.indexOf('=');
   if (at < 0) return null;
@@ -31,8 +34,8 @@ function jsonOrText(text: string): unknown {
 }
 
 /**
- * The fields of a form A entry with the fixes made; device and time stay the same in entry and
- * payload. Null for an entry without a payload that is a JSON object.
+ * Applies the fixes to the fields of a payload entry; device and time stay the same in entry and
+ * payload. Returns null for an entry without a payload that is a JSON object.
  */
 export function applyFixes(
   fields: readonly (readonly [name: string, value: Buffer])[],
@@ -45,15 +48,15 @@ export function applyFixes(
     const [first = '', ...rest] = path;
     if (first !== 'payload') {
       entry.set(first, Buffer.from(String(value)));
-      const twin = twins[first];
-      if (twin !== undefined) payload[twin] = value;
+      const inPayload = repeatedFields[first];
+      if (inPayload !== undefined) payload[inPayload] = value;
       continue;
     }
     if (!setAt(payload, rest, value)) return null;
-    const twin = Object.entries(twins).find(
+    const repeated = Object.entries(repeatedFields).find(
       ([, inside]) => rest.length === 1 && inside === rest[0],
     );
-    if (twin !== undefined) entry.set(twin[0], Buffer.from(String(value)));
+    if (repeated !== undefined) entry.set(repeated[0], Buffer.from(String(value)));
   }
   entry.set('payload', Buffer.from(JSON.stringify(payload)));
   return [...entry];

@@ -4,14 +4,14 @@ import {
   type StoredDeadLetter,
 } from '../../stream/stored-dead-letters.ts';
 import type { Stores } from '../stores.ts';
-import { type LetterFilter, matches, rangeOf } from './filter.ts';
+import { type DeadLetterFilter, matches, rangeOf } from './filter.ts';
 
-export type FilterFlags = LetterFilter & { readonly limit: number };
+export type FilterFlags = DeadLetterFilter & { readonly limit: number };
 
-/** Dead letters read before a command gives up on finding more: the stream's default cap. */
-const mostScanned = 1_000_000;
+/** Maximum of dead letters that a command reads: the default limit of the stream. */
+const maxScanned = 1_000_000;
 
-/** The dead letters that match, newest or oldest first, `limit` at most. */
+/** Yields the dead letters that match the filter, at most `limit`. */
 export async function* matching(
   { config, redis }: Stores,
   filter: FilterFlags,
@@ -19,15 +19,15 @@ export async function* matching(
 ): AsyncGenerator<StoredDeadLetter | Malformed> {
   let scanned = 0;
   let found = 0;
-  const letters = readDeadLetters(await redis(), config.stream.deadLetterKey, {
+  const deadLetters = readDeadLetters(await redis(), config.stream.deadLetterKey, {
     ...rangeOf(filter),
     order,
   });
-  for await (const letter of letters) {
+  for await (const deadLetter of deadLetters) {
     scanned += 1;
-    if (found === filter.limit || scanned > mostScanned) return;
-    if (!matches(letter, filter)) continue;
+    if (found === filter.limit || scanned > maxScanned) return;
+    if (!matches(deadLetter, filter)) continue;
     found += 1;
-    yield letter;
+    yield deadLetter;
   }
 }

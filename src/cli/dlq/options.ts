@@ -3,8 +3,8 @@ import { reasons } from '../../core/types.ts';
 import { instant, positive } from '../options.ts';
 
 const stages = ['decode', 'validate', 'write', 'conflict'];
-/** Dead letters a command works on by default. */
-export const many = 1_000_000;
+/** Default maximum of dead letters that a command works on. */
+export const maxDeadLetters = 1_000_000;
 
 /** Adds the options that select dead letters. */
 export function filtered(command: Command, limit: number): Command {
@@ -12,16 +12,20 @@ export function filtered(command: Command, limit: number): Command {
     .addOption(new Option('--reason <reason>', 'only dead letters of this reason').choices(reasons))
     .addOption(new Option('--stage <stage>', 'only dead letters of this stage').choices(stages))
     .option('--device <imei>', 'only dead letters of this device')
-    .option('--id <id>', 'only the dead letter with this id', letterId)
-    .option('--since <time>', 'ISO 8601, or how long ago: 30m, 2h, 7d', instant)
-    .option('--until <time>', 'likewise', instant)
+    .option('--id <id>', 'only the dead letter with this id', deadLetterId)
+    .option(
+      '--since <time>',
+      'only dead letters from this time on: ISO 8601, or how long ago: 30m, 2h, 7d',
+      instant,
+    )
+    .option('--until <time>', 'only dead letters before this time, in the same form', instant)
     .option('--limit <number>', 'maximum number of dead letters', positive, limit);
 }
 
 /** The id of a dead letter, for an option or argument. */
-export function letterId(text: string): string {
+export function deadLetterId(text: string): string {
   if (!/^\d{1,15}-\d{1,15}$/.test(text)) {
-    throw new InvalidArgumentError('expected an id, as 1767225600000-0.');
+    throw new InvalidArgumentError('expected an id such as 1767225600000-0.');
   }
   return text;
 }

@@ -13,12 +13,12 @@ import type { Stores } from '../stores.ts';
 import { applyFixes, type Fix } from './fix.ts';
 import { replayProblem } from './replayable.ts';
 
-/** What became of the letters of one entry. */
+/** The outcome of one replayed entry. */
 export type Replayed =
   | { readonly kind: 'stored' }
-  /** It was dead-lettered again; the old letter stays, the new one was removed. */
+  /** It was dead-lettered again; the old dead letter stays, the new one was removed. */
   | { readonly kind: 'rejected_again'; readonly reason: string }
-  /** Nothing is known of it in time: the letter stays, and may be replayed again. */
+  /** The timeout ended first: the dead letter stays and can be replayed again. */
   | { readonly kind: 'unconfirmed' }
   | { readonly kind: 'not_replayable'; readonly problem: string };
 
@@ -33,34 +33,34 @@ export interface ReplayOptions {
   readonly interpret: (entry: Entry) => Interpretation;
 }
 
-/** The letters of one entry: a packet with several bad records has several. */
-export interface LettersOfEntry {
-  readonly letters: readonly StoredDeadLetter[];
+/** The dead letters of one entry: a packet with several bad records has several. */
+export interface DeadLettersOfEntry {
+  readonly deadLetters: readonly StoredDeadLetter[];
 }
 
 /** An entry that was added again, until its end is known. */
 interface Added {
   readonly id: EntryId;
-  readonly letters: readonly StoredDeadLetter[];
+  readonly deadLetters: readonly StoredDeadLetter[];
   readonly fields: readonly (readonly [name: Buffer, value: Buffer])[];
 }
 
 const pollMs = 100;
 
 /**
- * Adds the entries of some letters to the stream again, waits until the service has settled them,
- * and removes a letter only once every record of its entry is stored with the same content. A kill
- * in between leaves the letter: replaying it again stores nothing twice, because writes are
+ * Adds the entries of some dead letters to the stream again, waits until the service has settled them,
+ * and removes a dead letter only once every record of its entry is stored with the same content. A kill
+ * in between leaves the dead letter: replaying it again stores nothing twice, because writes are
  * idempotent. Answers in the order given. @throws DependencyError
  */
-export async function replayLetters(
+export async function replayDeadLetters(
   stores: Stores,
-  groups: readonly LettersOfEntry[],
+  groups: readonly DeadLettersOfEntry[],
   options: ReplayOptions,
 ): Promise<Replayed[]> {
   const redis = await stores.redis();
-  const outcomes = new Map<LettersOfEntry, Replayed>();
-  const added = new Map<LettersOfEntry, Added>();
+  const outcomes = new Map<DeadLettersOfEntry, Replayed>();
+  const added = new Map<DeadLettersOfEntry, Added>();
   const beganMs = performance.now();
   for (const group of groups) {
     if (options.signal.aborted) break;
@@ -71,7 +71,7 @@ export async function replayLetters(
     }
     await pace(beganMs, added.size, options);
     const id = await addEntry(redis, stores.config.stream.key, fields.fields);
-    added.set(group, { id, letters: group.letters, fields: fields.fields });
+    added.set(group, { id, deadLetters: group.deadLetters, fields: fields.fields });
   }
   const settled = await settle(stores, redis, [...added.values()], options);
   for (const [group, one] of added) {
@@ -84,13 +84,14 @@ type Fields =
   | { readonly fields: readonly (readonly [name: Buffer, value: Buffer])[] }
   | { readonly problem: string };
 
-function fieldsOf({ letters }: LettersOfEntry, fixes: readonly Fix[]): Fields {
-  const [letter] = letters;
-  if (letter === undefined) return { problem: 'no letter' };
-  const problem = replayProblem(letter);
+function fieldsOf({ deadLetters }: DeadLettersOfEntry, fixes: readonly Fix[]): Fields {
+  const [deadLetter] = deadLetters;
+  if (deadLetter === undefined) return { problem: 'it has no dead letter' };
+  const problem = replayProblem(deadLetter);
   if (problem !== null) return { problem };
-  if (fixes.length === 0) return { fields: letter.fields.map(({ name, value }) => [name, value]) };
-  const named = letter.fields.map(({ name, value }) => [name.toString(), value] as const);
+  if (fixes.length === 0)
+    return { fields: deadLetter.fields.map(({ name, value }) => [name, value]) };
+  const named = deadLetter.fields.map(({ name, value }) => [name.toString(), value] as const);
   const fixed = applyFixes(named, fixes);
   if (fixed === null) return { problem: 'only an entry with a JSON payload can be fixed' };
   return { fields: fixed.map(([name, value]) => [Buffer.from(name), value]) };
@@ -105,7 +106,7 @@ async function pace(
   if (waitMs > 1) await setTimeout(waitMs, undefined, { signal }).catch(() => undefined);
 }
 
-/** Waits for the added entries to leave the group's hands, then looks what became of each. */
+/** Waits until the group has settled the added entries, then reads the outcome of each. */
 async function settle(
   stores: Stores,
   redis: Redis,
@@ -130,7 +131,7 @@ async function settle(
   }
 }
 
-/** What became of entries that are settled; removes the letters of which nothing is left to do. */
+/** Reads the outcome of settled entries, and removes the dead letters that are done with. */
 async function conclude(
   stores: Stores,
   redis: Redis,
@@ -141,18 +142,18 @@ async function conclude(
   const [first] = ended;
   if (first === undefined) return outcomes;
   const { deadLetterKey } = stores.config.stream;
-  const newLetters = await lettersSince(redis, deadLetterKey, first.id, ended);
+  const newDeadLetters = await deadLettersSince(redis, deadLetterKey, first.id, ended);
   const isStored = await storedOf(stores, ended, interpret);
   const done: string[] = [];
   for (const one of ended) {
-    const again = newLetters.get(one.id) ?? [];
-    const [letter] = again;
-    if (letter !== undefined) {
-      // The old letter holds the same entry: one of it is enough.
+    const again = newDeadLetters.get(one.id) ?? [];
+    const [deadLetter] = again;
+    if (deadLetter !== undefined) {
+      // The old dead letter holds the same entry, so the new ones are removed.
       done.push(...again.map(({ id }) => id));
-      outcomes.set(one.id, { kind: 'rejected_again', reason: letter.rejections[0].reason });
+      outcomes.set(one.id, { kind: 'rejected_again', reason: deadLetter.rejections[0].reason });
     } else if (isStored.has(one.id)) {
-      done.push(...one.letters.map(({ id }) => id));
+      done.push(...one.deadLetters.map(({ id }) => id));
       outcomes.set(one.id, { kind: 'stored' });
     } else {
       outcomes.set(one.id, { kind: 'unconfirmed' });
@@ -162,8 +163,8 @@ async function conclude(
   return outcomes;
 }
 
-/** The letters that were written of these entries since the first of them was added. */
-async function lettersSince(
+/** Reads the dead letters written for these entries since the first of them was added. */
+async function deadLettersSince(
   redis: Redis,
   key: string,
   firstId: EntryId,
@@ -173,13 +174,14 @@ async function lettersSince(
   // Both streams' ids are the same Redis' clock.
   const from = firstId.split('-', 1)[0] ?? '-';
   const range = { from, to: '+', order: 'oldest_first' } as const;
-  for await (const letter of readDeadLetters(redis, key, range)) {
-    if (letter.kind === 'dead_letter') found.get(letter.entryId as EntryId)?.push(letter);
+  for await (const deadLetter of readDeadLetters(redis, key, range)) {
+    if (deadLetter.kind === 'dead_letter')
+      found.get(deadLetter.entryId as EntryId)?.push(deadLetter);
   }
   return found;
 }
 
-/** The entries of which every record is stored as it says; messages and empty packets have none. */
+/** Returns the entries whose records are all stored with the same content, messages included. */
 async function storedOf(
   stores: Stores,
   ended: readonly Added[],

@@ -5,8 +5,8 @@ import type { StoredDeadLetter } from '../../stream/stored-dead-letters.ts';
 const cutNameBytes = 256;
 
 /** Why a dead letter cannot be replayed with fields equal to the entry's, or null. */
-export function replayProblem(letter: StoredDeadLetter): string | null {
-  const { fields, fieldsSha256, isPartial } = letter;
+export function replayProblem(deadLetter: StoredDeadLetter): string | null {
+  const { fields, fieldsSha256, isPartial } = deadLetter;
   if (fields.length === 0) return 'it keeps no fields';
   const hasCutName =
     fieldsSha256 === null && fields.some(({ name }) => name.length >= cutNameBytes);

@@ -7,34 +7,34 @@ import { table } from '../table.ts';
 import { deadLetterJson } from './dead-letter-json.ts';
 import { replayProblem } from './replayable.ts';
 
-/** Bytes of a frame shown to people; `--json` and the export have all of them. */
+/** Maximum of bytes shown of a field; `--json` and the export have all of them. */
 const shownBytes = 2048;
 
-/** One dead letter for people and for programs. */
+/** Renders one dead letter as JSON and as text. */
 export function showDeadLetter(
-  letter: StoredDeadLetter | Malformed,
+  deadLetter: StoredDeadLetter | Malformed,
   nowMs: number,
 ): { json: object; text: string } {
-  if (letter.kind === 'malformed') {
-    return { json: letter, text: `${letter.id} was not written by this service` };
+  if (deadLetter.kind === 'malformed') {
+    return { json: deadLetter, text: `${deadLetter.id} was not written by this service` };
   }
-  const problem = replayProblem(letter);
+  const problem = replayProblem(deadLetter);
   const facts = [
-    ['dead letter', `${letter.id} (${ageText(letter.id, nowMs)} ago)`],
-    ['entry', letter.entryId],
-    ['records', String(letter.records)],
-    ['deliveries', String(letter.deliveries)],
-    ['instance', letter.instance],
+    ['dead letter', `${deadLetter.id} (${ageText(deadLetter.id, nowMs)} ago)`],
+    ['entry', deadLetter.entryId],
+    ['records', String(deadLetter.records)],
+    ['deliveries', String(deadLetter.deliveries)],
+    ['instance', deadLetter.instance],
     ['replay', problem ?? 'possible'],
   ];
-  const rejections = letter.rejections.map(({ stage, reason, message, records }) => [
+  const rejections = deadLetter.rejections.map(({ stage, reason, message, records }) => [
     ...[`  ${stage}`, reason],
     records === null ? 'the whole entry' : `records ${rangesText(records)}`,
     message,
   ]);
-  const fields = letter.fields.map((field) => [`  ${nameText(field)}`, valueText(field)]);
+  const fields = deadLetter.fields.map((field) => [`  ${nameText(field)}`, valueText(field)]);
   const text = `${table(facts)}\nrejections\n${table(rejections)}\nfields\n${table(fields)}`;
-  return { json: { ...deadLetterJson(letter), replay_problem: problem }, text };
+  return { json: { ...deadLetterJson(deadLetter), replay_problem: problem }, text };
 }
 
 function nameText({ name }: KeptField): string {

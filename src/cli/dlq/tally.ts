@@ -3,8 +3,8 @@ import { ageText, countText } from '../format.ts';
 import { table } from '../table.ts';
 import { deviceOf } from './filter.ts';
 
-/** Devices counted apart; what comes after is one number. */
-const mostDevices = 10_000;
+/** Maximum of devices that are counted separately. */
+const maxDevices = 10_000;
 const topDevices = 10;
 
 export interface Tally {
@@ -20,7 +20,7 @@ export interface Tally {
 
 /** Counts dead letters and their records as they are read, newest first. */
 export function createTally(): {
-  add(letter: StoredDeadLetter | Malformed): void;
+  add(deadLetter: StoredDeadLetter | Malformed): void;
   result(): Tally;
 } {
   const byReason = new Map<string, number>();
@@ -33,21 +33,21 @@ export function createTally(): {
   const count = (counts: Map<string, number>, name: string, by = 1) =>
     counts.set(name, (counts.get(name) ?? 0) + by);
   return {
-    add(letter) {
+    add(deadLetter) {
       letters += 1;
-      newest ??= letter.id;
-      oldest = letter.id;
-      if (letter.kind === 'malformed') {
+      newest ??= deadLetter.id;
+      oldest = deadLetter.id;
+      if (deadLetter.kind === 'malformed') {
         count(byReason, 'malformed');
         return;
       }
-      records += letter.records;
-      for (const { reason, stage, count: found } of letter.rejections) {
+      records += deadLetter.records;
+      for (const { reason, stage, count: found } of deadLetter.rejections) {
         count(byReason, reason, found);
         count(byStage, stage, found);
       }
-      const device = deviceOf(letter) ?? 'unknown';
-      if (byDevice.has(device) || byDevice.size < mostDevices) count(byDevice, device);
+      const device = deviceOf(deadLetter) ?? 'unknown';
+      if (byDevice.has(device) || byDevice.size < maxDevices) count(byDevice, device);
     },
     result() {
       const devices = sorted(byDevice)
@@ -72,7 +72,7 @@ export interface StreamSize {
   readonly max_entries: number;
   readonly bytes: number | null;
   readonly max_bytes: number;
-  /** Dropped by the limits since the stream exists. */
+  /** Dropped by the limits since the stream was created. */
   readonly dropped_entries: number;
   readonly dropped_bytes: number;
 }
@@ -105,9 +105,9 @@ export function renderTally(tally: Tally & StreamSize, nowMs: number): string {
   ]);
   const parts = [
     table(facts),
-    ...[`records by reason\n${table(counts(tally.by_reason))}`],
-    ...[`records by stage\n${table(counts(tally.by_stage))}`],
-    ...[`devices with the most dead letters\n${table(devices)}`],
+    `records by reason\n${table(counts(tally.by_reason))}`,
+    `records by stage\n${table(counts(tally.by_stage))}`,
+    `devices with the most dead letters\n${table(devices)}`,
   ];
   return letters === 0 ? (parts[0] ?? '') : parts.join('\n');
 }

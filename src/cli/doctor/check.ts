@@ -1,11 +1,11 @@
 export const checkStates = ['ok', 'warning', 'failure', 'unknown'] as const;
 export type CheckState = (typeof checkStates)[number];
 
-/** One thing that was looked at before a deploy. */
+/** The result of one check before a deploy. */
 export interface Check {
   readonly name: string;
   readonly state: CheckState;
-  /** What was found and, unless it is well, what to do. */
+  /** What was found and, unless the state is `ok`, what to do. */
   readonly message: string;
 }
 
@@ -20,7 +20,7 @@ export const failure = (name: string, message: string): Check => ({
   state: 'failure',
   message,
 });
-/** Could not be looked at, for example because an ACL refuses the question. */
+/** The check could not run, for example because an ACL refuses its command. */
 export const unknown = (name: string, message: string): Check => ({
   name,
   state: 'unknown',

@@ -6,8 +6,8 @@ import { operatorUser } from './redis-rights.ts';
 type Typed = readonly [string, ...string[]];
 
 /**
- * A command that Redis refuses with WRONGTYPE where the key holds another type, that changes
- * nothing, and that the shipped ACL allows: a refused one would be in ACL LOG. Null: none is.
+ * A read-only command that Redis refuses with WRONGTYPE where the key holds another type, and that
+ * the shipped ACL allows, because Redis logs refused commands. Null: the ACL allows no such command.
  */
 const typed: {
   readonly [Key in keyof ControlKeys]: { readonly operator: Typed; readonly service: Typed | null };
@@ -26,7 +26,7 @@ const typed: {
   deadLetters: { operator: ['HGETALL'], service: ['HMGET', ''] },
 };
 
-/** Whether each key beside the stream holds its type; a missing key does. */
+/** Checks that each control key holds its type; a missing key passes. */
 export async function checkControlKeys(
   redis: Redis,
   stream: { readonly key: string; readonly deadLetterKey: string },

@@ -11,9 +11,9 @@ import { type Check, failure, ok, unknown, warning } from './check.ts';
 import { schemaCheck } from './schemas.ts';
 
 const oldestPostgres = 15;
-const mostSkewMs = 2000;
+const maxSkewMs = 2000;
 
-/** What the service needs of the database. @throws what pg throws when it cannot be reached */
+/** Checks what the service needs of the database. @throws the error of pg when it is unreachable */
 export async function checkDatabase(
   client: pg.ClientBase,
   config: Config,
@@ -22,7 +22,7 @@ export async function checkDatabase(
   const checks = [await serverVersion(client), await role(client), await clock(client)];
   const extension = await readExtension(client);
   checks.push(await timescaledb(client, config, extension));
-  // Without its library every use of a hypertable ends the session.
+  // Without its library any use of a hypertable ends the session.
   if (extension.installed && !extension.loaded) return checks;
   checks.push(await schemaCheck(client));
   const tables = await client.query<{ there: boolean }>(
@@ -30,7 +30,7 @@ export async function checkDatabase(
   );
   if (tables.rows[0]?.there !== true) {
     checks.push(
-      warning('schema', 'positions is not there: processor migrate up, or start the service'),
+      warning('schema', 'positions does not exist: run processor migrate up, or start the service'),
     );
     return checks;
   }
@@ -58,10 +58,11 @@ async function clock(client: pg.ClientBase): Promise<Check> {
     'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS ms',
   );
   const [found] = rows;
-  if (found === undefined) return unknown('postgresql clock', 'the server does not tell');
+  if (found === undefined)
+    return unknown('postgresql clock', 'the server does not answer the question');
   const skewMs = Math.round(found.ms - Date.now());
   const text = `${skewMs} ms ahead of this machine`;
-  return Math.abs(skewMs) > mostSkewMs
+  return Math.abs(skewMs) > maxSkewMs
     ? warning('postgresql clock', `${text}: set the clocks`)
     : ok('postgresql clock', text);
 }
@@ -92,7 +93,7 @@ async function timescaledb(
     : warning(name, 'not installed here: positions is a plain table');
 }
 
-/** Without it no insert can be idempotent: ON CONFLICT needs the key. */
+/** Checks the primary key, which ON CONFLICT needs for idempotent inserts. */
 async function primaryKey(client: pg.ClientBase): Promise<Check> {
   const name = 'primary key';
   const { rows } = await client.query<{ columns: readonly string[] }>(`
@@ -115,7 +116,7 @@ async function rights(client: pg.ClientBase): Promise<Check> {
            has_table_privilege('public.positions', 'INSERT') AS insert,
            (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS super`);
   const [found] = rows;
-  if (found === undefined) return unknown('rights', 'the server does not tell');
+  if (found === undefined) return unknown('rights', 'the server does not answer the question');
   if (!found.select || !found.insert) {
     return failure('rights', 'the role needs SELECT and INSERT on positions: deploy/sql/roles.sql');
   }
@@ -140,9 +141,9 @@ function names(states: readonly MigrationState[]): string {
 }
 
 async function policies(client: pg.ClientBase, { database }: Config): Promise<Check> {
-  const inForce = await describePolicies(client);
-  const found = policiesText(inForce);
-  const different = policyDifferences(inForce, database);
+  const effective = await describePolicies(client);
+  const found = policiesText(effective);
+  const different = policyDifferences(effective, database);
   if (different.length === 0) return ok('policies', found);
   return warning(
     'policies',
@@ -150,9 +151,9 @@ async function policies(client: pg.ClientBase, { database }: Config): Promise<Ch
   );
 }
 
-/** By the names of the variables that set them. */
-function policiesText(inForce: Awaited<ReturnType<typeof describePolicies>>): string {
-  const { edition, columnstoreAfterMs, retentionMs, aggregates, compressedChunks } = inForce;
+/** Lists the policies by the names of the variables that set them. */
+function policiesText(effective: Awaited<ReturnType<typeof describePolicies>>): string {
+  const { edition, columnstoreAfterMs, retentionMs, aggregates, compressedChunks } = effective;
   const after = (ms: number | null) => (ms === null ? 'off' : durationText(ms));
   return [
     `edition ${edition ?? 'none'}`,

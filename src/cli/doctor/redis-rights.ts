@@ -2,20 +2,20 @@ import { type Redis, ReplyError } from 'ioredis';
 import { controlKeys } from '../../stream/control-keys.ts';
 import { type Check, failure, ok, unknown } from './check.ts';
 
-/** A command with its arguments; the key stands where the command has it. */
+/** A command with its arguments, keys included. */
 export type NeededCommand = readonly string[];
 
 export interface RightsOptions {
   readonly key: string;
   readonly deadLetterKey: string;
-  /** Of REDIS_URL; the commands that are needed depend on it. */
+  /** User name of REDIS_URL; it decides which commands are needed. */
   readonly username: string;
 }
 
-/** In deploy/redis/users.acl; every other user is taken for the service's. */
+/** As in deploy/redis/users.acl; any other user counts as that of the service. */
 export const operatorUser = 'processor-operator';
 
-/** Asks Redis itself whether the user may run each command, and runs none. Redis 7.0 and newer. */
+/** Lets Redis 7.0 and newer check each command against the ACL without running it. */
 const checkScript = `
 local denied = {}
 for at, line in ipairs(ARGV) do
@@ -25,16 +25,16 @@ for at, line in ipairs(ARGV) do
 end
 return denied`;
 
-/** Whether the ACL of the user allows what this version needs. */
+/** Checks that the ACL allows the user every command that this version sends. */
 export async function checkRedisRights(redis: Redis, options: RightsOptions): Promise<Check> {
   const name = 'redis rights';
   const needed = neededCommands(options);
   const lines = needed.map((words) => JSON.stringify(words));
   try {
     const denied: unknown = await redis.call('EVAL', checkScript, '1', options.key, ...lines);
-    const places = Array.isArray(denied) ? denied.map(Number) : [];
-    if (places.length === 0) return ok(name, `${needed.length} commands are allowed`);
-    const shown = places.map((place) => describe(needed[place - 1] ?? [], options));
+    const positions = Array.isArray(denied) ? denied.map(Number) : [];
+    if (positions.length === 0) return ok(name, `${needed.length} commands are allowed`);
+    const shown = positions.map((position) => describe(needed[position - 1] ?? [], options));
     return failure(
       name,
       `the user may not run ${shown.join(', ')}: the ACL is of an older version; run deploy/redis/make-acl again, then ACL LOAD`,
@@ -63,7 +63,7 @@ export function neededCommands(options: RightsOptions): readonly NeededCommand[]
 const group = 'g';
 const id = '0-0';
 
-/** What the service sends, also from within its scripts. */
+/** Commands of the service, those in its scripts included. */
 function ofService({ key, deadLetterKey }: RightsOptions): readonly NeededCommand[] {
   const control = controlKeys(key);
   return [
@@ -114,7 +114,7 @@ function ofService({ key, deadLetterKey }: RightsOptions): readonly NeededComman
   ];
 }
 
-/** What operators' commands send. */
+/** Commands that the operator commands send. */
 function ofOperator({ key, deadLetterKey }: RightsOptions): readonly NeededCommand[] {
   const control = controlKeys(key);
   return [

@@ -7,10 +7,10 @@ import { checkRedisRights } from './redis-rights.ts';
 import { checkReplayRights } from './replay-rights.ts';
 
 const oldestRedis = 7;
-/** Used memory above this share of maxmemory is near the end. */
+/** Share of maxmemory above which Redis counts as nearly full. */
 const nearlyFull = 0.8;
 
-/** What the service needs of Redis. @throws what is no answer of Redis: it cannot be reached */
+/** Checks what the service needs of Redis. @throws a connection error */
 export async function checkRedis(
   redis: Redis,
   stream: { readonly key: string; readonly group: string; readonly deadLetterKey: string },
@@ -24,7 +24,7 @@ export async function checkRedis(
     await role(redis),
     persistence.get('aof_enabled') === '1' ? await checkReplayRights(redis, stream) : withoutAof,
     eviction(memory.get('maxmemory_policy')),
-    room(memory),
+    memoryCheck(memory),
     await streamCheck(redis, stream),
     await checkEntryIds(redis, stream.key),
     await checkControlKeys(redis, stream, username),
@@ -64,22 +64,22 @@ const withoutAof = warning(
 
 function eviction(policy: string | undefined): Check {
   const name = 'redis eviction';
-  if (policy === undefined) return unknown(name, 'the server does not tell its policy');
+  if (policy === undefined) return unknown(name, 'the server does not report its policy');
   if (policy.startsWith('allkeys')) {
     return failure(name, `${policy} may delete the whole stream: maxmemory-policy noeviction`);
   }
   return ok(name, policy);
 }
 
-function room(memory: ReadonlyMap<string, string>): Check {
+function memoryCheck(memory: ReadonlyMap<string, string>): Check {
   const name = 'redis memory';
-  const most = Number(memory.get('maxmemory') ?? 0);
+  const maxBytes = Number(memory.get('maxmemory') ?? 0);
   const used = Number(memory.get('used_memory') ?? 0);
   const text = `${Math.round(used / 1e6)} MB used`;
-  if (most === 0)
+  if (maxBytes === 0)
     return warning(name, `${text}, no maxmemory: a backlog grows until the kernel ends Redis`);
-  const share = used / most;
-  const of = `${text} of ${Math.round(most / 1e6)} MB`;
+  const share = used / maxBytes;
+  const of = `${text} of ${Math.round(maxBytes / 1e6)} MB`;
   return share > nearlyFull ? warning(name, `${of}: nearly full`) : ok(name, of);
 }
 
@@ -90,7 +90,7 @@ async function streamCheck(
   const name = 'stream';
   try {
     if ((await redis.exists(key)) === 0) {
-      return warning(name, `${key} is not there: does the ingestion service use the same name?`);
+      return warning(name, `${key} does not exist: does the ingestion service use the same name?`);
     }
     const groups: unknown = await redis.xinfo('GROUPS', key);
     const names = Array.isArray(groups)
@@ -99,16 +99,16 @@ async function streamCheck(
     const length = await redis.xlen(key);
     return names.includes(group)
       ? ok(name, `${key} has ${length} entries and the group ${group}`)
-      : warning(name, `${key} has no group ${group}: the service makes it at its first start`);
+      : warning(name, `${key} has no group ${group}: the service creates it at its first start`);
   } catch (error) {
     if (!(error instanceof Error) || !(error instanceof ReplyError)) throw error;
-    if (error.message.startsWith('WRONGTYPE')) return failure(name, `${key} is no stream`);
+    if (error.message.startsWith('WRONGTYPE')) return failure(name, `${key} is not a stream`);
     return unknown(name, `${key}: Redis answered ${error.message.split(' ', 1)[0]}`);
   }
 }
 
 /** Beyond this a latency in the metrics says little. */
-const mostSkewMs = 2000;
+const maxSkewMs = 2000;
 
 async function clock(redis: Redis): Promise<Check> {
   const name = 'redis clock';
@@ -116,9 +116,7 @@ async function clock(redis: Redis): Promise<Check> {
     const [seconds, micros] = await redis.time();
     const skewMs = Math.round(Number(seconds) * 1000 + Number(micros) / 1000 - Date.now());
     const text = `${skewMs} ms ahead of this machine`;
-    return Math.abs(skewMs) > mostSkewMs
-      ? warning(name, `${text}: set the clocks`)
-      : ok(name, text);
+    return Math.abs(skewMs) > maxSkewMs ? warning(name, `${text}: set the clocks`) : ok(name, text);
   } catch (error) {
     if (!(error instanceof Error) || !(error instanceof ReplyError)) throw error;
     const word = error.message.split(' ', 1)[0];

@@ -6,7 +6,7 @@ const name = 'redis persistence';
 const rule = 'user default off resetpass resetchannels ~* +@all';
 const remedy = `before Redis restarts, export the dead letters (processor dlq export) and give Redis an ACL with "${rule}" (deploy/redis/users.acl, OPERATIONS.md)`;
 
-interface Place {
+interface StreamKeys {
   readonly key: string;
   readonly group: string;
   readonly deadLetterKey: string;
@@ -15,12 +15,12 @@ interface Place {
 /**
  * Checks that Redis can load its append-only file. It replays transactions, which every script
  * becomes, as the user `default`, and drops those that this user may not run (measured on Redis
- * 7.0.15 and 8.0.2). ACL DRYRUN shows no password hashes, other than ACL GETUSER.
- * @throws whatever is not an answer of Redis
+ * 7.0.15 and 8.0.2). ACL DRYRUN shows no password hashes, unlike ACL GETUSER.
+ * @throws a connection error
  */
-export async function checkReplayRights(redis: Redis, place: Place): Promise<Check> {
+export async function checkReplayRights(redis: Redis, stream: StreamKeys): Promise<Check> {
   try {
-    for (const words of replayed(place)) {
+    for (const words of replayed(stream)) {
       const answer = String(await redis.call('ACL', 'DRYRUN', 'default', ...words));
       if (answer !== 'OK') return failure(name, lossMessage(words));
     }
@@ -36,8 +36,8 @@ function lossMessage([command = '']: readonly string[]): string {
   return `AOF is on, but the user default may not run ${command}: a restart of Redis loses dead letters and the group's progress; ${remedy}`;
 }
 
-/** What the scripts and XREADGROUP leave in the append-only file, within MULTI and EXEC. */
-function replayed({ key, group, deadLetterKey }: Place): readonly (readonly string[])[] {
+/** Commands that scripts and XREADGROUP write to the append-only file, within MULTI and EXEC. */
+function replayed({ key, group, deadLetterKey }: StreamKeys): readonly (readonly string[])[] {
   const { moved, holders, lost, deadLetters } = controlKeys(key);
   return [
     ['MULTI'],

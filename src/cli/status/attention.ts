@@ -42,7 +42,7 @@ export interface Samples {
   readonly rates: Rates;
 }
 
-/** What an operator should look at, the most urgent first; empty when all is well. */
+/** Findings that need an operator, the most urgent first; empty when all is well. */
 export function attentionOf({ before, older, now, rates }: Samples, limits: Limits): string[] {
   return [
     ...lossFindings(before, now),

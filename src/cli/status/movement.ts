@@ -2,7 +2,7 @@ import { isTrimReached } from '../../stream/group-progress.ts';
 import { countText, durationText, plural } from '../format.ts';
 import type { Sample, StreamSample } from './sample.ts';
 
-/** So long nothing must move before it counts as stalled: longer than a slow batch takes. */
+/** Time without movement that counts as a stall: longer than a slow batch takes. */
 export const stallMs = 5000;
 
 /** Two samples of the stream, and the time between them. */
@@ -12,21 +12,21 @@ interface Span {
   readonly ms: number;
 }
 
-/** What does not move between two samples though it should; empty where nothing can be said. */
+/** Findings on what should move between two samples and does not. */
 export function stallsBetween(before: Sample, now: Sample): string[] {
   if (before.stream.kind !== 'seen' || now.stream.kind !== 'seen') return [];
   const span = { before: before.stream.value, now: now.stream.value, ms: now.atMs - before.atMs };
   return [...unreadStalls(span), ...pendingStalls(span)];
 }
 
-/** Entries come and none leaves the stream, or is settled. */
+/** New entries arrive, and none is delivered or settled. */
 function unreadStalls({ before, now, ms }: Span): string[] {
   if (now.pause !== null || now.backlog.lag === 0) return [];
   const added = difference(before.progress.added, now.progress.added);
   const delivered = before.progress.deliveredId !== now.progress.deliveredId;
   if (added === null || added <= 0 || delivered || isSettling(before, now)) return [];
-  const came = plural(added, 'entry', 'entries');
-  return [`${came} came in ${durationText(ms)} and none was delivered or settled`];
+  const arrived = plural(added, 'entry', 'entries');
+  return [`${arrived} came in ${durationText(ms)} and none was delivered or settled`];
 }
 
 function pendingStalls({ before, now, ms }: Span): string[] {
@@ -38,7 +38,7 @@ function pendingStalls({ before, now, ms }: Span): string[] {
   ];
 }
 
-/** Whether anything was acknowledged in between: what was read less what is pending grew. */
+/** Whether an entry was acknowledged in between: read minus pending grew. */
 function isSettling(before: StreamSample, now: StreamSample): boolean {
   const [a, b] = [before.progress, now.progress];
   if (b.pending < a.pending) return true;

@@ -1,10 +1,10 @@
 import type { EntryId } from '../../core/types.ts';
 
-/** What becomes of records, as far as stream, table and dead letters tell it. */
+/** The fate of a record, as stream, table and dead letters show it. */
 export const fates = [
-  /** Under the record's key lies the same content. */
+  /** The row with the record's key has the same content. */
   'stored',
-  /** Under its key lies another version, and the letter is there. */
+  /** The row with the record's key has other content, and the dead letter exists. */
   'conflict',
   'dead_letter',
   'message',
@@ -14,9 +14,9 @@ export const fates = [
   'undelivered',
   /** Not in the table, and older than RETENTION. */
   'expired',
-  /** It was rejected, and its letter is there no more: replayed, purged or trimmed. */
+  /** It was rejected, and its dead letter is gone: replayed, purged or trimmed. */
   'letter_gone',
-  /** Neither a row nor a letter, and settled: lost. */
+  /** It is settled and has neither a row nor a dead letter: lost. */
   'missing',
 ] as const;
 export type Fate = (typeof fates)[number];
@@ -34,13 +34,13 @@ export interface VerifyResult {
   readonly entries: number;
   readonly records: number;
   readonly fates: Readonly<Record<Fate, number>>;
-  /** At most as many as asked for; records that are missing first. */
+  /** At most `maxFindings`; missing records first. */
   readonly findings: readonly Finding[];
   /** Findings that are counted and not listed. */
   readonly unlisted: number;
 }
 
-/** Counts records by what became of them; each ends in exactly one. */
+/** Counts records by fate; each record has exactly one. */
 export function createVerifyAccount(maxFindings: number): {
   entry(): void;
   settle(fate: Fate, finding?: Omit<Finding, 'fate'>): void;

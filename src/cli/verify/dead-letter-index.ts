@@ -3,26 +3,26 @@ import type { EntryId } from '../../core/types.ts';
 import type { RejectionGroup } from '../../stream/rejections.ts';
 import { readDeadLetters } from '../../stream/stored-dead-letters.ts';
 
-/** Which records have a dead letter, by entry and index in the packet. */
-export interface LetterIndex {
-  /** Reads what was written since the last call. @throws DependencyError */
+/** The records that have a dead letter, by entry and index in the packet. */
+export interface DeadLetterIndex {
+  /** Reads the dead letters written since the last call. @throws DependencyError */
   catchUp(): Promise<void>;
   has(entryId: EntryId, recordIndex: number | null): boolean;
 }
 
-/** Dead letters from this id on; a record's dead letter is younger than its entry. */
-export function createLetterIndex(redis: Redis, key: string, from: string): LetterIndex {
+/** Indexes dead letters from this id on; a dead letter is newer than its entry. */
+export function createDeadLetterIndex(redis: Redis, key: string, from: string): DeadLetterIndex {
   const known = new Map<string, RejectionGroup[]>();
   let next = from;
   return {
     async catchUp() {
       const range = { from: next, to: '+', order: 'oldest_first' } as const;
-      for await (const letter of readDeadLetters(redis, key, range)) {
-        next = `(${letter.id}`;
-        if (letter.kind === 'malformed') continue;
+      for await (const deadLetter of readDeadLetters(redis, key, range)) {
+        next = `(${deadLetter.id}`;
+        if (deadLetter.kind === 'malformed') continue;
         // Shape 1 has a dead letter for each record of an entry.
-        const before = known.get(letter.entryId) ?? [];
-        known.set(letter.entryId, [...before, ...letter.rejections]);
+        const before = known.get(deadLetter.entryId) ?? [];
+        known.set(deadLetter.entryId, [...before, ...deadLetter.rejections]);
       }
     },
     has: (entryId, recordIndex) =>
