@@ -41,8 +41,8 @@ export async function checkServer(
 const aliveMs = 30_000;
 
 /**
- * Whether somebody reads the stream. A user that may not look at consumers, as `ingestion`, counts
- * each as alive.
+ * Checks for a live consumer of the stream. For a user that may not read consumers (`ingestion`),
+ * every consumer counts as live.
  */
 export async function hasLiveConsumers(redis: Redis, stream: string): Promise<boolean> {
   if ((await redis.exists(stream)) === 0) return false;
