@@ -49,6 +49,7 @@ describe('the modules that a command loads', () => {
     expect(loaded.filter((path) => path.startsWith('cli/')).sort()).toEqual([
       'cli/commands.ts',
       'cli/io.ts',
+      'cli/printable.ts',
     ]);
     expect(loaded.length).toBeLessThan(maxRunModules);
   });
