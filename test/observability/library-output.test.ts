@@ -86,7 +86,11 @@ test.each(['*', 'ioredis:*', 'ioredis*,-nothing'])('DEBUG=%s prints no secret', 
   await service.end('SIGTERM');
   const { PATH } = process.env;
   const urls = { POSTGRES_URL: database.url, TIMESCALEDB: 'optional' };
-  for (const words of [['doctor'], ['dlq', 'list'], ['simulate', '--records', '1']]) {
+  for (const words of [
+    ['doctor'],
+    ['dlq', 'list'],
+    ['simulate', '--records', '1', '--yes', '--live'],
+  ]) {
     const { stdout, stderr } = await run(process.execPath, [program, ...words], {
       env: { PATH, ...urls, ...env },
     });
