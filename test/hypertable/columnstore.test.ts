@@ -236,15 +236,15 @@ describeHypertable('the columnstore', (fresh) => {
     async function decompressingTrigger(): Promise<void> {
       // PGlite is one database for the whole file, so the case before may have left its own.
       await client.query(`
-        DROP TABLE IF EXISTS echo CASCADE;
-        DROP FUNCTION IF EXISTS echo CASCADE;
-        CREATE TABLE echo (device_id text NOT NULL, ts timestamptz NOT NULL, n integer);
-        SELECT public.create_hypertable('echo', public.by_range('ts'));
-        INSERT INTO echo SELECT d::text, '2026-03-01'::timestamptz + i * interval '1 minute', 0
+        DROP TABLE IF EXISTS public.echo CASCADE;
+        DROP FUNCTION IF EXISTS public.echo CASCADE;
+        CREATE TABLE public.echo (device_id text NOT NULL, ts timestamptz NOT NULL, n integer);
+        SELECT public.create_hypertable('public.echo', public.by_range('ts'));
+        INSERT INTO public.echo SELECT d::text, '2026-03-01'::timestamptz + i * interval '1 minute', 0
           FROM generate_series(350000000000001, 350000000000016) AS d, generate_series(1, 100) AS i;
-        ALTER TABLE echo SET (timescaledb.compress, timescaledb.compress_segmentby = 'device_id');
-        SELECT public.compress_chunk(c) FROM public.show_chunks('echo') AS c;
-        CREATE FUNCTION echo() RETURNS trigger LANGUAGE plpgsql AS $$
+        ALTER TABLE public.echo SET (timescaledb.compress, timescaledb.compress_segmentby = 'device_id');
+        SELECT public.compress_chunk(c) FROM public.show_chunks('public.echo') AS c;
+        CREATE FUNCTION public.echo() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
           -- TimescaleDB 2.27.2 ends the server at an UPDATE with = ANY (NULL) on compressed chunks.
           IF NOT EXISTS (SELECT FROM new_rows) THEN RETURN NULL; END IF;
@@ -253,7 +253,7 @@ describeHypertable('the columnstore', (fresh) => {
           RETURN NULL;
         END $$;
         CREATE TRIGGER echo AFTER INSERT ON public.positions REFERENCING NEW TABLE AS new_rows
-          FOR EACH STATEMENT EXECUTE FUNCTION echo();`);
+          FOR EACH STATEMENT EXECUTE FUNCTION public.echo();`);
     }
 
     testCompressed('reached by a batch, it is split until it fits', async (stored) => {

@@ -162,7 +162,7 @@ describe('the users of deploy/redis/users.acl', () => {
     // Another instance takes over, counts what was lost and removes the consumer.
     const second = service('two');
     await until('processor_consumers_removed_total', second);
-    for (const what of ['before anybody read them', 'while pending']) {
+    for (const what of ['before they were read', 'while pending']) {
       await told(second, `entries were trimmed ${what}`);
     }
     await until(outcome('inserted'), second, 2);
