@@ -83,6 +83,8 @@ export function createMaintenance(options: MaintenanceOptions): Service {
       const ends = running ?? [];
       running = null;
       await Promise.all(ends.map((end) => end()));
+      // What was lost since the last sample would go with this process.
+      if (ends.length > 0) await jobs.losses();
     },
   };
 }
@@ -95,6 +97,7 @@ export function createJobs(options: MaintenanceOptions) {
     deadLetters: deadLettersJob(options),
     chunks: chunksJob(options),
     claims: claimsJob(options),
+    losses: lossRecording(options.parts, options.log),
   };
 }
 
