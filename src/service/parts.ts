@@ -13,11 +13,11 @@ import type { Metrics } from '../observability/metrics.ts';
 import { createPipelineEvents } from '../observability/pipeline-events.ts';
 import { bothEvents } from '../observability/tracing.ts';
 import { createAcknowledger } from '../stream/acknowledger.ts';
+import { createClaimRenewal } from '../stream/claim-renewal.ts';
 import { createControl } from '../stream/control.ts';
 import { controlKeys } from '../stream/control-keys.ts';
 import { createCrashCounts } from '../stream/crash-counts.ts';
 import { entryTimeMs } from '../stream/entry-id.ts';
-import { createKeeper } from '../stream/keeper.ts';
 import { createInterpret, type Interpret } from '../teltonika/interpret.ts';
 import { buildDatabase, buildDeviceStates, buildWriter } from './database-parts.ts';
 import { buildGuards } from './guard-parts.ts';
@@ -93,7 +93,7 @@ export function buildParts(options: PartsOptions) {
     options: { writers: limits.writers, readCount: stream.readCount },
   });
   const control = createControl(connection.ready, keys);
-  const renewClaims = createKeeper(connection.ready, stream);
+  const renewClaims = createClaimRenewal(connection.ready, stream);
   return {
     http,
     database,

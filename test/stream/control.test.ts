@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import type { EntryId } from '../../src/core/types.ts';
+import { createClaimRenewal } from '../../src/stream/claim-renewal.ts';
 import { createControl, createSwitches } from '../../src/stream/control.ts';
 import { controlKeys } from '../../src/stream/control-keys.ts';
 import { createCrashCounts } from '../../src/stream/crash-counts.ts';
-import { createKeeper } from '../../src/stream/keeper.ts';
 import { freshStream } from '../setup/database.ts';
 import { connect } from './entries.ts';
 
@@ -126,7 +126,7 @@ test('crash counts add up over restarts and are removed when the entry was proce
   expect(await crashCounts.increment(id)).toBe(1);
 });
 
-describe('keeping claims', () => {
+describe('claim renewal', () => {
   async function withPending() {
     const { key, group } = freshStream();
     const redis = connect();
@@ -138,14 +138,14 @@ describe('keeping claims', () => {
     await redis.xreadgroup('GROUP', group, 'one', 'COUNT', 10, 'STREAMS', key, '>');
     const pending = async () =>
       (await redis.xpending(key, group, '-', '+', 10)) as [string, string, number, number][];
-    const keep = createKeeper(() => Promise.resolve(redis), { key, group, consumer: 'one' });
-    return { key, group, redis, ids, pending, keep };
+    const renew = createClaimRenewal(() => Promise.resolve(redis), { key, group, consumer: 'one' });
+    return { key, group, redis, ids, pending, renew };
   }
 
-  test('sets the idle time back and leaves owner and delivery count alone', async () => {
-    const { ids, pending, keep } = await withPending();
+  test('resets the idle time and does not change owner and delivery count', async () => {
+    const { ids, pending, renew } = await withPending();
     await new Promise((resolve) => setTimeout(resolve, 60));
-    expect(await keep(ids.slice(0, 2))).toBe(2);
+    expect(await renew(ids.slice(0, 2))).toBe(2);
 
     const [first, second, third] = await pending();
     expect(Math.max(first?.[2] ?? 99, second?.[2] ?? 99)).toBeLessThan(third?.[2] ?? 0);
@@ -156,30 +156,30 @@ describe('keeping claims', () => {
     ]);
   });
 
-  test('never takes back what another instance has taken over, or was acknowledged', async () => {
-    const { key, group, redis, ids, pending, keep } = await withPending();
+  test('does not renew an entry that another instance claimed or that was acknowledged', async () => {
+    const { key, group, redis, ids, pending, renew } = await withPending();
     await redis.xclaim(key, group, 'two', 0, ids[0] ?? '');
     await redis.xack(key, group, ids[1] ?? '');
 
-    expect(await keep(ids)).toBe(1);
+    expect(await renew(ids)).toBe(1);
     expect((await pending()).map(([, owner]) => owner)).toEqual(['two', 'one']);
   });
 
-  test('leaves a trimmed entry pending, so that it is missed when this process dies', async () => {
-    const { key, redis, ids, pending, keep } = await withPending();
+  test('leaves a trimmed entry pending, so that its loss is counted when this process dies', async () => {
+    const { key, redis, ids, pending, renew } = await withPending();
     await redis.xtrim(key, 'MAXLEN', 0);
 
-    expect(await keep(ids)).toBe(0);
+    expect(await renew(ids)).toBe(0);
     expect(await pending()).toHaveLength(3);
   });
 
-  test('of more ids than one call takes keeps all of them', async () => {
-    const { key, group, redis, keep } = await withPending();
+  test('renews all of more ids than fit into one call', async () => {
+    const { key, group, redis, renew } = await withPending();
     const added = redis.pipeline();
     for (let number = 0; number < 1200; number += 1) added.xadd(key, '*', 'n', 'x');
     const ids = ((await added.exec()) ?? []).map(([, id]) => id as EntryId);
     await redis.xreadgroup('GROUP', group, 'one', 'COUNT', 2000, 'STREAMS', key, '>');
 
-    expect(await keep(ids)).toBe(1200);
+    expect(await renew(ids)).toBe(1200);
   });
 });
