@@ -57,7 +57,7 @@ async function checkStored({ config, redis, ledger }: StoppedRun): Promise<Ledge
   try {
     await database.connect();
     const { deadLetterKey } = config.stream;
-    const source = createLedgerSource({ database, redis, deadLetterKey, lettersAfter: null });
+    const source = createLedgerSource({ database, redis, deadLetterKey, deadLettersAfter: null });
     return await checkLedger(ledger, source);
   } finally {
     // The result or the error above counts, not how the connection ended.

@@ -59,7 +59,7 @@ export function runCheckLedger(io: CliIo, flags: CheckLedgerFlags): Promise<numb
 async function compare(
   { config, redis, database }: Stores,
   ledger: Ledger,
-  lettersAfter: string | null,
+  deadLettersAfter: string | null,
 ): Promise<LedgerCheck> {
   const source = createLedgerSource({
     database: {
@@ -67,7 +67,7 @@ async function compare(
     },
     redis: await redis(),
     deadLetterKey: config.stream.deadLetterKey,
-    lettersAfter,
+    deadLettersAfter,
   });
   return await checkLedger(ledger, source);
 }

@@ -1,5 +1,5 @@
 /** One entry of the dead-letter stream: name, value, name, value … */
-export interface StoredLetter {
+export interface StoredDeadLetter {
   readonly id: string;
   readonly fields: readonly Buffer[];
 }
@@ -24,7 +24,7 @@ const originalPrefix = 'f:';
  * Reads both shapes by the contract alone, so that the check does not share a fault with the code
  * that writes them: a list of rejections, or one dead letter a record.
  */
-export function readDeadLetter({ fields }: StoredLetter): ReadDeadLetter {
+export function readDeadLetter({ fields }: StoredDeadLetter): ReadDeadLetter {
   const own = new Map<string, string>();
   const original: Buffer[] = [];
   for (let at = 0; at + 1 < fields.length; at += 2) {

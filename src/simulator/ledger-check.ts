@@ -1,4 +1,4 @@
-import { readDeadLetter, type StoredLetter } from './dead-letter.ts';
+import { readDeadLetter, type StoredDeadLetter } from './dead-letter.ts';
 import { contentFingerprint, entryFingerprint, sourceOf } from './fingerprint.ts';
 import { type Ledger, LedgerError, type SentKey, sentKeys } from './ledger.ts';
 import type { RowContent } from './record.ts';
@@ -16,7 +16,7 @@ export interface LedgerSource {
   /** Every row of these devices, ascending by device and time. */
   rows(deviceIds: readonly string[]): AsyncIterable<readonly StoredRow[]>;
   /** Every dead letter since the run began. */
-  letters(): AsyncIterable<readonly StoredLetter[]>;
+  deadLetters(): AsyncIterable<readonly StoredDeadLetter[]>;
 }
 
 /** The outcomes of the records sent: `sent` is the sum of the others up to `missing`. */
@@ -33,7 +33,7 @@ export interface LedgerCheck {
   missing: number;
   /** Rows and dead letters that were not sent, or have other content. */
   unexpected: number;
-  /** Dead letters that occur twice for one record of one entry. */
+  /** Dead deadLetters that occur twice for one record of one entry. */
   doubled: number;
   /** The first differences, in words. */
   readonly problems: string[];
@@ -74,15 +74,15 @@ export async function checkLedger(ledger: Ledger, source: LedgerSource): Promise
     doubled: 0,
     problems: [],
   };
-  const letters = await collectLetters(source, check);
-  await checkRows(ledger, source, letters, check);
-  for (const [from, { reasons, count }] of ledger.letters) {
+  const deadLetters = await collectDeadLetters(source, check);
+  await checkRows(ledger, source, deadLetters, check);
+  for (const [from, { reasons, count }] of ledger.deadLetters) {
     for (let copy = 0; copy < count; copy += 1) {
-      if (letters.take(from, reasons)) check.deadLetter += 1;
+      if (deadLetters.take(from, reasons)) check.deadLetter += 1;
       else note(check, 'missing', `no dead letter with reason ${reasons.join(' or ')}`);
     }
   }
-  for (const left of letters.left()) note(check, 'unexpected', `dead letter ${left}`);
+  for (const left of deadLetters.left()) note(check, 'unexpected', `dead letter ${left}`);
   return check;
 }
 
@@ -97,25 +97,28 @@ function note(
 }
 
 /** The dead letters that were found; each is taken by the record that expects it. */
-interface FoundLetters {
+interface FoundDeadLetters {
   take(source: number, reasons: readonly string[]): boolean;
   left(): Iterable<string>;
 }
 
-interface FoundLetter {
+interface FoundDeadLetter {
   readonly reason: string;
   readonly description: string;
 }
 
-async function collectLetters(source: LedgerSource, check: LedgerCheck): Promise<FoundLetters> {
-  const bySource = new Map<number, FoundLetter[]>();
+async function collectDeadLetters(
+  source: LedgerSource,
+  check: LedgerCheck,
+): Promise<FoundDeadLetters> {
+  const bySource = new Map<number, FoundDeadLetter[]>();
   const seen = new Set<string>();
-  for await (const page of source.letters()) {
-    for (const letter of page) {
-      const { entryId, rejected, original } = readDeadLetter(letter);
+  for await (const page of source.deadLetters()) {
+    for (const deadLetter of page) {
+      const { entryId, rejected, original } = readDeadLetter(deadLetter);
       const entry = entryFingerprint(original);
       for (const { recordIndex, reason } of rejected) {
-        const description = `${letter.id} for entry ${entryId}, record ${recordIndex ?? 'none'}, reason ${reason}`;
+        const description = `${deadLetter.id} for entry ${entryId}, record ${recordIndex ?? 'none'}, reason ${reason}`;
         const place = `${entryId}/${recordIndex ?? ''}`;
         if (seen.has(place)) note(check, 'doubled', `dead letter ${description}`);
         seen.add(place);
@@ -146,7 +149,7 @@ async function collectLetters(source: LedgerSource, check: LedgerCheck): Promise
 async function checkRows(
   ledger: Ledger,
   source: LedgerSource,
-  letters: FoundLetters,
+  deadLetters: FoundDeadLetters,
   check: LedgerCheck,
 ): Promise<void> {
   const keys = sentKeys(ledger);
@@ -161,7 +164,7 @@ async function checkRows(
       last = row;
       for (; key !== undefined && compareKeys(key, row) < 0; key = keys.next().value) lose(key);
       if (key !== undefined && compareKeys(key, row) === 0) {
-        settle(key, row, letters, check);
+        settle(key, row, deadLetters, check);
         key = keys.next().value;
       } else {
         note(check, 'unexpected', `row ${nameOf(row)}, which was not sent`);
@@ -171,7 +174,12 @@ async function checkRows(
   for (; key !== undefined; key = keys.next().value) lose(key);
 }
 
-function settle(key: SentKey, row: StoredRow, letters: FoundLetters, check: LedgerCheck): void {
+function settle(
+  key: SentKey,
+  row: StoredRow,
+  deadLetters: FoundDeadLetters,
+  check: LedgerCheck,
+): void {
   const stored = contentFingerprint(row);
   const same = key.records.filter(({ content }) => content === stored);
   if (!same.some(({ codec }) => codec === row.codec)) {
@@ -184,7 +192,7 @@ function settle(key: SentKey, row: StoredRow, letters: FoundLetters, check: Ledg
   check.duplicate += same.length - 1;
   for (const { content, source } of key.records) {
     if (content === stored) continue;
-    if (letters.take(source, ['conflict'])) check.conflict += 1;
+    if (deadLetters.take(source, ['conflict'])) check.conflict += 1;
     else note(check, 'missing', `no dead letter with reason conflict for ${nameOf(key)}`);
   }
 }

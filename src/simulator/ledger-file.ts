@@ -16,7 +16,7 @@ const recordLine = z.object({
   device: z.string(),
   records: z.array(z.tuple([z.number(), whole, whole, z.enum(codecs)])),
 });
-const letterLine = z.object({
+const deadLetterLine = z.object({
   letters: z.array(z.tuple([whole, z.number().int().positive(), z.array(z.enum(reasons))])),
 });
 const headLine = z.object({
@@ -67,13 +67,13 @@ function* linesOf(ledger: Ledger): Generator<string> {
       yield line({ device, records: recordsFrom(columns, from) });
     }
   }
-  const letters = [...ledger.letters].map(([source, { count, reasons: allowed }]) => [
+  const deadLetters = [...ledger.deadLetters].map(([source, { count, reasons: allowed }]) => [
     source,
     count,
     allowed,
   ]);
-  for (let from = 0; from < letters.length; from += lineItems) {
-    yield line({ letters: letters.slice(from, from + lineItems) });
+  for (let from = 0; from < deadLetters.length; from += lineItems) {
+    yield line({ letters: deadLetters.slice(from, from + lineItems) });
   }
 }
 
@@ -113,10 +113,10 @@ function takeLine(ledger: Ledger, value: unknown, first: boolean): boolean {
     }
     return true;
   }
-  const letters = letterLine.safeParse(value);
-  if (!letters.success) return false;
-  for (const [source, count, allowed] of letters.data.letters) {
-    ledger.addLetters(source, allowed, count);
+  const deadLetters = deadLetterLine.safeParse(value);
+  if (!deadLetters.success) return false;
+  for (const [source, count, allowed] of deadLetters.data.letters) {
+    ledger.addDeadLetters(source, allowed, count);
   }
   return true;
 }

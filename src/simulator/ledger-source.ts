@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { StoredLetter } from './dead-letter.ts';
+import type { StoredDeadLetter } from './dead-letter.ts';
 import type { LedgerSource, StoredRow } from './ledger-check.ts';
 
 /** Runs one statement; the rows as objects. A pg client or pool has it as `query`. */
@@ -11,12 +11,12 @@ export interface LedgerSourceOptions {
   readonly database: Queryable;
   readonly redis: Redis;
   readonly deadLetterKey: string;
-  /** Dead letters up to this id are not of this run; null takes all. */
-  readonly lettersAfter: string | null;
+  /** Dead deadLetters up to this id are not of this run; null takes all. */
+  readonly deadLettersAfter: string | null;
 }
 
 const pageRows = 5_000;
-const pageLetters = 500;
+const pageDeadLetters = 500;
 
 /** Columns under the names of `StoredRow`; the time exact, so that a fraction would be seen. */
 const statement = {
@@ -34,7 +34,7 @@ export function createLedgerSource(options: LedgerSourceOptions): LedgerSource {
     async *rows(deviceIds) {
       for (const deviceId of deviceIds) yield* rowsOf(options.database, deviceId);
     },
-    letters: () => lettersOf(options),
+    deadLetters: () => deadLettersOf(options),
   };
 }
 
@@ -74,14 +74,14 @@ function isPagedRow(row: unknown): row is PagedRow {
   );
 }
 
-async function* lettersOf({
+async function* deadLettersOf({
   redis,
   deadLetterKey,
-  lettersAfter,
-}: LedgerSourceOptions): AsyncGenerator<StoredLetter[]> {
-  let from = lettersAfter === null ? '-' : `(${lettersAfter}`;
+  deadLettersAfter,
+}: LedgerSourceOptions): AsyncGenerator<StoredDeadLetter[]> {
+  let from = deadLettersAfter === null ? '-' : `(${deadLettersAfter}`;
   for (;;) {
-    const found = await redis.xrangeBuffer(deadLetterKey, from, '+', 'COUNT', pageLetters);
+    const found = await redis.xrangeBuffer(deadLetterKey, from, '+', 'COUNT', pageDeadLetters);
     const page = found.map(([id, fields]) => ({ id: id.toString('latin1'), fields }));
     const last = page.at(-1);
     if (last === undefined) return;

@@ -20,8 +20,8 @@ export interface SentColumns {
   readonly codec: Codec[];
 }
 
-/** Dead letters that one source must leave. */
-export interface ExpectedLetters {
+/** Dead deadLetters that one source must leave. */
+export interface ExpectedDeadLetters {
   readonly reasons: readonly Reason[];
   count: number;
 }
@@ -54,10 +54,10 @@ export interface Ledger {
    */
   add(entry: SimulatedEntry): void;
   addRecord(deviceId: string, record: SentRecord): void;
-  addLetters(source: number, reasons: readonly Reason[], count: number): void;
+  addDeadLetters(source: number, reasons: readonly Reason[], count: number): void;
   readonly totals: LedgerTotals;
   readonly devices: ReadonlyMap<string, SentColumns>;
-  readonly letters: ReadonlyMap<number, ExpectedLetters>;
+  readonly deadLetters: ReadonlyMap<number, ExpectedDeadLetters>;
 }
 
 /** About 40 bytes of memory a record (measured): 400 MB. */
@@ -66,7 +66,7 @@ const defaultMaxRecords = 10_000_000;
 /** Keeps numbers, not contents: three of them and a codec for each record. */
 export function createLedger(maxRecords = defaultMaxRecords): Ledger {
   const devices = new Map<string, SentColumns>();
-  const letters = new Map<number, ExpectedLetters>();
+  const deadLetters = new Map<number, ExpectedDeadLetters>();
   const totals: LedgerTotals = { entries: 0, sent: 0, messages: 0 };
   let kept = 0;
 
@@ -92,21 +92,21 @@ export function createLedger(maxRecords = defaultMaxRecords): Ledger {
     columns.codec.push(codec);
   }
 
-  function addLetters(source: number, reasons: readonly Reason[], count: number): void {
-    const known = letters.get(source);
+  function addDeadLetters(source: number, reasons: readonly Reason[], count: number): void {
+    const known = deadLetters.get(source);
     if (known !== undefined) known.count += count;
     else {
       keep();
-      letters.set(source, { reasons, count });
+      deadLetters.set(source, { reasons, count });
     }
   }
 
   return {
     totals,
     devices,
-    letters,
+    deadLetters,
     addRecord,
-    addLetters,
+    addDeadLetters,
     add({ fields, records }) {
       totals.entries += 1;
       totals.sent += records.length;
@@ -114,7 +114,7 @@ export function createLedger(maxRecords = defaultMaxRecords): Ledger {
       for (const record of records) {
         if (record.kind === 'message') totals.messages += 1;
         else if (record.kind === 'dead_letter') {
-          addLetters(sourceOf(entry, record.recordIndex), record.reasons, 1);
+          addDeadLetters(sourceOf(entry, record.recordIndex), record.reasons, 1);
         } else {
           const { deviceId, ts, codec, recordIndex } = record;
           const content = contentFingerprint(record.content);

@@ -272,7 +272,7 @@ async function checkStored(ledger: Ledger, redis: Redis, url: string): Promise<L
   database.on('error', () => {});
   try {
     await database.connect();
-    const source = createLedgerSource({ database, redis, deadLetterKey, lettersAfter: null });
+    const source = createLedgerSource({ database, redis, deadLetterKey, deadLettersAfter: null });
     return await checkLedger(ledger, source);
   } finally {
     // The result or the error above counts, not how the connection ended.

@@ -36,10 +36,12 @@ function outcomesOf(found: Interpretation): string[] {
     case 'message':
       return ['message'];
     case 'rejected':
-      return [`letter ${found.rejection.recordIndex} ${found.rejection.reason}`];
+      return [`dead letter ${found.rejection.recordIndex} ${found.rejection.reason}`];
     case 'records':
       return [
-        ...found.rejections.map(({ recordIndex, reason }) => `letter ${recordIndex} ${reason}`),
+        ...found.rejections.map(
+          ({ recordIndex, reason }) => `dead letter ${recordIndex} ${reason}`,
+        ),
         ...found.positions.map((position) => {
           const { deviceId, ts, recordIndex, codec } = position;
           const content = { ...position, attributes: JSON.parse(position.attributes) };
@@ -54,7 +56,7 @@ function expectedOf(record: LedgerRecord): string {
     case 'message':
       return 'message';
     case 'dead_letter':
-      return `letter ${record.recordIndex} ${record.reasons.join(' or ')}`;
+      return `dead letter ${record.recordIndex} ${record.reasons.join(' or ')}`;
     case 'position': {
       const { recordIndex, deviceId, ts, codec, content } = record;
       return `row ${recordIndex} ${deviceId} ${ts} ${codec} ${contentFingerprint(content)}`;

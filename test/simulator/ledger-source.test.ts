@@ -44,8 +44,8 @@ async function all<Item>(pages: AsyncIterable<readonly Item[]>): Promise<Item[]>
   return items;
 }
 
-function sourceWith(deadLetterKey: string, lettersAfter: string | null = null) {
-  return createLedgerSource({ database: client, redis, deadLetterKey, lettersAfter });
+function sourceWith(deadLetterKey: string, deadLettersAfter: string | null = null) {
+  return createLedgerSource({ database: client, redis, deadLetterKey, deadLettersAfter });
 }
 
 test('rows are read completely, in order, over many pages, only for the given devices', async () => {
@@ -82,11 +82,11 @@ test('dead letters are read completely over many pages, binary fields unchanged,
     pipeline.call('XADD', key, `${number}-0`, 'f:frame', Buffer.from([0, 0xff, number & 0xff]));
   }
   await pipeline.exec();
-  const letters = await all(sourceWith(key).letters());
-  expect(letters.map(({ id }) => id)).toEqual(
+  const deadLetters = await all(sourceWith(key).deadLetters());
+  expect(deadLetters.map(({ id }) => id)).toEqual(
     Array.from({ length: 1_100 }, (_, at) => `${at + 1}-0`),
   );
-  expect(letters[41]?.fields[1]).toEqual(Buffer.from([0, 0xff, 42]));
-  expect((await all(sourceWith(key, '1090-0').letters())).length).toBe(10);
-  expect(await all(sourceWith(freshStream().key).letters())).toEqual([]);
+  expect(deadLetters[41]?.fields[1]).toEqual(Buffer.from([0, 0xff, 42]));
+  expect((await all(sourceWith(key, '1090-0').deadLetters())).length).toBe(10);
+  expect(await all(sourceWith(freshStream().key).deadLetters())).toEqual([]);
 });

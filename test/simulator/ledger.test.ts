@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { readDeadLetter, type StoredLetter } from '../../src/simulator/dead-letter.ts';
+import { readDeadLetter, type StoredDeadLetter } from '../../src/simulator/dead-letter.ts';
 import type { LedgerRecord, SimulatedEntry } from '../../src/simulator/entry.ts';
 import { contentFingerprint } from '../../src/simulator/fingerprint.ts';
 import { createFleet } from '../../src/simulator/fleet.ts';
@@ -21,7 +21,7 @@ type PositionRecord = Extract<LedgerRecord, { kind: 'position' }>;
 /** What a service that makes no mistake leaves behind: the first version wins. */
 interface Outcome {
   readonly rows: StoredRow[];
-  readonly letters: StoredLetter[];
+  readonly deadLetters: StoredDeadLetter[];
 }
 
 function sentEntries(): SimulatedEntry[] {
@@ -38,7 +38,12 @@ function sentEntries(): SimulatedEntry[] {
 
 const entries = sentEntries();
 
-function letterFor(entryId: string, entry: SimulatedEntry, index: number | null, reason: string) {
+function deadLetterFor(
+  entryId: string,
+  entry: SimulatedEntry,
+  index: number | null,
+  reason: string,
+) {
   const own = ['entry_id', entryId, 'stage', 'decode', 'reason', reason];
   const fields = [...own, 'record_index', index === null ? '' : String(index)];
   entry.fields.forEach((field, at) => {
@@ -59,25 +64,25 @@ function rowOf({ deviceId, ts, codec, content }: PositionRecord): StoredRow {
 
 function settledBy(wins: 'first' | 'last'): Outcome {
   const rows = new Map<string, StoredRow>();
-  const letters: StoredLetter[] = [];
+  const deadLetters: StoredDeadLetter[] = [];
   const numbered = entries.map((entry, number) => ({ entry, id: `1-${number}` }));
   for (const { entry, id } of wins === 'first' ? numbered : numbered.toReversed()) {
     for (const record of entry.records) {
       if (record.kind === 'dead_letter') {
-        letters.push(letterFor(id, entry, record.recordIndex, record.reasons[0] ?? ''));
+        deadLetters.push(deadLetterFor(id, entry, record.recordIndex, record.reasons[0] ?? ''));
       } else if (record.kind === 'position') {
         const key = `${record.deviceId}/${record.ts}`;
         const stored = rows.get(key);
         if (stored === undefined) rows.set(key, rowOf(record));
         else if (contentFingerprint(stored) !== contentFingerprint(record.content)) {
-          letters.push(letterFor(id, entry, record.recordIndex, 'conflict'));
+          deadLetters.push(deadLetterFor(id, entry, record.recordIndex, 'conflict'));
         }
       }
     }
   }
   const compare = (a: StoredRow, b: StoredRow) =>
     a.deviceId === b.deviceId ? a.ts - b.ts : a.deviceId < b.deviceId ? -1 : 1;
-  return { rows: [...rows.values()].sort(compare), letters };
+  return { rows: [...rows.values()].sort(compare), deadLetters };
 }
 
 async function* pagesOf<Item>(items: readonly Item[]): AsyncGenerator<Item[]> {
@@ -86,8 +91,8 @@ async function* pagesOf<Item>(items: readonly Item[]): AsyncGenerator<Item[]> {
   }
 }
 
-function sourceOfAll({ rows, letters }: Outcome): LedgerSource {
-  return { rows: () => pagesOf(rows), letters: () => pagesOf(letters) };
+function sourceOfAll({ rows, deadLetters }: Outcome): LedgerSource {
+  return { rows: () => pagesOf(rows), deadLetters: () => pagesOf(deadLetters) };
 }
 
 function ledgerOfAll(): Ledger {
@@ -110,7 +115,7 @@ test.each(['first', 'last'] as const)(
     const { sent, inserted, duplicate, conflict, deadLetter, message } = check;
     expect(sent).toBe(inserted + duplicate + conflict + deadLetter + message);
     expect(inserted).toBe(outcome.rows.length);
-    expect(conflict + deadLetter).toBe(outcome.letters.length);
+    expect(conflict + deadLetter).toBe(outcome.deadLetters.length);
     for (const count of [inserted, duplicate, conflict, deadLetter, message]) {
       expect(count).toBeGreaterThan(0);
     }
@@ -121,11 +126,11 @@ test.each(['first', 'last'] as const)(
 );
 
 /** The same dead letters in the shape with one an entry and a list of rejections. */
-function oneAnEntry(letters: readonly StoredLetter[]): StoredLetter[] {
-  const byEntry = new Map<string, StoredLetter[]>();
-  for (const letter of letters) {
-    const id = String(letter.fields[1]);
-    byEntry.set(id, [...(byEntry.get(id) ?? []), letter]);
+function oneForEachEntry(deadLetters: readonly StoredDeadLetter[]): StoredDeadLetter[] {
+  const byEntry = new Map<string, StoredDeadLetter[]>();
+  for (const deadLetter of deadLetters) {
+    const id = String(deadLetter.fields[1]);
+    byEntry.set(id, [...(byEntry.get(id) ?? []), deadLetter]);
   }
   return [...byEntry].map(([id, found]) => {
     const rejections = found.map(({ fields }) => {
@@ -138,15 +143,15 @@ function oneAnEntry(letters: readonly StoredLetter[]): StoredLetter[] {
 }
 
 test('dead letters that list the rejections of an entry count as one a record', async () => {
-  const { rows, letters } = settledBy('first');
-  const expected = await checkOf({ rows, letters });
-  const listed = oneAnEntry(letters);
+  const { rows, deadLetters } = settledBy('first');
+  const expected = await checkOf({ rows, deadLetters });
+  const listed = oneForEachEntry(deadLetters);
 
-  expect(listed.length).toBeLessThan(letters.length);
-  expect(await checkOf({ rows, letters: listed })).toEqual(expected);
+  expect(listed.length).toBeLessThan(deadLetters.length);
+  expect(await checkOf({ rows, deadLetters: listed })).toEqual(expected);
   const { unexpected, doubled } = await checkOf({
     rows,
-    letters: [...listed, ...listed.slice(0, 1)],
+    deadLetters: [...listed, ...listed.slice(0, 1)],
   });
   expect([unexpected > 0, doubled > 0]).toEqual([true, true]);
 });
@@ -161,9 +166,9 @@ test('a range of record indexes stands for each of its records', () => {
 });
 
 test('a deleted row is missing and is named', async () => {
-  const { rows, letters } = settledBy('first');
+  const { rows, deadLetters } = settledBy('first');
   const [gone] = rows.splice(rows.length >> 1, 1);
-  const check = await checkOf({ rows, letters });
+  const check = await checkOf({ rows, deadLetters });
   expect(check.missing).toBeGreaterThanOrEqual(1);
   expect(check.unexpected).toBe(0);
   expect(isClean(check)).toBe(false);
@@ -171,9 +176,9 @@ test('a deleted row is missing and is named', async () => {
 });
 
 test('the first, the last and all deleted rows are missing', async () => {
-  const { rows, letters } = settledBy('first');
+  const { rows, deadLetters } = settledBy('first');
   for (const left of [rows.slice(1), rows.slice(0, -1), []]) {
-    const check = await checkOf({ rows: left, letters });
+    const check = await checkOf({ rows: left, deadLetters });
     expect(check.missing).toBeGreaterThanOrEqual(rows.length - left.length);
     expect(check.sent).toBe(
       check.inserted +
@@ -193,60 +198,60 @@ test.each([
   ['codec', { codec: '12' }],
   ['event_io_id', { eventIoId: 77 }],
 ] as const)('a row with another %s than sent is unexpected', async (_name, change) => {
-  const { rows, letters } = settledBy('first');
+  const { rows, deadLetters } = settledBy('first');
   const [row] = rows;
   if (row === undefined) throw new Error('no rows');
   rows[0] = { ...row, ...change };
-  const check = await checkOf({ rows, letters });
+  const check = await checkOf({ rows, deadLetters });
   expect(check.unexpected).toBe(1);
   expect(check.missing).toBeGreaterThanOrEqual(1);
 });
 
 test('a row that was not sent is unexpected, also when its time differs by a fraction', async () => {
-  const { rows, letters } = settledBy('first');
+  const { rows, deadLetters } = settledBy('first');
   const [row] = rows;
   if (row === undefined) throw new Error('no rows');
   const check = await checkOf({
     rows: rows.toSpliced(1, 0, { ...row, ts: row.ts + 0.5 }),
-    letters,
+    deadLetters,
   });
   expect(check).toMatchObject({ unexpected: 1, missing: 0 });
 });
 
 test('a deleted dead letter is missing', async () => {
-  const { rows, letters } = settledBy('first');
-  const check = await checkOf({ rows, letters: letters.slice(1) });
+  const { rows, deadLetters } = settledBy('first');
+  const check = await checkOf({ rows, deadLetters: deadLetters.slice(1) });
   expect(check).toMatchObject({ missing: 1, unexpected: 0 });
 });
 
 test('a second dead letter for one record of one entry is doubled and unexpected', async () => {
-  const { rows, letters } = settledBy('first');
-  const check = await checkOf({ rows, letters: [...letters, ...letters.slice(0, 1)] });
+  const { rows, deadLetters } = settledBy('first');
+  const check = await checkOf({ rows, deadLetters: [...deadLetters, ...deadLetters.slice(0, 1)] });
   expect(check).toMatchObject({ missing: 0, unexpected: 1, doubled: 1 });
 });
 
 test('a dead letter with another reason, or with one byte changed, is not the one expected', async () => {
-  const { rows, letters } = settledBy('first');
-  const [letter] = letters;
-  if (letter === undefined) throw new Error('no letters');
+  const { rows, deadLetters } = settledBy('first');
+  const [deadLetter] = deadLetters;
+  if (deadLetter === undefined) throw new Error('no dead letters');
   for (const changed of [
-    letter.fields.with(5, Buffer.from('row_unclassified')),
-    letter.fields.with(
+    deadLetter.fields.with(5, Buffer.from('row_unclassified')),
+    deadLetter.fields.with(
       -1,
-      Buffer.concat([letter.fields.at(-1) ?? Buffer.alloc(0), Buffer.from('x')]),
+      Buffer.concat([deadLetter.fields.at(-1) ?? Buffer.alloc(0), Buffer.from('x')]),
     ),
   ]) {
     const check = await checkOf({
       rows,
-      letters: [{ ...letter, fields: changed }, ...letters.slice(1)],
+      deadLetters: [{ ...deadLetter, fields: changed }, ...deadLetters.slice(1)],
     });
     expect(check).toMatchObject({ missing: 1, unexpected: 1 });
   }
 });
 
 test('rows out of order are refused instead of misread', async () => {
-  const { rows, letters } = settledBy('first');
-  await expect(checkOf({ rows: rows.toReversed(), letters })).rejects.toMatchObject({
+  const { rows, deadLetters } = settledBy('first');
+  await expect(checkOf({ rows: rows.toReversed(), deadLetters })).rejects.toMatchObject({
     code: 'rows_unordered',
   });
 });
