@@ -114,7 +114,7 @@ function samplingJob({ config, parts, metrics, health, log, onStalled }: Mainten
   function reportIds(fault: IdFault | null): void {
     if (fault !== knownFault && fault !== null) {
       const fields = { stream: stream.key, reason: fault };
-      log.warn(fields, 'entry ids are no clock; ages and latencies from them are not known');
+      log.warn(fields, 'entry ids are not timestamps; ages and latencies from them are unknown');
     }
     knownFault = fault;
   }

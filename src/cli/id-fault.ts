@@ -6,7 +6,7 @@ const texts: Readonly<Record<IdFault, string>> = {
   exhausted: 'at the last id there is: Redis adds no entry',
 };
 
-/** What ids that are no clock mean for an operator. */
+/** What ids that are not timestamps mean for an operator. */
 export function idFaultText(fault: IdFault): string {
-  return `entry ids are no clock, they are ${texts[fault]}: ages, latency from entries and verify --from say nothing (OPERATIONS.md, ProcessorEntryIdsNoClock)`;
+  return `entry ids are not timestamps, they are ${texts[fault]}: ages, latency from entries and verify --from are meaningless (OPERATIONS.md, ProcessorEntryIdsNoClock)`;
 }

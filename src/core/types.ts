@@ -13,7 +13,7 @@ type Branded<Name extends string> = string & { readonly [brand]: Name };
 export type EntryId = Branded<'EntryId'>;
 
 /**
- * Why the ids of entries are no clock. `future`: more than an hour ahead, which no clock of a server
+ * Why the ids of entries are not timestamps. `future`: more than an hour ahead, which no clock of a server
  * explains; `past`: more than ten years behind, for example ids in seconds; `exhausted`: the last id
  * there is, behind which Redis adds nothing.
  */

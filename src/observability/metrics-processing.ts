@@ -67,7 +67,7 @@ export function createProcessingMetrics(make: MetricMaker) {
       'processor_conservation_residual_records',
       'Records read, minus settled, minus in flight; any value but 0 is a bug.',
     ),
-    triedAlone: make.plainCounter(
+    entriesInIsolation: make.plainCounter(
       'processor_entries_tried_alone_total',
       'Entries delivered too often and processed in isolation.',
     ),

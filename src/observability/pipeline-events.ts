@@ -6,7 +6,7 @@ const rejectionsPerMinute = 60;
 
 export interface EventOptions {
   readonly now: () => number;
-  /** When an entry was added; null where its id is no clock. */
+  /** When an entry was added; null if its id is not a timestamp. */
   readonly entryTimeMs: (id: string, nowMs: number) => number | null;
 }
 
@@ -68,7 +68,7 @@ export function createPipelineEvents(
       );
     },
     isolated(entry, tries) {
-      metrics.triedAlone.inc();
+      metrics.entriesInIsolation.inc();
       const { id, deliveries } = entry;
       log.warn(
         { entry_id: id, deliveries, tries },

@@ -63,7 +63,9 @@ describe.each([
       const series = `processor_stream_ids_no_clock{stream="${stream}",reason="${reason}"}`;
       return (await service.metric(series)) === 1 ? true : undefined;
     });
-    expect(service.logs.find(({ msg }) => msg.startsWith('entry ids are no clock'))).toMatchObject({
+    expect(
+      service.logs.find(({ msg }) => msg.startsWith('entry ids are not timestamps')),
+    ).toMatchObject({
       level: 'warn',
       reason,
     });
@@ -72,11 +74,17 @@ describe.each([
     expect(await sample(operator)).toMatchObject({ lag: 0, idFault: reason });
 
     const status = await processor('status');
-    expect([status.code, status.stdout]).toEqual([3, expect.stringContaining('ids are no clock')]);
+    expect([status.code, status.stdout]).toEqual([
+      3,
+      expect.stringContaining('ids are not timestamps'),
+    ]);
     const doctor = await processor('doctor');
     expect(doctor.stdout).toMatch(/(warning|failure) +entry ids /);
     const verify = await processor('verify', '--from', '1h');
-    expect([verify.code, verify.stderr]).toEqual([1, expect.stringContaining('ids are no clock')]);
+    expect([verify.code, verify.stderr]).toEqual([
+      1,
+      expect.stringContaining('ids are not timestamps'),
+    ]);
   });
 });
 

@@ -95,7 +95,7 @@ describe('the maximum id', () => {
   });
 });
 
-test('ids say when they are no clock', () => {
+test('ids that are not timestamps are recognised', () => {
   const now = Date.UTC(2026, 10, 25);
   const hour = 3_600_000;
   expect(idFault(`${now}-0`, now)).toBe(null);

@@ -109,7 +109,7 @@ function lagText({ backlog: { lag, lagAgeMs } }: StreamSample): string {
 }
 
 function withAge(text: string, count: number, oldestMs: number | null): string {
-  const age = oldestMs === null ? 'of unknown age: ids are no clock' : durationText(oldestMs);
+  const age = oldestMs === null ? 'of unknown age: ids are not timestamps' : durationText(oldestMs);
   return count === 0 ? text : `${text}, oldest ${age}`;
 }
 
