@@ -161,7 +161,7 @@ export async function describePolicies(client: pg.ClientBase): Promise<Policies>
   };
 }
 
-/** Where what is in force is not what is configured: nobody migrated since, or the server refuses. */
+/** Policies that differ from the configuration: no migration ran since, or the server refused. */
 export function policyDifferences(effective: PolicyOptions, wanted: PolicyOptions): PolicyName[] {
   const same: Record<PolicyName, boolean> = {
     columnstore: effective.columnstoreAfterMs === wanted.columnstoreAfterMs,

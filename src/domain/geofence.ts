@@ -32,7 +32,7 @@ export interface GeofenceLimits {
 }
 
 const MAX_MARGIN_M = 100_000;
-/** A shape as wide as half the world cannot be told from its complement. */
+/** A shape as wide as half the world cannot be distinguished from its complement. */
 const MAX_WIDTH = 180;
 
 export type GeofenceReading =

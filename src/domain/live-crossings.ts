@@ -1,7 +1,7 @@
 import { belongsTo, type Evaluation } from './evaluation.ts';
 import type { Crossing } from './types.ts';
 
-/** A timing record of ours that is not superseded, with its key. */
+/** A timing record of this service that is not superseded, with its key. */
 export interface LiveCrossing extends Crossing {
   readonly id: string;
 }
