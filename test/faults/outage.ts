@@ -4,7 +4,11 @@ import { eventually, type RunningService } from '../../tools/service.ts';
 import { report, times } from './mode.ts';
 import type { Scenario } from './scenario.ts';
 
+/** A server that the service depends on. */
 export type Dependency = 'redis' | 'database';
+
+/** A check of the readiness probe. */
+export type Check = Dependency | 'dead_letters';
 
 export interface Outage {
   /** From the harm until readiness was off. */
@@ -37,7 +41,7 @@ export const quickRetries = {
  */
 export async function outage(
   service: RunningService,
-  dependency: Dependency,
+  check: Check,
   harm: () => unknown,
   heal: () => unknown,
   whileDown: () => unknown = () => undefined,
@@ -45,7 +49,7 @@ export async function outage(
   await service.untilReady();
   const { pid } = service.process;
   await harm();
-  const noticedMs = await untilUnready(service, dependency);
+  const noticedMs = await untilUnready(service, check);
   await whileDown();
   expect(await service.health('live')).toBe(200);
   await heal();
@@ -54,20 +58,21 @@ export async function outage(
   return { noticedMs, healedMs };
 }
 
-/** Milliseconds from now until readiness is off, which must be because of this dependency only. */
-export async function untilUnready(
-  service: RunningService,
-  dependency: Dependency,
-): Promise<number> {
+/**
+ * Milliseconds from now until readiness is off, which must be because of this check only. Without Redis
+ * no dead letter is written either, so that check may be off as well then.
+ */
+export async function untilUnready(service: RunningService, check: Check): Promise<number> {
   const since = performance.now();
-  const checks = await eventually(`readiness is off because of ${dependency}`, async () => {
+  const checks = await eventually(`readiness is off because of ${check}`, async () => {
     const { ok, checks } = await readiness(service);
     return ok ? undefined : checks;
   });
   const ms = Math.round(performance.now() - since);
-  const { [dependency]: state, ...others } = checks;
-  expect(state).toMatch(/^(unavailable|configuration): /);
-  expect(new Set(Object.values(others))).toEqual(new Set(['ok']));
+  expect(checks[check]).toMatch(/^(unavailable|configuration): /);
+  const allowed = check === 'redis' ? ['redis', 'dead_letters'] : [check];
+  const off = Object.keys(checks).filter((name) => checks[name] !== 'ok');
+  expect(off.filter((name) => !allowed.includes(name))).toEqual([]);
   return ms;
 }
 
@@ -82,11 +87,12 @@ export async function untilReadyAgain(service: RunningService): Promise<number> 
   return Math.round(performance.now() - since);
 }
 
-/** The codes with which attempts at a dependency failed so far; of repeated failures the first. */
-export function failureCodes(service: RunningService, dependency: Dependency): Set<unknown> {
-  const failures = service.logs.filter(
-    (line) =>
-      line.msg === 'dependency failed; reading is blocked' && line.dependency === dependency,
+/** The codes with which attempts at this check's work failed so far; of repeated failures the first. */
+export function failureCodes(service: RunningService, check: Check): Set<unknown> {
+  const failures = service.logs.filter(({ msg, dependency }) =>
+    check === 'dead_letters'
+      ? msg === 'dead letters cannot be written; their entries stay pending'
+      : msg === 'dependency failed; reading is blocked' && dependency === check,
   );
   return new Set(failures.map(({ code }) => code));
 }

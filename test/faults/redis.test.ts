@@ -114,7 +114,7 @@ describe('faults of Redis, under load: readiness tells, nothing is lost, nothing
         await untilSettled(scenario);
         return await outage(
           service,
-          'redis',
+          'dead_letters',
           async () => {
             service.process.kill('SIGSTOP');
             await scenario.feed(portion);
@@ -129,7 +129,7 @@ describe('faults of Redis, under load: readiness tells, nothing is lost, nothing
           },
         );
       });
-      expect(failureCodes(service, 'redis')).toContain('OOM');
+      expect(failureCodes(service, 'dead_letters')).toContain('OOM');
       await settle('Redis out of memory', scenario, { outages });
     },
     patience,
