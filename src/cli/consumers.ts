@@ -34,7 +34,9 @@ export function runConsumersList(io: CliIo, flags: OutputFlags): Promise<CliExit
     const hasActivity = consumers.some(({ inactiveMs }) => inactiveMs !== null);
     const heading = ['CONSUMER', 'PENDING', 'ASKED', ...(hasActivity ? ['RECEIVED'] : [])];
     const lines = consumers.map(({ name, pending, idleMs, inactiveMs }) => [
-      ...[name, countText(pending), `${durationText(idleMs)} ago`],
+      name,
+      countText(pending),
+      `${durationText(idleMs)} ago`,
       ...(hasActivity ? [inactiveMs === null ? 'never' : `${durationText(inactiveMs)} ago`] : []),
     ]);
     const text = consumers.length === 0 ? 'no consumers' : table([heading, ...lines]);

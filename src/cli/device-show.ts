@@ -60,7 +60,8 @@ export function runDeviceShow(
         : counted.map(([reason, found]) => `${reason} ${found}`).join(', '),
     ]);
     const elements = io_elements.map(({ id, name, value, unit }) => [
-      ...[`  ${id}`, name ?? '-'],
+      `  ${id}`,
+      name ?? '-',
       `${String(value)}${unit === null || unit === undefined ? '' : ` ${unit}`}`,
     ]);
     const shown =

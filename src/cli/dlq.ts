@@ -71,13 +71,13 @@ export function runDlqList(io: CliIo, flags: OutputFlags & FilterFlags): Promise
             'not written by this service',
           ]
         : [
-            ...[deadLetter.id, ageText(deadLetter.id, nowMs)],
-            ...[
-              joined(deadLetter, 'stage'),
-              joined(deadLetter, 'reason'),
-              deviceOf(deadLetter) ?? '-',
-            ],
-            ...[recordsText(deadLetter), deadLetter.rejections[0].message],
+            deadLetter.id,
+            ageText(deadLetter.id, nowMs),
+            joined(deadLetter, 'stage'),
+            joined(deadLetter, 'reason'),
+            deviceOf(deadLetter) ?? '-',
+            recordsText(deadLetter),
+            deadLetter.rejections[0].message,
           ],
     );
     const heading = ['DEAD LETTER', 'AGE', 'STAGE', 'REASON', 'DEVICE', 'RECORDS', 'MESSAGE'];
@@ -103,7 +103,12 @@ function summary(deadLetter: StoredDeadLetter | Malformed): object {
   if (deadLetter.kind === 'malformed') return deadLetter;
   const { id, entryId, records, deliveries, at } = deadLetter;
   return {
-    ...{ id, entry_id: entryId, at, device: deviceOf(deadLetter), deliveries, records },
+    id,
+    entry_id: entryId,
+    at,
+    device: deviceOf(deadLetter),
+    deliveries,
+    records,
     rejections: rejectionsJson(deadLetter.rejections),
   };
 }
@@ -135,9 +140,13 @@ export function runDlqStats(io: CliIo, flags: OutputFlags & FilterFlags): Promis
     const length = await lengthOf(stores, deadLetterKey);
     const totals = await readDeadLetterTotals(await stores.redis(), key);
     const result = {
-      ...{ ...tally.result(), length, max_entries: deadLetterMaxEntries },
-      ...{ bytes: totals.bytes, max_bytes: stream.deadLetterStreamMaxBytes },
-      ...{ dropped_entries: totals.droppedEntries, dropped_bytes: totals.droppedBytes },
+      ...tally.result(),
+      length,
+      max_entries: deadLetterMaxEntries,
+      bytes: totals.bytes,
+      max_bytes: stream.deadLetterStreamMaxBytes,
+      dropped_entries: totals.droppedEntries,
+      dropped_bytes: totals.droppedBytes,
     };
     print(io, flags, result, renderTally(result, Date.now()));
     return cliExits.ok;

@@ -88,14 +88,22 @@ export function runPendingList(io: CliIo, flags: OutputFlags & PendingFlags): Pr
     const rows = entries.map(({ id, consumer, idleMs, deliveries }, at) => {
       const crashes = crashCounts[id];
       return {
-        ...{ id, consumer, idle_ms: idleMs, deliveries, device: devices[at] ?? null },
+        id,
+        consumer,
+        idle_ms: idleMs,
+        deliveries,
+        device: devices[at] ?? null,
         tries_alone: crashes === undefined ? 0 : Number(crashes),
       };
     });
     const heading = ['ENTRY', 'CONSUMER', 'IDLE', 'DELIVERIES', 'CRASHES', 'DEVICE'];
     const lines = rows.map((row) => [
-      ...[row.id, row.consumer, durationText(row.idle_ms), String(row.deliveries)],
-      ...[String(row.tries_alone), row.device ?? '-'],
+      row.id,
+      row.consumer,
+      durationText(row.idle_ms),
+      String(row.deliveries),
+      String(row.tries_alone),
+      row.device ?? '-',
     ]);
     const text = rows.length === 0 ? 'no pending entries' : table([heading, ...lines]);
     print(io, flags, { entries: rows }, text);
@@ -176,7 +184,10 @@ async function ageAll(stores: Stores, flags: ClaimFlags): Promise<number> {
   const aged = new Set<string>();
   for (;;) {
     const ids = await agePending(await stores.redis(), stream, {
-      ...{ consumer: flags.consumer, minIdleMs, idleMs, max: aged.size + perStep },
+      consumer: flags.consumer,
+      minIdleMs,
+      idleMs,
+      max: aged.size + perStep,
     });
     const before = aged.size;
     for (const id of ids) aged.add(id);

@@ -242,7 +242,12 @@ async function send(
     await sender.connect();
     const durationMs = durationSeconds === null ? null : durationSeconds * 1000;
     return await feed({
-      ...{ sender, fleet, records, rate, signal, durationMs },
+      sender,
+      fleet,
+      records,
+      rate,
+      signal,
+      durationMs,
       maxBacklog: options.maxBacklog,
     });
   } finally {

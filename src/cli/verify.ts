@@ -217,7 +217,10 @@ function unexaminedJson(trimmed: TrimmedPart | null): object {
 
 function jsonOf({ entries, records, fates: counts, findings, unlisted }: VerifyResult): object {
   return {
-    ...{ entries, records, ...counts, findings_not_listed: unlisted },
+    entries,
+    records,
+    ...counts,
+    findings_not_listed: unlisted,
     findings: findings.map(({ fate, entryId, recordIndex, device, ts }) => {
       const time = ts === null ? null : new Date(ts).toISOString();
       return { fate, entry_id: entryId, record_index: recordIndex, device, ts: time };
@@ -252,7 +255,10 @@ function textOf(
   }
   if (findings.length > 0) {
     const found = findings.map(({ fate, entryId, recordIndex, device, ts }) => [
-      ...[fate, entryId, String(recordIndex ?? '-'), device ?? '-'],
+      fate,
+      entryId,
+      String(recordIndex ?? '-'),
+      device ?? '-',
       ts === null ? '-' : new Date(ts).toISOString(),
     ]);
     lines.push(table([['FATE', 'ENTRY', 'RECORD', 'DEVICE', 'TIME'], ...found]));

@@ -20,12 +20,22 @@ export interface Timescale {
  * defaults, so a function of the same name and schema could match a call better.
  */
 const calledFunctions = [
-  ...['create_hypertable', 'by_range', 'set_chunk_time_interval', 'drop_chunks'],
-  ...['add_columnstore_policy', 'remove_columnstore_policy'],
-  ...['add_compression_policy', 'remove_compression_policy'],
-  ...['add_retention_policy', 'remove_retention_policy', 'add_job', 'delete_job'],
-  ...['add_continuous_aggregate_policy', 'remove_continuous_aggregate_policy'],
-  ...['time_bucket', 'last'],
+  'create_hypertable',
+  'by_range',
+  'set_chunk_time_interval',
+  'drop_chunks',
+  'add_columnstore_policy',
+  'remove_columnstore_policy',
+  'add_compression_policy',
+  'remove_compression_policy',
+  'add_retention_policy',
+  'remove_retention_policy',
+  'add_job',
+  'delete_job',
+  'add_continuous_aggregate_policy',
+  'remove_continuous_aggregate_policy',
+  'time_bucket',
+  'last',
 ];
 
 /**

@@ -79,7 +79,11 @@ export function writeDump(
 function compose(head: object, state: PanicState): string {
   const { entries, summary } = state;
   const inFlight = entries.slice(0, maxIds).map(({ id, records, open, rejected, deliveries }) => ({
-    ...{ id, records, open, rejected, deliveries },
+    id,
+    records,
+    open,
+    rejected,
+    deliveries,
   }));
   for (let payloads = maxPayloads; ; payloads >>= 1) {
     const shown = entries.slice(0, payloads).map(({ id, fields }) => ({

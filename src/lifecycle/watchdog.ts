@@ -28,7 +28,11 @@ export function createWatchdog({ stallLimitMs, env, instance }: WatchdogOptions)
       if (running === null) {
         const heart = new Int32Array(new SharedArrayBuffer(4));
         const worker = startWorker({
-          ...{ heart, stallLimitMs, beatMs, env, instance },
+          heart,
+          stallLimitMs,
+          beatMs,
+          env,
+          instance,
           exitCode: exitCodes.stalled,
         });
         const beat = setInterval(() => Atomics.add(heart, 0, 1), beatMs);

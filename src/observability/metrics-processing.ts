@@ -6,8 +6,8 @@ const latencyOrigins = ['entry', 'device'] as const;
 
 /** From an idle service (5 ms) over an outage (1 h) to a tracker back from abroad (30 d). */
 const latencyBuckets = [
-  ...[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600],
-  ...[21_600, 86_400, 604_800, 2_592_000],
+  0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400,
+  604_800, 2_592_000,
 ];
 
 /** Metrics of records between the read and the acknowledgement. */

@@ -31,21 +31,21 @@ export function composeDeadLetter(
 ): (string | Buffer)[] {
   const [first] = rejections;
   if (first === undefined) throw new TypeError('an entry without rejections has no dead letter');
-  return [
-    ...['version', String(deadLetterVersion)],
-    ...['entry_id', entry.id],
-    ...['stage', first.stage],
-    ...['reason', first.reason],
-    ...['message', first.message.slice(0, 500)],
-    ...['record_index', first.recordIndex === null ? '' : String(first.recordIndex)],
-    ...['offset', first.offset === null ? '' : String(first.offset)],
-    ...['instance', options.instance],
-    ...['at', new Date(atMs).toISOString()],
-    ...['records', String(rejections.length)],
-    ...['rejections', rejectionsText(groupRejections(rejections))],
-    ...['fields_sha256', digestFields(entry.fields.parts())],
-    ...originalFields(entry, options.maxFieldBytes),
+  const own = [
+    ['version', String(deadLetterVersion)],
+    ['entry_id', entry.id],
+    ['stage', first.stage],
+    ['reason', first.reason],
+    ['message', first.message.slice(0, 500)],
+    ['record_index', first.recordIndex === null ? '' : String(first.recordIndex)],
+    ['offset', first.offset === null ? '' : String(first.offset)],
+    ['instance', options.instance],
+    ['at', new Date(atMs).toISOString()],
+    ['records', String(rejections.length)],
+    ['rejections', rejectionsText(groupRejections(rejections))],
+    ['fields_sha256', digestFields(entry.fields.parts())],
   ];
+  return [...own.flat(), ...originalFields(entry, options.maxFieldBytes)];
 }
 
 /** The SHA-256 of names and values in their order, each with its length before it. */
@@ -80,11 +80,12 @@ function originalFields({ fields }: Entry, maxFieldBytes: number): (string | Buf
 function keepField(name: Buffer, value: Buffer, limit: number): (string | Buffer)[] {
   if (value.length <= Math.max(limit, prefixBytes)) return [prefixed('f:', name), value];
   const sha256 = createHash('sha256').update(value).digest('hex');
-  return [
-    ...[prefixed('f:', name), value.subarray(0, prefixBytes)],
-    ...[prefixed('cut:', name), String(value.length)],
-    ...[prefixed('sha256:', name), sha256],
+  const kept: (string | Buffer)[][] = [
+    [prefixed('f:', name), value.subarray(0, prefixBytes)],
+    [prefixed('cut:', name), String(value.length)],
+    [prefixed('sha256:', name), sha256],
   ];
+  return kept.flat();
 }
 
 function prefixed(prefix: string, name: Buffer): Buffer {

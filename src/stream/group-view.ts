@@ -66,7 +66,10 @@ export async function* viewPending(
     const page = await callRedis(async () => {
       const reply: unknown = await redis.call(
         'XPENDING',
-        ...[key, group, ...words, ...(consumer === undefined ? [] : [consumer])],
+        key,
+        group,
+        ...words,
+        ...(consumer === undefined ? [] : [consumer]),
       );
       if (!Array.isArray(reply)) throw unexpectedReply('XPENDING');
       return reply.map(toPending);

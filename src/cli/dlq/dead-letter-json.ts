@@ -21,9 +21,16 @@ export function rejectionsJson(rejections: readonly RejectionGroup[]): object[] 
 export function deadLetterJson(deadLetter: StoredDeadLetter): object {
   const { id, version, entryId, at, records, deliveries, instance } = deadLetter;
   return {
-    ...{ id, version, entry_id: entryId, at, deliveries, instance, records },
+    id,
+    version,
+    entry_id: entryId,
+    at,
+    deliveries,
+    instance,
+    records,
     rejections: rejectionsJson(deadLetter.rejections),
-    ...{ is_partial: deadLetter.isPartial, fields_sha256: deadLetter.fieldsSha256 },
+    is_partial: deadLetter.isPartial,
+    fields_sha256: deadLetter.fieldsSha256,
     fields: deadLetter.fields.map(({ name, value, cutFromBytes }) => {
       return { name: jsonBytes(name), value: jsonBytes(value), cut_from_bytes: cutFromBytes };
     }),

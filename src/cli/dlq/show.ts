@@ -28,7 +28,8 @@ export function showDeadLetter(
     ['replay', problem ?? 'possible'],
   ];
   const rejections = deadLetter.rejections.map(({ stage, reason, message, records }) => [
-    ...[`  ${stage}`, reason],
+    `  ${stage}`,
+    reason,
     records === null ? 'the whole entry' : `records ${rangesText(records)}`,
     message,
   ]);

@@ -54,7 +54,11 @@ export function createTally(): {
         .slice(0, topDevices)
         .map(([device, found]) => ({ device, letters: found }));
       return {
-        ...{ letters, records, oldest, newest, devices },
+        letters,
+        records,
+        oldest,
+        newest,
+        devices,
         by_reason: Object.fromEntries(sorted(byReason)),
         by_stage: Object.fromEntries(sorted(byStage)),
       };

@@ -35,7 +35,8 @@ export async function viewInstance(url: string): Promise<InstanceView> {
   const lastCommit = value('processor_last_commit_timestamp_seconds');
   const batches = value('processor_batch_size_records_count');
   return {
-    ...{ url, ready },
+    url,
+    ready,
     records: sumOf(series, 'processor_records_total'),
     deadLetters: sumOf(series, 'processor_dead_letters_total'),
     inFlight: value('processor_inflight_records'),

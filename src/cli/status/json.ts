@@ -6,7 +6,8 @@ import type { Status } from './view.ts';
 export function jsonOf({ sample, rates, attention, unreachable }: Status): object {
   return {
     at: new Date(sample.atMs).toISOString(),
-    ...{ attention, unreachable },
+    attention,
+    unreachable,
     stream: sample.stream.kind === 'seen' ? streamJson(sample.stream.value) : null,
     rates: {
       added_per_second: rates.added,
@@ -38,7 +39,8 @@ function streamJson({ backlog, progress, pause, suspects, losses }: StreamSample
     consumers: progress.consumers.map(({ name, pending, idleMs }) => {
       return { name, pending, idle_ms: idleMs };
     }),
-    ...{ pause, suspects },
+    pause,
+    suspects,
     lost: losses && { ...losses.entries, last_at: new Date(losses.lastMs).toISOString() },
   };
 }
@@ -47,9 +49,16 @@ function instanceJson(view: InstanceView): object {
   const { url, ready, records, inFlight, residentBytes, rowsPerBatch, breakers } = view;
   const { isPaused, lastCommitMs, lostEntries } = view;
   return {
-    ...{ url, ready: ready.ok, not_ready: ready.reasons },
-    ...{ records, in_flight: inFlight, resident_bytes: residentBytes },
-    ...{ rows_per_batch: rowsPerBatch, breakers, paused: isPaused, lost_entries: lostEntries },
+    url,
+    ready: ready.ok,
+    not_ready: ready.reasons,
+    records,
+    in_flight: inFlight,
+    resident_bytes: residentBytes,
+    rows_per_batch: rowsPerBatch,
+    breakers,
+    paused: isPaused,
+    lost_entries: lostEntries,
     last_commit_at: lastCommitMs === null ? null : new Date(lastCommitMs).toISOString(),
   };
 }

@@ -47,8 +47,15 @@ export function createVerifyAccount(maxFindings: number): {
   result(): VerifyResult;
 } {
   const counts: Record<Fate, number> = {
-    ...{ stored: 0, conflict: 0, dead_letter: 0, message: 0, pending: 0, undelivered: 0 },
-    ...{ expired: 0, letter_gone: 0, missing: 0 },
+    stored: 0,
+    conflict: 0,
+    dead_letter: 0,
+    message: 0,
+    pending: 0,
+    undelivered: 0,
+    expired: 0,
+    letter_gone: 0,
+    missing: 0,
   };
   const findings: Record<Finding['fate'], Finding[]> = { missing: [], letter_gone: [] };
   let entries = 0;
