@@ -60,8 +60,10 @@ async function compressedCase(
   const old = baseTime - 30 * dayMs;
   const url = await stand.freshTable({ columnstoreAfterMs: 10 * dayMs });
   const env = {
-    ...{ REDIS_URL: stand.redisUrl, POSTGRES_URL: url },
-    ...{ LATE_HORIZON: '7d', COLUMNSTORE_AFTER: '10d' },
+    REDIS_URL: stand.redisUrl,
+    POSTGRES_URL: url,
+    LATE_HORIZON: '7d',
+    COLUMNSTORE_AFTER: '10d',
   };
   const stored = makeLoad('a', 1, records, old);
   await stand.fill(stored);

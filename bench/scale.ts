@@ -35,7 +35,8 @@ export async function scaleCases(
     const env = {
       REDIS_URL: stand.redisUrl,
       POSTGRES_URL: await stand.freshTable(),
-      ...{ BATCH_ROWS: String(rows), IN_FLIGHT_RECORDS: '40000' },
+      BATCH_ROWS: String(rows),
+      IN_FLIGHT_RECORDS: '40000',
     };
     const run = await runService(stand.redis, env, { records: load.rows.length });
     figures.note(`batch_${rows}`, run.recordsPerSecond);

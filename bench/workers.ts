@@ -128,9 +128,19 @@ function toValues(fields: readonly string[]): unknown[] {
   const codec = fields[fields.indexOf('codec') + 1];
   const fix = payload.satellites > 0 && !(payload.latitude === 0 && payload.longitude === 0);
   return [
-    ...[payload.device_id, payload.timestamp, payload.latitude, payload.longitude],
-    ...[payload.altitude, payload.angle, payload.speed, payload.satellites, payload.priority, fix],
-    ...[payload.event_io_id ?? null, payload.generation_type ?? null, codec],
+    payload.device_id,
+    payload.timestamp,
+    payload.latitude,
+    payload.longitude,
+    payload.altitude,
+    payload.angle,
+    payload.speed,
+    payload.satellites,
+    payload.priority,
+    fix,
+    payload.event_io_id ?? null,
+    payload.generation_type ?? null,
+    codec,
     JSON.stringify(payload.attributes),
   ];
 }

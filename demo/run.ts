@@ -159,7 +159,9 @@ async function watched(run: Run): Promise<void> {
   const { signal } = io;
   const sender = createSender({
     open: () => redis.duplicate({ lazyConnect: true }).on('error', () => {}),
-    ...{ stream: stream.key, onSent: ledger.add, signal },
+    stream: stream.key,
+    onSent: ledger.add,
+    signal,
   });
   const common = { sender, fleet, maxBacklog: null, signal };
   try {

@@ -87,7 +87,10 @@ async function documented(): Promise<Documented[]> {
         .filter((label) => label !== 'le')
         .map((label) => describeLabel(name, label, own.get(label) ?? known.get(label)));
       return {
-        ...{ name, type: String(type), meaning: help, ...note },
+        name,
+        type: String(type),
+        meaning: help,
+        ...note,
         labels: labels.join('; ') || '–',
       };
     });

@@ -6,8 +6,11 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const named = process.argv.slice(2).map((name) => `test/faults/${name}`);
 const files = named.length === 0 ? ['test/faults'] : named;
 const options = [
-  ...['--no-file-parallelism', '--bail=0', '--retry=0'],
-  ...['--testTimeout=1800000', '--hookTimeout=120000'],
+  '--no-file-parallelism',
+  '--bail=0',
+  '--retry=0',
+  '--testTimeout=1800000',
+  '--hookTimeout=120000',
   // What the cases measured stands on stdout, one line of JSON each.
   '--disableConsoleIntercept',
 ];

@@ -41,9 +41,13 @@ export async function startPooler(target: string): Promise<LocalServer> {
         '[databases]',
         `* = host=${hostname} port=${targetPort || 5432} user=${user}${login}`,
         '[pgbouncer]',
-        ...['listen_addr = 127.0.0.1', `listen_port = ${port}`, 'unix_socket_dir ='],
-        ...['auth_type = any', 'pool_mode = transaction'],
-        ...[`default_pool_size = ${poolSize}`, 'server_round_robin = 1'],
+        'listen_addr = 127.0.0.1',
+        `listen_port = ${port}`,
+        'unix_socket_dir =',
+        'auth_type = any',
+        'pool_mode = transaction',
+        `default_pool_size = ${poolSize}`,
+        'server_round_robin = 1',
       ];
       await writeFile(config, lines.join('\n'), { mode: 0o644 });
       return {

@@ -117,9 +117,16 @@ async function makeCluster(
   const initdb = await guard.run({
     command: programs.initdb,
     args: [
-      ...['-D', data, '--username=postgres', `--pwfile=${passwordFile}`, '--auth=scram-sha-256'],
+      '-D',
+      data,
+      '--username=postgres',
+      `--pwfile=${passwordFile}`,
+      '--auth=scram-sha-256',
       // Nothing here has to survive a power failure before the server's first checkpoint.
-      ...['--locale=C', '--encoding=UTF8', '--no-sync', '--no-instructions'],
+      '--locale=C',
+      '--encoding=UTF8',
+      '--no-sync',
+      '--no-instructions',
     ],
     cwd: dir,
     log: serverLog(dir),
