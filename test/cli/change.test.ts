@@ -10,7 +10,7 @@ async function asked() {
   const stdin = Object.assign(new PassThrough(), { isTTY: true });
   const stderr = Object.assign(new PassThrough(), { isTTY: true });
   const stopping = new AbortController();
-  const io = { ...{ stdin, stderr, env: {} }, stdout: new PassThrough(), signal: stopping.signal };
+  const io = { stdin, stderr, env: {}, stdout: new PassThrough(), signal: stopping.signal };
   const consent = askConsent(io, flags, 'delete it');
   await once(stderr, 'data');
   return { consent, stdin, stopping };

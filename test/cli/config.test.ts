@@ -80,7 +80,9 @@ describe('processor config', () => {
 
   test('prints whether a value comes from the environment or a file', () => {
     const { row } = rowsOf({
-      ...{ BATCH_ROWS: '100', RETENTION: '', REDIS_PASSWORD_FILE: file },
+      BATCH_ROWS: '100',
+      RETENTION: '',
+      REDIS_PASSWORD_FILE: file,
       POSTGRES_URL: 'postgres://writer@db.example/telemetry?sslmode=verify-full',
     });
 

@@ -58,7 +58,11 @@ test(
 
     const dryRun = await forget('--dry-run', '--json');
     expect(JSON.parse(dryRun.stdout)).toMatchObject({
-      ...{ dry_run: true, rows: 1, dead_letters: 1, entries: 2, audit_lines: 1 },
+      dry_run: true,
+      rows: 1,
+      dead_letters: 1,
+      entries: 2,
+      audit_lines: 1,
     });
     expect(await everything()).toContain(imei(1));
 

@@ -131,8 +131,16 @@ describe('processor dlq', () => {
 
   test('replays a dead letter with a fixed field: stored once, and the dead letter is gone', async () => {
     const fixed = await stack.processor(
-      ...['dlq', 'replay', '--reason', 'latitude_out_of_range', '--device', imei(1)],
-      ...['--fix', 'payload.latitude=54.5', '--yes', '--json'],
+      'dlq',
+      'replay',
+      '--reason',
+      'latitude_out_of_range',
+      '--device',
+      imei(1),
+      '--fix',
+      'payload.latitude=54.5',
+      '--yes',
+      '--json',
     );
 
     expect([fixed.code, fixed.stderr]).toEqual([0, '']);
@@ -158,8 +166,16 @@ describe('processor dlq', () => {
   test('reports a field that cannot be fixed, and an entry without a payload to fix', async () => {
     expect((await stack.processor('dlq', 'replay', '--fix', 'speed=1', '--yes')).code).toBe(2);
     const { stdout } = await stack.processor(
-      ...['dlq', 'replay', '--stage', 'decode', '--device', imei(3), '--fix', 'codec=8'],
-      ...['--yes', '--json'],
+      'dlq',
+      'replay',
+      '--stage',
+      'decode',
+      '--device',
+      imei(3),
+      '--fix',
+      'codec=8',
+      '--yes',
+      '--json',
     );
     expect(JSON.parse(stdout)).toMatchObject({ not_replayable: 1 });
     expect(await letterCount()).toBe(3);
@@ -168,7 +184,12 @@ describe('processor dlq', () => {
   test('refuses to write one value into the entries of several devices, and says how many', async () => {
     const fix = ['--fix', 'payload.latitude=54.5'];
     const all = await stack.processor(
-      ...['dlq', 'replay', '--reason', 'latitude_out_of_range', ...fix, '--yes'],
+      'dlq',
+      'replay',
+      '--reason',
+      'latitude_out_of_range',
+      ...fix,
+      '--yes',
     );
     expect([all.code, all.stderr]).toEqual([2, expect.stringMatching(/--device.*--id/)]);
     expect(await stack.redis.xlen(stream)).toBe(4);
@@ -198,7 +219,12 @@ describe('processor dlq', () => {
     await stack.redis.xadd(deadLetters, '*', ...changed);
 
     const { code, stdout } = await stack.processor(
-      ...['dlq', 'replay', '--device', imei(3), '--yes', '--json'],
+      'dlq',
+      'replay',
+      '--device',
+      imei(3),
+      '--yes',
+      '--json',
     );
     expect(code).toBe(1);
     expect(JSON.parse(stdout)).toMatchObject({ not_replayable: 1 });
@@ -218,8 +244,16 @@ describe('processor dlq replay while the service is stopped', () => {
     await service.end('SIGTERM');
     const replay = () =>
       stack.processor(
-        ...['dlq', 'replay', '--device', imei(1), '--fix', 'payload.latitude=54.5'],
-        ...['--timeout', '1', '--yes', '--json'],
+        'dlq',
+        'replay',
+        '--device',
+        imei(1),
+        '--fix',
+        'payload.latitude=54.5',
+        '--timeout',
+        '1',
+        '--yes',
+        '--json',
       );
 
     const first = await replay();

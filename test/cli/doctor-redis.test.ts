@@ -60,7 +60,9 @@ describe('doctor with the shipped ACL', () => {
       const others = needed.flatMap((words) => selectorOf(words, pattern, command) ?? []);
       await acl.admin.acl('SETUSER', 'older', 'reset', 'on', '>pw', ...others);
       const older = new Redis(acl.server.port, {
-        ...{ username: 'older', password: 'pw', disableClientInfo: true },
+        username: 'older',
+        password: 'pw',
+        disableClientInfo: true,
       });
       const check = await rights(older, user);
       older.disconnect();

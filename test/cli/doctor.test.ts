@@ -34,7 +34,9 @@ describe('processor doctor', () => {
     const code = await runDoctor(
       {
         env: {
-          ...{ REDIS_URL: server.url, POSTGRES_URL: database.url, TIMESCALEDB: 'optional' },
+          REDIS_URL: server.url,
+          POSTGRES_URL: database.url,
+          TIMESCALEDB: 'optional',
           ...env,
         },
         stdin: new PassThrough(),
@@ -56,8 +58,15 @@ describe('processor doctor', () => {
     expect(code).toBe(0);
     expect(checks.filter((check) => check.state === 'failure')).toEqual([]);
     for (const name of [
-      ...['redis version', 'redis persistence', 'redis eviction', 'redis memory', 'redis clock'],
-      ...['stream', 'postgresql version', 'postgresql clock', 'schema'],
+      'redis version',
+      'redis persistence',
+      'redis eviction',
+      'redis memory',
+      'redis clock',
+      'stream',
+      'postgresql version',
+      'postgresql clock',
+      'schema',
     ]) {
       expect([name, state(name)]).toEqual([name, 'ok']);
     }

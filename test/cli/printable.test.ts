@@ -36,24 +36,29 @@ test('every view of what servers, devices and entries say is printable', command
   const facts = { ...rejection, entry_id: '1-1', instance: hostile, at: hostile, deliveries: '1' };
   const id = await redis.xadd(
     deadLetters,
-    ...['*', ...Object.entries(facts).flat(), 'f:device_id', imei(1), `f:${hostile}`, hostile],
+    '*',
+    ...Object.entries(facts).flat(),
+    'f:device_id',
+    imei(1),
+    `f:${hostile}`,
+    hostile,
   );
   const pause = { by: hostile, reason: hostile, at: hostile };
   await redis.set(`${stream}:control:paused`, JSON.stringify(pause));
 
   for (const words of [
-    ...[['consumers', 'list'], ['pending', 'list'], ['status'], ['doctor'], ['verify']],
-    ...[
-      ['dlq', 'list'],
-      ['dlq', 'show', String(id)],
-      ['dlq', 'stats'],
-      ['dlq', 'export', '--to', '-'],
-    ],
-    ...[
-      ['device', 'show', imei(1)],
-      ['consumers', 'remove', hostile, '--yes'],
-      ['resume', '--yes'],
-    ],
+    ['consumers', 'list'],
+    ['pending', 'list'],
+    ['status'],
+    ['doctor'],
+    ['verify'],
+    ['dlq', 'list'],
+    ['dlq', 'show', String(id)],
+    ['dlq', 'stats'],
+    ['dlq', 'export', '--to', '-'],
+    ['device', 'show', imei(1)],
+    ['consumers', 'remove', hostile, '--yes'],
+    ['resume', '--yes'],
   ]) {
     await redis.set(`${stream}:control:paused`, JSON.stringify(pause));
     const json = words[0] === 'dlq' ? [[], ['--json']] : [[]];

@@ -89,12 +89,26 @@ export function entryFields(
   const device_id = imei(index);
   const timestamp = new Date(baseTime + index * 1000).toISOString();
   const payload = {
-    ...{ device_id, timestamp, latitude: 54.7, longitude: 25.3, altitude: 1, angle: 2, speed: 3 },
-    ...{ satellites: 9, priority: 0, attributes: { '239': 1 } },
+    device_id,
+    timestamp,
+    latitude: 54.7,
+    longitude: 25.3,
+    altitude: 1,
+    angle: 2,
+    speed: 3,
+    satellites: 9,
+    priority: 0,
+    attributes: { '239': 1 },
     ...change,
   };
   return [
-    ...['device_id', device_id, 'ts', timestamp, 'codec', '8'],
-    ...['payload', JSON.stringify(payload)],
+    'device_id',
+    device_id,
+    'ts',
+    timestamp,
+    'codec',
+    '8',
+    'payload',
+    JSON.stringify(payload),
   ];
 }

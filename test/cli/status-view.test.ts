@@ -32,19 +32,24 @@ function streamSample(change: Change): StreamSample {
   });
   return {
     backlog: {
-      ...{
-        length,
-        lag,
-        lagAgeMs: 0,
-        neverWritten: false,
-        pending,
-        pendingOldestMs: 5,
-        idFault: null,
-      },
-      ...{ deadLetters: 2, deadLetterOldestMs: 1000 },
+      length,
+      lag,
+      lagAgeMs: 0,
+      neverWritten: false,
+      pending,
+      pendingOldestMs: 5,
+      idFault: null,
+      deadLetters: 2,
+      deadLetterOldestMs: 1000,
     },
     progress: {
-      ...{ added, read, length, consumers, pending, unclaimedMs: 0, lastId: '9-9' },
+      added,
+      read,
+      length,
+      consumers,
+      pending,
+      unclaimedMs: 0,
+      lastId: '9-9',
       firstId: change.first === undefined ? '1-0' : change.first,
       deliveredId: change.delivered ?? '5-0',
       oldestPendingId: pending === 0 ? null : (change.oldestPending ?? '4-0'),
@@ -67,8 +72,15 @@ function sample(atMs: number, change: Change = {}): Sample {
 const instance: InstanceView = {
   url: 'http://processor:9464/metrics',
   ready: { ok: true, reasons: [] },
-  ...{ records: 1, deadLetters: 0, inFlight: 2, residentBytes: 126e6, breakers: [] },
-  ...{ rowsPerBatch: 4, isPaused: false, lastCommitMs: 500, lostEntries: 0 },
+  records: 1,
+  deadLetters: 0,
+  inFlight: 2,
+  residentBytes: 126e6,
+  breakers: [],
+  rowsPerBatch: 4,
+  isPaused: false,
+  lastCommitMs: 500,
+  lostEntries: 0,
 };
 
 const limits = limitsOf({ blockMs: 2000, claimThresholdMs: 60_000, claimIntervalMs: 15_000 }, 60);

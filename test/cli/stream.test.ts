@@ -68,7 +68,9 @@ describe('processor status', () => {
     await stack.service('one').untilReady();
 
     const { code, stdout } = await stack.processor(
-      ...['status', '--metrics-url', 'http://127.0.0.1:9/metrics'],
+      'status',
+      '--metrics-url',
+      'http://127.0.0.1:9/metrics',
     );
     expect(code).toBe(1);
     expect(stdout).toMatch(/^x http:\/\/127\.0\.0\.1:9\/metrics: /m);
@@ -127,7 +129,13 @@ describe('processor pending', () => {
     await leaveBehind();
 
     const { code, stderr } = await stack.processor(
-      ...['pending', 'claim', '--consumer', 'gone', '--yes', '--min-idle', '0'],
+      'pending',
+      'claim',
+      '--consumer',
+      'gone',
+      '--yes',
+      '--min-idle',
+      '0',
     );
     expect(code).toBe(2);
     expect(stderr).toContain('is alive');
@@ -140,8 +148,17 @@ describe('processor pending', () => {
     await stack.redis.xtrim(stream, 'MAXLEN', 2);
 
     const { stdout } = await stack.processor(
-      ...['pending', 'claim', '--consumer', 'gone', '--yes', '--min-idle', '0'],
-      ...['--force', '--timeout', '1', '--json'],
+      'pending',
+      'claim',
+      '--consumer',
+      'gone',
+      '--yes',
+      '--min-idle',
+      '0',
+      '--force',
+      '--timeout',
+      '1',
+      '--json',
     );
     expect(JSON.parse(stdout)).toEqual({ consumer: 'gone', claimed: 2, left: 5 });
   });

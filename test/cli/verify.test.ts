@@ -10,8 +10,13 @@ const entries = 300;
 /** A real fleet's entries, all of both forms, and the service that has settled them. */
 async function settledFleet(): Promise<RunningService> {
   const fleet = createFleet({
-    ...{ seed: 3, baseTime: Date.now() - 60_000, devices: 20, form: 'mixed', packetRecords: 5 },
-    ...{ habits: realHabits, expectedRecords: 2000 },
+    seed: 3,
+    baseTime: Date.now() - 60_000,
+    devices: 20,
+    form: 'mixed',
+    packetRecords: 5,
+    habits: realHabits,
+    expectedRecords: 2000,
   });
   for (let at = 0; at < entries; at += 1) {
     await stack.redis.xadd(stream, '*', ...fleet.next().fields);
@@ -105,7 +110,9 @@ describe('processor verify', () => {
     const { code, result } = await verify();
     expect(code).toBe(3);
     expect(result).toMatchObject({
-      ...{ records: 3, missing: 0, not_examined_at_most: 3 },
+      records: 3,
+      missing: 0,
+      not_examined_at_most: 3,
       trimmed_before: expect.any(String),
     });
     const { stdout } = await stack.processor('verify');
@@ -132,7 +139,10 @@ describe('processor verify', () => {
     const { code, result } = await verify('--limit', '4');
     expect(code).toBe(4);
     expect(result.findings.map(({ fate }: { fate: string }) => fate)).toEqual([
-      ...['missing', 'missing', 'missing', 'letter_gone'],
+      'missing',
+      'missing',
+      'missing',
+      'letter_gone',
     ]);
     expect(result.findings_not_listed).toBe(4);
     const { stdout } = await stack.processor('verify', '--limit', '4');

@@ -29,8 +29,22 @@ describe('the database number of a Redis URL', () => {
   });
 
   test.each([
-    ...['/telemetry', '/-1', '/1.5', '/1e2', '/0x1', '/01', '/+1', '/ 1', '/%31', '/1/', '/1/2'],
-    ...['//1', '/2147483648', '/99999999999999999999', '/NaN', '/null'],
+    '/telemetry',
+    '/-1',
+    '/1.5',
+    '/1e2',
+    '/0x1',
+    '/01',
+    '/+1',
+    '/ 1',
+    '/%31',
+    '/1/',
+    '/1/2',
+    '//1',
+    '/2147483648',
+    '/99999999999999999999',
+    '/NaN',
+    '/null',
   ])('redis://host%s is a problem', (path) => {
     const { got, expected } = problemOf('REDIS_URL', `redis://:${marker}@host:6379${path}`);
 
@@ -109,9 +123,25 @@ describe('what is not supported yet', () => {
 
 describe('parameters of a PostgreSQL URL', () => {
   test.each([
-    ...['host', 'channel_binding', 'options', 'target_session_attrs', 'port', 'user', 'password'],
-    ...['application_name', 'connect_timeout', 'statement_timeout', 'query_timeout', 'replication'],
-    ...['client_encoding', 'keepalives', 'gssencmode', 'passfile', 'service', 'sslsni', 'max'],
+    'host',
+    'channel_binding',
+    'options',
+    'target_session_attrs',
+    'port',
+    'user',
+    'password',
+    'application_name',
+    'connect_timeout',
+    'statement_timeout',
+    'query_timeout',
+    'replication',
+    'client_encoding',
+    'keepalives',
+    'gssencmode',
+    'passfile',
+    'service',
+    'sslsni',
+    'max',
   ])('?%s= is refused by name', (name) => {
     for (const variable of ['POSTGRES_URL', 'MIGRATION_POSTGRES_URL']) {
       const url = `postgres://writer@db.example/telemetry?${name}=${marker}&sslmode=disable`;

@@ -16,10 +16,9 @@ test('reading stops at the limit of records and resumes at half of it', () => {
     states.push(inFlight.isFull);
   }
 
-  expect(states).toEqual([
-    ...[false, false, false, false, true], // 2, 4, 6, 8, 10 records
-    ...[true, true, false, false, false], // 8, 6, 4, 2, 0 records
-  ]);
+  const filling = [false, false, false, false, true]; // 2, 4, 6, 8, 10 records
+  const emptying = [true, true, false, false, false]; // 8, 6, 4, 2, 0 records
+  expect(states).toEqual([...filling, ...emptying]);
 });
 
 test('reading stops at the limit of bytes and resumes at half of it', () => {

@@ -43,7 +43,12 @@ test.each([
   ['int4', encodeInt4, -2_147_483_648, 2_147_483_647],
 ] as const)('%s arrives as it was, with null and the extremes', async (type, encode, min, max) => {
   expect(await read(type, encode([min, -1, 0, null, 1, max], same))).toEqual([
-    ...[min, -1, 0, null, 1, max],
+    min,
+    -1,
+    0,
+    null,
+    1,
+    max,
   ]);
   await fc.assert(
     fc.asyncProperty(columnOf(fc.integer({ min, max })), async (values) => {
@@ -55,8 +60,15 @@ test.each([
 
 test('float8 arrives bit by bit, with null, infinities, not-a-number and -0', async () => {
   const extremes = [
-    ...[Number.MAX_VALUE, Number.MIN_VALUE, -0, 0.1 + 0.2, 1e308, null],
-    ...[Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
+    Number.MAX_VALUE,
+    Number.MIN_VALUE,
+    -0,
+    0.1 + 0.2,
+    1e308,
+    null,
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    Number.NEGATIVE_INFINITY,
   ];
   expect(await read('float8', encodeFloat8(extremes, same))).toEqual(extremes);
   await fc.assert(

@@ -90,7 +90,10 @@ describe('what pg throws', () => {
     [new Error('timeout exceeded when trying to connect'), 'CONNECTION'],
   ])('%s, no answer of the server, means it could not be asked', (error, code) => {
     expect(readDatabaseFailure(error)).toEqual({
-      ...{ class: 'unavailable', mayBeRow: false, code, refuser: noRefuser },
+      class: 'unavailable',
+      mayBeRow: false,
+      code,
+      refuser: noRefuser,
     });
   });
 
@@ -120,7 +123,8 @@ describe('what pg throws', () => {
     });
 
     expect(readDatabaseFailure(error).refuser).toMatchObject({
-      ...{ table: 'positions', constraint: 'known_device' },
+      table: 'positions',
+      constraint: 'known_device',
     });
   });
 

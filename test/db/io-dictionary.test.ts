@@ -160,11 +160,30 @@ test('SQL reads every element as the decoder does, at the edges of each width', 
   });
   const wide = ['9007199254740992', '9223372036854775807', '9223372036854775808'];
   const values: readonly (number | string)[] = [
-    ...[0, 1, 20, 850, 2000, 3000, 32_735, 32_766, 65_534, 1.5, -3],
+    0,
+    1,
+    20,
+    850,
+    2000,
+    3000,
+    32_735,
+    32_766,
+    65_534,
+    1.5,
+    -3,
     ...edges,
     ...wide,
-    ...['18446744073709551615', '18446744073709551616', '3544391413610329344'],
-    ...['', '00', '5756575a', '57565700', '0a', '414220002000', 'zz', '0A'],
+    '18446744073709551615',
+    '18446744073709551616',
+    '3544391413610329344',
+    '',
+    '00',
+    '5756575a',
+    '57565700',
+    '0a',
+    '414220002000',
+    'zz',
+    '0A',
   ];
   const cases = ioFamilies.flatMap((family) => {
     const ids = new Set(entries.filter((each) => each.family === family).map(({ id }) => id));
@@ -203,7 +222,9 @@ describe('what is not known', () => {
     const attributes = { '70': 65_409, '269': 251, '66': 70_000, '9999': 7, '73': 3000 };
     expect(
       (await ioValues(client, attributes, 'FMB')).map(({ io_id, value, note }) => [
-        ...[io_id, value, note],
+        io_id,
+        value,
+        note,
       ]),
     ).toEqual([
       [66, '70000', 'unknown_width'],

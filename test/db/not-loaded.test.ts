@@ -53,7 +53,8 @@ describeTimescaledb('a server that offers TimescaleDB without loading it', () =>
     const required = migrateOptions(await emptyDatabase(), { timescaledb: 'required' });
 
     await expect(migrate(migrations, required, silent)).rejects.toMatchObject({
-      ...{ name: 'MigrationError', code: 'timescaledb_not_loaded' },
+      name: 'MigrationError',
+      code: 'timescaledb_not_loaded',
       message: expect.stringContaining('shared_preload_libraries'),
     });
   });
@@ -67,7 +68,9 @@ describeTimescaledb('a server that offers TimescaleDB without loading it', () =>
     await runDoctor(
       {
         env: { REDIS_URL: redisUrl(), POSTGRES_URL: url, TIMESCALEDB: timescaledb },
-        ...{ stdin: new PassThrough(), stdout, stderr: new PassThrough() },
+        stdin: new PassThrough(),
+        stdout,
+        stderr: new PassThrough(),
         signal: new AbortController().signal,
       },
       { json: true, strict: false },
@@ -75,7 +78,8 @@ describeTimescaledb('a server that offers TimescaleDB without loading it', () =>
     const { checks }: { checks: Check[] } = JSON.parse(String(stdout.read()));
 
     expect(checks.find(({ name }) => name === 'timescaledb')).toMatchObject({
-      ...{ state, message: expect.stringContaining('shared_preload_libraries') },
+      state,
+      message: expect.stringContaining('shared_preload_libraries'),
     });
   });
 });
@@ -95,7 +99,8 @@ test.skipIf(!hasTimescaledb())(
       await expect(
         migrate(migrations, migrateOptions(server.url, { mode }), silent),
       ).rejects.toMatchObject({
-        ...{ name: 'MigrationError', code: 'timescaledb_not_loaded' },
+        name: 'MigrationError',
+        code: 'timescaledb_not_loaded',
         message: expect.stringContaining('shared_preload_libraries'),
       });
     }

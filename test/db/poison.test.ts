@@ -142,7 +142,9 @@ describe('an error that the size of the batch causes', () => {
     const outcomes: Outcomes = rows.map(() => null);
 
     await expect(writer.write(rows, outcomes)).rejects.toMatchObject({
-      ...{ name: 'DependencyError', kind: 'unavailable', code: '53400' },
+      name: 'DependencyError',
+      kind: 'unavailable',
+      code: '53400',
     });
     expect(outcomes).toEqual([null, null, null, null]);
   });
@@ -227,7 +229,9 @@ describe('a transient error', () => {
       const outcomes: Outcomes = rows.map(() => null);
 
       await expect(writer.write(rows, outcomes)).rejects.toMatchObject({
-        ...{ name: 'DependencyError', kind: 'unavailable', code: sqlstate },
+        name: 'DependencyError',
+        kind: 'unavailable',
+        code: sqlstate,
       });
       expect(new Set(outcomes)).toEqual(new Set([null]));
       const attempts = await client.query('SELECT last_value::int AS n FROM attempts');

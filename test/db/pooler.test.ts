@@ -115,9 +115,11 @@ describe.skipIf(!hasPooler())(
       const { key, group } = freshStream();
       const redis = new Redis(redisUrl());
       const env = {
-        ...{ REDIS_URL: redisUrl(), POSTGRES_URL: pooler.url },
-        ...{ MIGRATION_POSTGRES_URL: database.url },
-        ...{ REDIS_TELEMETRY_STREAM: key, REDIS_CONSUMER_GROUP: group },
+        REDIS_URL: redisUrl(),
+        POSTGRES_URL: pooler.url,
+        MIGRATION_POSTGRES_URL: database.url,
+        REDIS_TELEMETRY_STREAM: key,
+        REDIS_CONSUMER_GROUP: group,
       };
       const services = ['one', 'two'].map((name) => startService({ ...env, CONSUMER_NAME: name }));
       try {

@@ -117,7 +117,9 @@ describe.each(offered)('$name', ({ sql, repair, code, names }) => {
       const failed = writer.write(rows, outcomes);
 
       await expect(failed).rejects.toMatchObject({
-        ...{ name: 'DependencyError', kind: 'configuration', code },
+        name: 'DependencyError',
+        kind: 'configuration',
+        code,
         message: expect.stringMatching(names),
       });
       expect(new Set(outcomes)).toEqual(new Set([null]));
@@ -134,7 +136,8 @@ describe.each(offered)('$name', ({ sql, repair, code, names }) => {
     const outcomes: Outcomes = [null];
 
     await expect(writer.write(rowsFrom(someTime, 1), outcomes)).rejects.toMatchObject({
-      ...{ kind: 'configuration', code },
+      kind: 'configuration',
+      code,
     });
     expect(outcomes).toEqual([null]);
   });

@@ -59,8 +59,14 @@ const foreign = Object.fromEntries(Object.entries(settings).map(([key, [value]])
 function open(url = database.url) {
   return openDatabase(
     {
-      ...{ url, tls: null, applicationName: 'processor:test', size: 2, connectTimeoutMs: 5000 },
-      ...{ statementTimeoutMs: 10_000, lockTimeoutMs: 5000, deadlineMs: 20_000 },
+      url,
+      tls: null,
+      applicationName: 'processor:test',
+      size: 2,
+      connectTimeoutMs: 5000,
+      statementTimeoutMs: 10_000,
+      lockTimeoutMs: 5000,
+      deadlineMs: 20_000,
     },
     silent,
   );
@@ -89,7 +95,11 @@ async function command(
   const urls = { REDIS_URL: redisUrl(), POSTGRES_URL: database.url, TIMESCALEDB: 'optional' };
   const { signal } = new AbortController();
   const code = await run({
-    ...{ env: { ...urls, ...env }, stdin: new PassThrough(), stdout, stderr, signal },
+    env: { ...urls, ...env },
+    stdin: new PassThrough(),
+    stdout,
+    stderr,
+    signal,
   });
   return { code, text: String(stdout.read() ?? ''), stderr: String(stderr.read() ?? '') };
 }
@@ -155,14 +165,16 @@ describe.each(['German, DMY', 'SQL, DMY', 'Postgres, DMY', 'SQL, MDY'])(
       await pool.close(1000);
 
       expect(states.get(deviceId(1))?.lastFix).toMatchObject({
-        ...{ ts: fresh.ts, latitude: 54.714612345678 },
+        ts: fresh.ts,
+        latitude: 54.714612345678,
       });
       const status = await command((io) => runMigrateStatus(io, { json: true }));
       expect(status.code).toBe(0);
       expect(JSON.parse(status.text).migrations[0].applied_at).toMatch(/^20\d\d-\d\d-\d\dT.*Z$/);
       const flags = { json: true, dryRun: false, yes: true };
       const dropped = await command((io) => runRetention(io, flags), {
-        ...{ RETENTION: '30d', TS_MAX_PAST: '30d' },
+        RETENTION: '30d',
+        TS_MAX_PAST: '30d',
       });
       expect(dropped.code).toBe(0);
       expect(JSON.parse(dropped.text)).toMatchObject({ dropped: 1 });

@@ -24,7 +24,9 @@ test('10,000 cold devices that arrive together, four times at once, take one que
   let queries = 0;
   const found = { found: 0, absent: 0, failed: 0 };
   const states = new DeviceStates({
-    ...{ capacity: 100_000, rehydrateHorizonMs: 30 * dayMs, negativeTtlMs: 60_000 },
+    capacity: 100_000,
+    rehydrateHorizonMs: 30 * dayMs,
+    negativeTtlMs: 60_000,
     now: () => someTime + dayMs,
     rehydrate: (cold, range) => {
       queries += 1;

@@ -16,11 +16,15 @@ const rejected = {
 /** A writer as of an instance that has just started. */
 function writerOn(database: Database, perDay: number, clock = () => now): PositionWriter {
   const chunkBudget = createChunkBudget({
-    ...{ chunkIntervalMs: dayMs, lateHorizonMs: 7 * dayMs, perDay },
+    chunkIntervalMs: dayMs,
+    lateHorizonMs: 7 * dayMs,
+    perDay,
     now: clock,
   });
   return createPositionWriter(database, {
-    ...{ chunkIntervalMs: dayMs, maxChunksPerStatement: 48, chunkBudget },
+    chunkIntervalMs: dayMs,
+    maxChunksPerStatement: 48,
+    chunkBudget,
   });
 }
 

@@ -18,14 +18,17 @@ const now = Date.now();
 const never = new AbortController().signal;
 const tables = {
   // So late that the policy's own job compresses nothing while a test does.
-  ...{ columnstoreAfterMs: 3600 * dayMs, retentionMs: 3650 * dayMs, aggregates: true },
+  columnstoreAfterMs: 3600 * dayMs,
+  retentionMs: 3650 * dayMs,
+  aggregates: true,
 };
 
 /** Two devices, ten days of rows each; on a hypertable most chunks are compressed. */
 async function filled(fresh: Fresh, kind: 'plain table' | 'hypertable') {
   const made = await migratedDatabase(kind === 'hypertable' ? tables : {}, fresh);
   const writer = createPositionWriter(made.database, {
-    ...{ chunkIntervalMs: dayMs, maxChunksPerStatement: 48 },
+    chunkIntervalMs: dayMs,
+    maxChunksPerStatement: 48,
   });
   const rows = Array.from({ length: 10 }, (_, age) => [
     position({ ts: now - age * dayMs }),
@@ -101,7 +104,8 @@ describeEachTable('forgetting a device', (fresh, kind) => {
     interrupted.abort();
 
     expect(await forgetDevice(client, deviceId(1), interrupted.signal)).toEqual({
-      ...{ rows: 0, derived: 0 },
+      rows: 0,
+      derived: 0,
     });
     expect((await forgetDevice(client, deviceId(1), never)).rows).toBe(10);
   });

@@ -36,7 +36,8 @@ describeTimescaledb('a hypertable with more chunks than the lock table holds', (
       await migrate(migrations, migrateOptions(server.url), silent);
       const client = await connect(server.url);
       const writer = createPositionWriter(openPool(server.url), {
-        ...{ chunkIntervalMs: dayMs, maxChunksPerStatement: 10 },
+        chunkIntervalMs: dayMs,
+        maxChunksPerStatement: 10,
       });
       const oldest = Date.now() - 6 * 366 * dayMs;
       const rows = Array.from({ length: days }, (_, day) => position({ ts: oldest + day * dayMs }));

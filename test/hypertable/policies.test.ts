@@ -204,7 +204,9 @@ describeHypertable('policies', (fresh) => {
       await runDoctor(
         {
           env: { REDIS_URL: server.url, POSTGRES_URL: database.url, ...env },
-          ...{ stdin: new PassThrough(), stdout, stderr: new PassThrough() },
+          stdin: new PassThrough(),
+          stdout,
+          stderr: new PassThrough(),
           signal: new AbortController().signal,
         },
         { json: true, strict: false },

@@ -81,7 +81,9 @@ describeHypertable('the migrated table', (fresh) => {
       name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`);
     for (const { version, name, checksum } of migrations) {
       await client.query('INSERT INTO public.processor_migrations VALUES ($1, $2, $3)', [
-        ...[version, name, checksum],
+        version,
+        name,
+        checksum,
       ]);
     }
 
