@@ -18,10 +18,22 @@ const storedCount = async () =>
 function worstFrame(number: number): Buffer {
   const record = (index: number): TrackerRecord => ({
     ts: Date.UTC(2000, 0, 1) + number * 1000 + index,
-    ...{ priority: 0, latitude: 54.7, longitude: 25.3, altitude: 1, angle: 2, satellites: 9 },
-    ...{ speed: 3, eventIoId: 0, generationType: null, cell: null },
+    priority: 0,
+    latitude: 54.7,
+    longitude: 25.3,
+    altitude: 1,
+    angle: 2,
+    satellites: 9,
+    speed: 3,
+    eventIoId: 0,
+    generationType: null,
+    cell: null,
     io: {
-      ...{ one: [], two: [], four: [], eight: [], sixteen: null },
+      one: [],
+      two: [],
+      four: [],
+      eight: [],
+      sixteen: null,
       variable: [[10_000, Buffer.alloc(214, index)]],
     },
   });
@@ -110,7 +122,10 @@ it(
     // Every record is accounted for by its index.
     const verified = await stack.processor('verify', '--from', '2h', '--json');
     expect(JSON.parse(verified.stdout)).toMatchObject({
-      ...{ stored: 2000, dead_letter: 50 * 255, missing: 0, letter_gone: 0 },
+      stored: 2000,
+      dead_letter: 50 * 255,
+      missing: 0,
+      letter_gone: 0,
     });
   },
   patience,

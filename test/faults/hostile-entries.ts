@@ -115,12 +115,37 @@ function spoiledText(random: Random, good: string): string {
 }
 
 const strangeValues = [
-  ...[null, true, '', '12', [], {}, -1, 0.5, 1e300, 2 ** 53, '\u0000', '\ud800'],
-  ...[{ __bigint: '1e5' }, { __bigint: '9'.repeat(21) }, { __buffer_b64: '!!' }, [[]]],
+  null,
+  true,
+  '',
+  '12',
+  [],
+  {},
+  -1,
+  0.5,
+  1e300,
+  2 ** 53,
+  '\u0000',
+  '\ud800',
+  { __bigint: '1e5' },
+  { __bigint: '9'.repeat(21) },
+  { __buffer_b64: '!!' },
+  [[]],
 ];
 const payloadFields = [
-  ...['device_id', 'timestamp', 'latitude', 'longitude', 'altitude', 'angle', 'speed'],
-  ...['satellites', 'priority', 'event_io_id', 'generation_type', 'attributes', '__proto__'],
+  'device_id',
+  'timestamp',
+  'latitude',
+  'longitude',
+  'altitude',
+  'angle',
+  'speed',
+  'satellites',
+  'priority',
+  'event_io_id',
+  'generation_type',
+  'attributes',
+  '__proto__',
 ];
 
 function wrongValue(random: Random, good: string): string {
@@ -138,22 +163,53 @@ function nested(random: Random): string {
 }
 
 const strangeJson = [
-  ...['', 'null', 'NaN', '1e400', '-0', '"x"', '[]', '{}', 'true', '{"__proto__":{"x":1}}'],
-  ...['{"constructor":{"prototype":{}}}', '{"device_id":1}', '\ufeff{}', '{"a":1e999}', "{'a':1}"],
+  '',
+  'null',
+  'NaN',
+  '1e400',
+  '-0',
+  '"x"',
+  '[]',
+  '{}',
+  'true',
+  '{"__proto__":{"x":1}}',
+  '{"constructor":{"prototype":{}}}',
+  '{"device_id":1}',
+  '\ufeff{}',
+  '{"a":1e999}',
+  "{'a':1}",
 ];
 
 function strangeTime(random: Random): unknown {
   return random.pick([
-    ...['', '0', '1970-01-01T00:00:00.000Z', '9999-12-31T23:59:59.999Z', '2026-02-30T00:00:00Z'],
-    ...['+275760-09-13T00:00:00.000Z', '2026-11-01', '2026-11-01T00:00:00.000+02:00', 0, null],
-    ...['-000001-01-01T00:00:00Z', '2106-02-07T06:28:16.000Z', '2026-11-01T24:00:00.000Z'],
+    '',
+    '0',
+    '1970-01-01T00:00:00.000Z',
+    '9999-12-31T23:59:59.999Z',
+    '2026-02-30T00:00:00Z',
+    '+275760-09-13T00:00:00.000Z',
+    '2026-11-01',
+    '2026-11-01T00:00:00.000+02:00',
+    0,
+    null,
+    '-000001-01-01T00:00:00Z',
+    '2106-02-07T06:28:16.000Z',
+    '2026-11-01T24:00:00.000Z',
   ]);
 }
 
 function strangeDevice(random: Random): string | Buffer {
   return random.pick([
-    ...['', '1', '35000000000000', '3500000000000066', '35000000000000a', ' 350000000000006'],
-    ...['٣٥٠٠٠٠٠٠٠٠٠٠٠٠٦', "'; DROP TABLE positions; --", '350000000000006\0', '-35000000000006'],
+    '',
+    '1',
+    '35000000000000',
+    '3500000000000066',
+    '35000000000000a',
+    ' 350000000000006',
+    '٣٥٠٠٠٠٠٠٠٠٠٠٠٠٦',
+    "'; DROP TABLE positions; --",
+    '350000000000006\0',
+    '-35000000000006',
     Buffer.from([0xff, 0xfe]),
   ]);
 }

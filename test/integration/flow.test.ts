@@ -145,8 +145,12 @@ describe('the service, as real processes against real servers', () => {
     await one.end('SIGKILL');
     const two = service({
       CONSUMER_NAME: 'two',
-      ...{ CLAIM_THRESHOLD_MS: '1500', CLAIM_INTERVAL_MS: '300', DRAIN_BUDGET_MS: '1400' },
-      ...{ INSERT_DEADLINE_MS: '1300', STATEMENT_TIMEOUT_MS: '1200', LOCK_TIMEOUT_MS: '500' },
+      CLAIM_THRESHOLD_MS: '1500',
+      CLAIM_INTERVAL_MS: '300',
+      DRAIN_BUDGET_MS: '1400',
+      INSERT_DEADLINE_MS: '1300',
+      STATEMENT_TIMEOUT_MS: '1200',
+      LOCK_TIMEOUT_MS: '500',
     });
     await two.untilReady();
     await untilSettled();

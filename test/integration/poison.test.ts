@@ -25,7 +25,12 @@ it('an entry that kills the process is condemned alone; its neighbours are store
     await redis.xadd(
       key,
       '*',
-      ...['device_id', device_id, 'ts', timestamp, 'codec', '8'],
+      'device_id',
+      device_id,
+      'ts',
+      timestamp,
+      'codec',
+      '8',
       'payload',
       payload,
     );
@@ -36,9 +41,14 @@ it('an entry that kills the process is condemned alone; its neighbours are store
   for (;;) {
     const child = spawn(process.execPath, [script], {
       env: {
-        ...{ PATH: process.env.PATH, REDIS_URL: redisUrl(), POSTGRES_URL: database.url },
-        ...{ REDIS_TELEMETRY_STREAM: key, REDIS_CONSUMER_GROUP: group, CONSUMER_NAME: 'one' },
-        ...{ MAX_DELIVERIES: '2', READ_BLOCK_MS: '100' },
+        PATH: process.env.PATH,
+        REDIS_URL: redisUrl(),
+        POSTGRES_URL: database.url,
+        REDIS_TELEMETRY_STREAM: key,
+        REDIS_CONSUMER_GROUP: group,
+        CONSUMER_NAME: 'one',
+        MAX_DELIVERIES: '2',
+        READ_BLOCK_MS: '100',
       },
       stdio: ['ignore', 'ignore', 'inherit'],
     });

@@ -38,7 +38,10 @@ afterEach(async () => {
 function serve(redisUrl: string, changes: Readonly<Record<string, string>> = {}): RunningService {
   const quick = { READ_BLOCK_MS: '200', CLAIM_INTERVAL_MS: '500', CONSUMER_NAME: 'one' };
   const started = startService({
-    ...{ REDIS_URL: redisUrl, POSTGRES_URL: database.url, ...quick, ...changes },
+    REDIS_URL: redisUrl,
+    POSTGRES_URL: database.url,
+    ...quick,
+    ...changes,
   });
   running.push(started);
   return started;
@@ -140,8 +143,14 @@ describe('the database number of REDIS_URL', () => {
   });
 
   test.each([
-    ...['status', 'doctor', 'dlq list', 'pending list', 'consumers list', 'verify --from 1h'],
-    ...['pause --yes --reason x', 'simulate --records 5'],
+    'status',
+    'doctor',
+    'dlq list',
+    'pending list',
+    'consumers list',
+    'verify --from 1h',
+    'pause --yes --reason x',
+    'simulate --records 5',
   ])('that Redis refuses is reported by processor %s, which does nothing', async (words) => {
     await send(redis, 1);
     const { code, text } = await processor(`${server.url}/99`, words.split(' '));

@@ -27,8 +27,12 @@ async function running(): Promise<Running> {
   const client = await connectDatabase(url);
   const redis = connect();
   const service = startService({
-    ...{ REDIS_URL: redisUrl(), POSTGRES_URL: url, CONSUMER_NAME: 'one', READ_BLOCK_MS: '100' },
-    ...{ REDIS_TELEMETRY_STREAM: key, REDIS_CONSUMER_GROUP: group },
+    REDIS_URL: redisUrl(),
+    POSTGRES_URL: url,
+    CONSUMER_NAME: 'one',
+    READ_BLOCK_MS: '100',
+    REDIS_TELEMETRY_STREAM: key,
+    REDIS_CONSUMER_GROUP: group,
   });
   onTestFinished(async () => {
     await service.end('SIGKILL');

@@ -65,7 +65,11 @@ describe('a panic', () => {
     expect(mode).toBe(0o600);
     const dump = JSON.parse(text);
     expect(dump).toMatchObject({
-      ...{ kind, instance: 'one', version: '1.2.3', entries_in_flight: 3, residual: 0 },
+      kind,
+      instance: 'one',
+      version: '1.2.3',
+      entries_in_flight: 3,
+      residual: 0,
       in_flight: [{ id: '0-0', records: 2, open: 1, rejected: 1, deliveries: 1 }, {}, {}],
     });
     expect(dump.payloads[0].fields[1]).toEqual({ base64: 'AP8=' });

@@ -25,7 +25,10 @@ describe('an event loop that stands still', () => {
 
     expect(code).toBe(75);
     expect(JSON.parse(stdout.split('\n')[1] ?? '')).toMatchObject({
-      ...{ level: 'error', service: 'processor', instance: 'one', stall_limit_ms: 300 },
+      level: 'error',
+      service: 'processor',
+      instance: 'one',
+      stall_limit_ms: 300,
       msg: 'event loop blocked; exiting so that the supervisor restarts the process',
     });
   });

@@ -13,7 +13,9 @@ const oneClient = '127.0.0.2';
 async function serve(registry = new Registry()) {
   const evicted: string[] = [];
   const endpoint = createHttpEndpoint({
-    ...{ host: '127.0.0.1', port: 0, registry },
+    host: '127.0.0.1',
+    port: 0,
+    registry,
     health: { live: well, ready: well, startup: well },
     onEvicted: (address) => evicted.push(address),
   });
@@ -79,7 +81,9 @@ it('an answer under way outlives any number of idle connections of the same clie
   const entered = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
   new Gauge({
-    ...{ name: 'slow', help: 'Waits.', registers: [registry] },
+    name: 'slow',
+    help: 'Waits.',
+    registers: [registry],
     collect: async () => {
       entered.resolve();
       await gate.promise;

@@ -14,7 +14,9 @@ afterEach(async () => {
 function endpointOf(options: { port?: number; registry?: Registry; live?: typeof well } = {}) {
   const { port = 0, registry = new Registry(), live = well } = options;
   const endpoint = createHttpEndpoint({
-    ...{ host: '127.0.0.1', port, registry },
+    host: '127.0.0.1',
+    port,
+    registry,
     health: { live, ready: well, startup: well },
     onEvicted: () => undefined,
   });
@@ -33,7 +35,9 @@ function slowRegistry() {
   const entered = Promise.withResolvers<void>();
   let renderings = 0;
   new Gauge({
-    ...{ name: 'slow', help: 'Waits.', registers: [registry] },
+    name: 'slow',
+    help: 'Waits.',
+    registers: [registry],
     collect: async () => {
       renderings += 1;
       entered.resolve();

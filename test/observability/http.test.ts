@@ -21,7 +21,10 @@ async function serve(): Promise<{ url: string; port: number; health: Health; met
   const metrics = createMetrics({ version: '1.2.3', revision: 'abc' });
   const health = createHealth(['startup', 'redis', 'database']);
   const options = {
-    ...{ host: '127.0.0.1', port: 0, registry: metrics.registry, health },
+    host: '127.0.0.1',
+    port: 0,
+    registry: metrics.registry,
+    health,
     onEvicted: () => undefined,
   };
   const endpoint = createHttpEndpoint(options);
@@ -184,16 +187,15 @@ describe('/metrics', () => {
     const { metrics } = await serve();
     const labels = { stream: 's', group: 'g' };
     const known = {
-      ...{
-        length: 9,
-        neverWritten: false,
-        lag: 7,
-        lagAgeMs: 1500,
-        pending: 2,
-        pendingOldestMs: 3,
-        idFault: null,
-      },
-      ...{ deadLetters: 0, deadLetterOldestMs: 0 },
+      length: 9,
+      neverWritten: false,
+      lag: 7,
+      lagAgeMs: 1500,
+      pending: 2,
+      pendingOldestMs: 3,
+      idFault: null,
+      deadLetters: 0,
+      deadLetterOldestMs: 0,
     };
     const shown = async () =>
       readExposition(await metrics.registry.metrics())

@@ -10,7 +10,9 @@ const schema = ['level', 'ts', 'service', 'env', 'instance'];
 function lineOf(fields: object): string {
   const lines: string[] = [];
   const log = createLogger({
-    ...{ level: 'debug', env: 'test', instance: 'one' },
+    level: 'debug',
+    env: 'test',
+    instance: 'one',
     destination: { write: (line) => lines.push(line) },
   });
   log.debug(fields, 'message');
@@ -85,7 +87,9 @@ describe('what stays readable', () => {
       cause: Object.assign(new Error('inner'), { code: 'E1' }),
     });
     expect(JSON.parse(lineOf({ err })).err).toEqual({
-      ...{ type: 'TypeError', message: 'outer', stack: expect.stringContaining('log-fields.test') },
+      type: 'TypeError',
+      message: 'outer',
+      stack: expect.stringContaining('log-fields.test'),
       cause: { type: 'Error', code: 'E1', message: 'inner', stack: expect.any(String) },
     });
   });
@@ -111,7 +115,12 @@ describe('a line', () => {
     const names = [...line.matchAll(/"([a-z_]+)":/g)].map(([, name]) => name);
     expect(names).toEqual([
       ...schema,
-      ...['msg_', 'level_', 'ts_', 'service_', 'env_', 'instance_'],
+      'msg_',
+      'level_',
+      'ts_',
+      'service_',
+      'env_',
+      'instance_',
       'msg',
     ]);
   });

@@ -48,9 +48,21 @@ function row(ageMs: number): Position {
   const deviceId = '356307042441013';
   if (!isDeviceId(deviceId)) throw new Error('no device id');
   return {
-    ...{ deviceId, ts: nowMs - ageMs, latitude: 54.7, longitude: 25.3, altitude: 1, angle: 2 },
-    ...{ speed: 3, satellites: 9, priority: 1, fix: true, eventIoId: null, generationType: null },
-    ...{ codec: '8', attributes: '{}', recordIndex: 0 },
+    deviceId,
+    ts: nowMs - ageMs,
+    latitude: 54.7,
+    longitude: 25.3,
+    altitude: 1,
+    angle: 2,
+    speed: 3,
+    satellites: 9,
+    priority: 1,
+    fix: true,
+    eventIoId: null,
+    generationType: null,
+    codec: '8',
+    attributes: '{}',
+    recordIndex: 0,
   };
 }
 
@@ -103,7 +115,9 @@ describe('a rejected entry', () => {
     const { events, lines, value } = open();
     const rejection = {
       ...({ stage: 'decode', reason: 'truncated' } as const),
-      ...{ message: 'x', recordIndex: null, offset: null },
+      message: 'x',
+      recordIndex: null,
+      offset: null,
     };
     for (let count = 0; count < 100; count += 1) {
       events.rejected({ ...held(0), rejections: [rejection] });

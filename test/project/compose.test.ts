@@ -272,7 +272,8 @@ describe('deploy/compose.deploy.yaml', () => {
   it('takes the image by tag, by tag and digest, and that of the monitoring by its own tag', () => {
     const digest = `1.4.0@sha256:${'0'.repeat(64)}`;
     const { services } = readCompose(text, {
-      ...{ ...required, PROCESSOR_TAG: digest },
+      ...required,
+      PROCESSOR_TAG: digest,
       MONITORING_TAG: '1.4.0',
     });
     expect(services.processor?.image).toBe(`git.example.com/fleet/processor:${digest}`);

@@ -66,15 +66,20 @@ describe('.env.example', () => {
 /** Names with an underscore that are not ours, and who reads them. */
 const ofOthers: Readonly<Record<string, readonly string[]>> = {
   'the stack of deploy/compose.deploy.yaml': [
-    ...[
-      'COMPOSE_PROFILES',
-      'GRAFANA_BIND',
-      'MONITORING_TAG',
-      'OPERATOR_REDIS_URL',
-      'PROCESSOR_IMAGE',
-    ],
-    ...['PROCESSOR_TAG', 'SECRETS_DIR', 'SERVERS_NETWORK', 'STACK_NAME', 'METRICS_BIND'],
-    ...['REDIS_IMAGE', 'TIMESCALEDB_IMAGE', 'PROMETHEUS_IMAGE', 'GRAFANA_IMAGE'],
+    'COMPOSE_PROFILES',
+    'GRAFANA_BIND',
+    'MONITORING_TAG',
+    'OPERATOR_REDIS_URL',
+    'PROCESSOR_IMAGE',
+    'PROCESSOR_TAG',
+    'SECRETS_DIR',
+    'SERVERS_NETWORK',
+    'STACK_NAME',
+    'METRICS_BIND',
+    'REDIS_IMAGE',
+    'TIMESCALEDB_IMAGE',
+    'PROMETHEUS_IMAGE',
+    'GRAFANA_IMAGE',
   ],
   'deploy/sql/roles.sql': [
     ...['MIGRATOR', 'WRITER', 'READER'].map((role) => `PROCESSOR_${role}_PASSWORD_FILE`),
@@ -90,8 +95,10 @@ const ofOthers: Readonly<Record<string, readonly string[]>> = {
   'redis-cli': ['REDISCLI_AUTH'],
   'Node.js': ['CERT_HAS_EXPIRED', 'NODE_OPTIONS', 'NODE_TLS_REJECT_UNAUTHORIZED'],
   Grafana: [
-    ...['GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES', 'GF_ANALYTICS_CHECK_FOR_UPDATES'],
-    ...['GF_ANALYTICS_REPORTING_ENABLED', 'GF_PLUGINS_PREINSTALL_DISABLED'],
+    'GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES',
+    'GF_ANALYTICS_CHECK_FOR_UPDATES',
+    'GF_ANALYTICS_REPORTING_ENABLED',
+    'GF_PLUGINS_PREINSTALL_DISABLED',
     'GF_SECURITY_ADMIN_PASSWORD__FILE',
   ],
   'the page of the configuration itself': ['NAME_FILE'],

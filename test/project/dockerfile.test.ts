@@ -120,7 +120,9 @@ describe('the image, from the files of this working tree', () => {
   function plainly(words: readonly string[], env: Readonly<Record<string, string>> = {}) {
     const withoutVolume = { ...pairsOf(image, 'ENV'), PANIC_DIR: volume };
     const started = startPlainly({
-      ...{ root, uid, gid },
+      root,
+      uid,
+      gid,
       command: [...entrypoint, ...words],
       env: { ...withoutVolume, ...env },
     });
@@ -130,7 +132,11 @@ describe('the image, from the files of this working tree', () => {
 
   function contained(command: readonly string[], env: Readonly<Record<string, string>> = {}) {
     const started = startContained({
-      ...{ root, volume, uid, gid, command },
+      root,
+      volume,
+      uid,
+      gid,
+      command,
       env: { ...pairsOf(image, 'ENV'), ...env },
     });
     running.push(started);
@@ -254,8 +260,13 @@ describe('the image, from the files of this working tree', () => {
           (await place.positions()) > 0 ? true : undefined,
         );
         expect(statusOf(service.pid())).toMatchObject({
-          ...{ Uid: `${uid}`, Gid: `${gid}`, Groups: '', NoNewPrivs: '1', process: '1' },
-          ...{ CapEff: '0000000000000000', CapPrm: '0000000000000000' },
+          Uid: `${uid}`,
+          Gid: `${gid}`,
+          Groups: '',
+          NoNewPrivs: '1',
+          process: '1',
+          CapEff: '0000000000000000',
+          CapPrm: '0000000000000000',
           CapBnd: '0000000000000000',
         });
         service.signal('SIGTERM');

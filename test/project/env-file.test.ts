@@ -18,7 +18,8 @@ function config(
   env: Readonly<Record<string, string>> = {},
 ) {
   return spawnSync(process.execPath, [...options, program, 'config'], {
-    ...{ cwd, encoding: 'utf8' },
+    cwd,
+    encoding: 'utf8',
     env: { PATH: process.env.PATH, ...env },
   });
 }

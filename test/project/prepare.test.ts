@@ -84,7 +84,10 @@ describe('what a machine lacks', () => {
 
   test('is said in one message, with one command and the variables that help instead', () => {
     const libatomic: Need = {
-      ...{ name: 'libatomic', package: 'libatomic1', why: 'Node 26 uses it', required: true },
+      name: 'libatomic',
+      package: 'libatomic1',
+      why: 'Node 26 uses it',
+      required: true,
     };
     const needs = [libatomic, ...missingNeeds('demo', { PATH: pathWith() })];
 

@@ -45,8 +45,11 @@ describe.skipIf(program === null)('a real Prometheus', { meta: { needs } }, () =
     redis = new Redis(redisUrl());
     const { key, group } = stream();
     service = startService({
-      ...{ REDIS_URL: redisUrl(), POSTGRES_URL: database.url, CONSUMER_NAME: 'one' },
-      ...{ REDIS_TELEMETRY_STREAM: key, REDIS_CONSUMER_GROUP: group },
+      REDIS_URL: redisUrl(),
+      POSTGRES_URL: database.url,
+      CONSUMER_NAME: 'one',
+      REDIS_TELEMETRY_STREAM: key,
+      REDIS_CONSUMER_GROUP: group,
     });
     await service.untilReady();
     port = await freePort();

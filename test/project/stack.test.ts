@@ -54,7 +54,8 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
       ['migrate', 'up', '--yes'],
     );
     looking = new Redis(redis.port, {
-      ...{ username: 'processor-operator', password: passwordOf('redis_operator') },
+      username: 'processor-operator',
+      password: passwordOf('redis_operator'),
       disableClientInfo: true,
     });
   });
@@ -160,8 +161,10 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
     expect(await outcomeOf(wrong, 'SELECT 1')).toBe('28P01');
     const reasons: string[] = [];
     const client = new Redis(redis.port, {
-      ...{ username: 'processor-operator', password: passwordOf('redis_processor') },
-      ...{ lazyConnect: true, retryStrategy: () => null },
+      username: 'processor-operator',
+      password: passwordOf('redis_processor'),
+      lazyConnect: true,
+      retryStrategy: () => null,
     });
     client.on('error', ({ message }) => reasons.push(message));
     await client.connect().catch(() => undefined);

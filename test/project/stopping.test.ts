@@ -37,8 +37,12 @@ async function startByNpm(): Promise<Started> {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
       ...process.env,
-      ...{ REDIS_URL: redisUrl(), POSTGRES_URL: database.url, TIMESCALEDB: 'optional' },
-      ...{ REDIS_TELEMETRY_STREAM: key, REDIS_CONSUMER_GROUP: group, HTTP_PORT: '0' },
+      REDIS_URL: redisUrl(),
+      POSTGRES_URL: database.url,
+      TIMESCALEDB: 'optional',
+      REDIS_TELEMETRY_STREAM: key,
+      REDIS_CONSUMER_GROUP: group,
+      HTTP_PORT: '0',
       LOG_LEVEL: 'debug',
     },
   });
@@ -56,7 +60,11 @@ async function startByNpm(): Promise<Started> {
     sendSignal(tree, 'SIGKILL');
   });
   return {
-    ...{ npm, tree, messages, stream: key, databaseUrl: database.url },
+    npm,
+    tree,
+    messages,
+    stream: key,
+    databaseUrl: database.url,
     service: tree.at(-1) ?? 0,
   };
 }

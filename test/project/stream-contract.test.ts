@@ -215,8 +215,16 @@ describe('docs/stream-contract.md', () => {
 });
 
 const goodPayload: Record<string, unknown> & { readonly device_id: string } = {
-  ...{ device_id: '350000000000004', latitude: 54.6872, longitude: 25.2797, altitude: 112 },
-  ...{ angle: 214, speed: 43, satellites: 11, priority: 0, event_io_id: 239, generation_type: 5 },
+  device_id: '350000000000004',
+  latitude: 54.6872,
+  longitude: 25.2797,
+  altitude: 112,
+  angle: 214,
+  speed: 43,
+  satellites: 11,
+  priority: 0,
+  event_io_id: 239,
+  generation_type: 5,
   attributes: {},
 };
 

@@ -67,9 +67,15 @@ describe('the users of deploy/redis/users.acl', () => {
       CONSUMER_IDLE_LIMIT_MS: '1000',
     };
     const started = startService({
-      ...{ ...envOf('processor'), CONSUMER_NAME: name, ...quick, CLAIM_THRESHOLD_MS: '1500' },
-      ...{ DRAIN_BUDGET_MS: '1400', INSERT_DEADLINE_MS: '1300', STATEMENT_TIMEOUT_MS: '1200' },
-      ...{ LOCK_TIMEOUT_MS: '500', ...changes },
+      ...envOf('processor'),
+      CONSUMER_NAME: name,
+      ...quick,
+      CLAIM_THRESHOLD_MS: '1500',
+      DRAIN_BUDGET_MS: '1400',
+      INSERT_DEADLINE_MS: '1300',
+      STATEMENT_TIMEOUT_MS: '1200',
+      LOCK_TIMEOUT_MS: '500',
+      ...changes,
     });
     running.push(started);
     return started;
@@ -91,8 +97,13 @@ describe('the users of deploy/redis/users.acl', () => {
     const id = `${number}-0` as EntryId;
     const held = makeEntry(id, [Buffer.from('nonsense'), Buffer.from('x')]);
     const options = {
-      ...{ key: stream, group, deadLetterKey: `${stream}:dlq`, deadLetterMaxEntries },
-      ...{ instance: 'test', maxFieldBytes: 1024, deadLetterStreamMaxBytes: 1_000_000 },
+      key: stream,
+      group,
+      deadLetterKey: `${stream}:dlq`,
+      deadLetterMaxEntries,
+      instance: 'test',
+      maxFieldBytes: 1024,
+      deadLetterStreamMaxBytes: 1_000_000,
     };
     const where = { message: 'test', recordIndex: null, offset: null };
     const rejection: Rejection = { stage: 'decode', reason: 'field_missing', ...where };
@@ -300,34 +311,33 @@ describe('the users of deploy/redis/users.acl', () => {
     ],
   };
   const refusedToAll: readonly (readonly string[])[] = [
-    ...[['FLUSHALL'], ['FLUSHDB'], ['KEYS', '*'], ['SCAN', '0'], ['SHUTDOWN']],
-    ...[['CONFIG', 'GET', '*'], ['CONFIG', 'SET', 'dir', '/tmp'], ['ACL', 'LIST'], ['MONITOR']],
-    ...[
-      ['DEL', stream],
-      ['UNLINK', stream],
-      ['RENAME', stream, 'x'],
-      ['EXPIRE', stream, '1'],
-    ],
-    ...[
-      ['GET', 'elsewhere'],
-      ['SET', stream, 'x'],
-      ['CLIENT', 'LIST'],
-      ['CLIENT', 'KILL', 'ID', '1'],
-    ],
-    ...[
-      ['SAVE'],
-      ['REPLICAOF', 'NO', 'ONE'],
-      ['MODULE', 'LIST'],
-      ['SUBSCRIBE', 'x'],
-      ['SELECT', '1'],
-    ],
-    ...[
-      ['FUNCTION', 'LIST'],
-      ['DUMP', stream],
-      ['SORT', stream],
-      ['COPY', stream, 'x'],
-      ['SWAPDB', '0', '1'],
-    ],
+    ['FLUSHALL'],
+    ['FLUSHDB'],
+    ['KEYS', '*'],
+    ['SCAN', '0'],
+    ['SHUTDOWN'],
+    ['CONFIG', 'GET', '*'],
+    ['CONFIG', 'SET', 'dir', '/tmp'],
+    ['ACL', 'LIST'],
+    ['MONITOR'],
+    ['DEL', stream],
+    ['UNLINK', stream],
+    ['RENAME', stream, 'x'],
+    ['EXPIRE', stream, '1'],
+    ['GET', 'elsewhere'],
+    ['SET', stream, 'x'],
+    ['CLIENT', 'LIST'],
+    ['CLIENT', 'KILL', 'ID', '1'],
+    ['SAVE'],
+    ['REPLICAOF', 'NO', 'ONE'],
+    ['MODULE', 'LIST'],
+    ['SUBSCRIBE', 'x'],
+    ['SELECT', '1'],
+    ['FUNCTION', 'LIST'],
+    ['DUMP', stream],
+    ['SORT', stream],
+    ['COPY', stream, 'x'],
+    ['SWAPDB', '0', '1'],
   ];
 
   test.each(users)('%s is refused what it has no need of', async (user) => {
@@ -369,9 +379,23 @@ describe('the users of deploy/redis/users.acl', () => {
 
   test('no command runs before the login, though the user default has every right', async () => {
     for (const line of [
-      ...['PING', `XLEN ${stream}`, 'SET x y', 'CONFIG GET *', 'ACL LIST', 'SUBSCRIBE x'],
-      ...['MULTI', 'EVAL "return 1" 0', 'SHUTDOWN NOSAVE', 'HELLO 3', 'SELECT 1', 'CLIENT LIST'],
-      ...['REPLICAOF NO ONE', 'MONITOR', 'SYNC', 'PSYNC ? -1', `RESET\r\nXLEN ${stream}`],
+      'PING',
+      `XLEN ${stream}`,
+      'SET x y',
+      'CONFIG GET *',
+      'ACL LIST',
+      'SUBSCRIBE x',
+      'MULTI',
+      'EVAL "return 1" 0',
+      'SHUTDOWN NOSAVE',
+      'HELLO 3',
+      'SELECT 1',
+      'CLIENT LIST',
+      'REPLICAOF NO ONE',
+      'MONITOR',
+      'SYNC',
+      'PSYNC ? -1',
+      `RESET\r\nXLEN ${stream}`,
     ]) {
       expect(await answerOf(line), line).toMatch(/^(\+RESET\r\n)?-NOAUTH/);
     }

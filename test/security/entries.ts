@@ -10,8 +10,16 @@ export function entry(index: number, changes: object = {}): string[] {
   const device = imei(index % 5);
   const timestamp = new Date(Date.UTC(2026, 10, 1) + index * 1000).toISOString();
   const payload = {
-    ...{ device_id: device, timestamp, latitude: 54.7, longitude: 25.3, altitude: -5 },
-    ...{ angle: 90, speed: 50, satellites: 9, priority: 0, event_io_id: 0 },
+    device_id: device,
+    timestamp,
+    latitude: 54.7,
+    longitude: 25.3,
+    altitude: -5,
+    angle: 90,
+    speed: 50,
+    satellites: 9,
+    priority: 0,
+    event_io_id: 0,
     attributes: { '239': 1, '66': 12_400 },
     ...changes,
   };

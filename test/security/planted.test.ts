@@ -34,8 +34,11 @@ async function databaseWithPlanted(): Promise<string> {
 const environment = (url: string): Record<string, string> => {
   const { key, group } = freshStream();
   return {
-    ...{ REDIS_URL: redisUrl(), POSTGRES_URL: url, REDIS_TELEMETRY_STREAM: key },
-    ...{ REDIS_CONSUMER_GROUP: group, RETENTION: '30d' },
+    REDIS_URL: redisUrl(),
+    POSTGRES_URL: url,
+    REDIS_TELEMETRY_STREAM: key,
+    REDIS_CONSUMER_GROUP: group,
+    RETENTION: '30d',
   };
 };
 
@@ -85,7 +88,8 @@ describe.skipIf(!hasPsql())(
       });
       await ask(
         database.url,
-        ...[`SET ROLE ${other}`, 'CREATE SCHEMA positions'],
+        `SET ROLE ${other}`,
+        'CREATE SCHEMA positions',
         'CREATE FUNCTION positions.mine() RETURNS text LANGUAGE sql SECURITY DEFINER RETURN current_user',
       );
 
@@ -105,7 +109,8 @@ describe.skipIf(!hasPsql())(
       onTestFinished(() => database.drop());
       await ask(
         database.url,
-        ...[marker, plantFunction('planted() RETURNS text')],
+        marker,
+        plantFunction('planted() RETURNS text'),
         'CREATE SCHEMA timescaledb_information',
         `CREATE VIEW timescaledb_information.continuous_aggregates AS
            SELECT public.planted() AS view_schema, 'x'::text AS view_name`,
@@ -139,7 +144,8 @@ describe('the service beside what other roles made', () => {
     await migrate(migrations, migrateOptions(url), silent);
     const database = openPool(url);
     const writer = createPositionWriter(database, {
-      ...{ chunkIntervalMs: dayMs, maxChunksPerStatement: 48 },
+      chunkIntervalMs: dayMs,
+      maxChunksPerStatement: 48,
       mayBeCompressed: () => true,
     });
     const now = Date.now();
@@ -185,7 +191,8 @@ describeHypertable('functions named like TimescaleDB’s', (fresh) => {
     const message = expect.stringContaining(signature.split('(')[0] ?? '');
 
     await expect(migrating()).rejects.toMatchObject({
-      ...{ kind: 'configuration', code: 'FOREIGN_FUNCTION' },
+      kind: 'configuration',
+      code: 'FOREIGN_FUNCTION',
       message,
     });
     expect(await plantedRuns(url)).toBe(0);

@@ -9,17 +9,26 @@ END $f$`;
 
 /** They match a call better than PostgreSQL's own, which take any type. */
 const overloads = [
-  ...['format(text, text) RETURNS text', 'format(text, text, text) RETURNS text'],
-  ...['unnest(text[]) RETURNS SETOF text', 'unnest(timestamptz[]) RETURNS SETOF timestamptz'],
-  ...['unnest(float8[]) RETURNS SETOF float8', 'cardinality(text[]) RETURNS int'],
-  ...['quote_ident(name) RETURNS text', 'array_to_string(text[], text) RETURNS text'],
-  ...['aclexplode(text[]) RETURNS SETOF text', 'array_length(text[], int) RETURNS int'],
+  'format(text, text) RETURNS text',
+  'format(text, text, text) RETURNS text',
+  'unnest(text[]) RETURNS SETOF text',
+  'unnest(timestamptz[]) RETURNS SETOF timestamptz',
+  'unnest(float8[]) RETURNS SETOF float8',
+  'cardinality(text[]) RETURNS int',
+  'quote_ident(name) RETURNS text',
+  'array_to_string(text[], text) RETURNS text',
+  'aclexplode(text[]) RETURNS SETOF text',
+  'array_length(text[], int) RETURNS int',
 ];
 
 /** PostgreSQL has none of these: it converts, for example the integer of a range check. */
 const operators = [
-  ...['>= (float8, int4)', '<= (float8, int4)', '>= (float4, int4)', '<= (float4, int4)'],
-  ...['= (regclass, oid)', '= (oid, regclass)'],
+  '>= (float8, int4)',
+  '<= (float8, int4)',
+  '>= (float4, int4)',
+  '<= (float4, int4)',
+  '= (regclass, oid)',
+  '= (oid, regclass)',
 ];
 
 /** As the extension's, with the exact types of a call. */

@@ -28,8 +28,11 @@ describe.skipIf(!hasPsql())(
       const migrating = new URL(database.urls.migrator);
       migrating.password = '';
       const env = {
-        ...{ REDIS_URL: redisUrl(), REDIS_TELEMETRY_STREAM: key, REDIS_CONSUMER_GROUP: group },
-        ...{ CONSUMER_NAME: 'one', POSTGRES_URL: plain.href },
+        REDIS_URL: redisUrl(),
+        REDIS_TELEMETRY_STREAM: key,
+        REDIS_CONSUMER_GROUP: group,
+        CONSUMER_NAME: 'one',
+        POSTGRES_URL: plain.href,
         POSTGRES_PASSWORD: database.passwords.writer,
       };
       const outcome = (service: RunningService, name: string, count: number) =>
@@ -82,8 +85,11 @@ describe.skipIf(!hasPsql())(
       onTestFinished(() => other.drop());
       await other.apply();
       const service = startService({
-        ...{ REDIS_URL: redisUrl(), REDIS_TELEMETRY_STREAM: freshStream().key },
-        ...{ CONSUMER_NAME: 'one', POSTGRES_URL: other.urls.writer, MIGRATIONS: 'verify' },
+        REDIS_URL: redisUrl(),
+        REDIS_TELEMETRY_STREAM: freshStream().key,
+        CONSUMER_NAME: 'one',
+        POSTGRES_URL: other.urls.writer,
+        MIGRATIONS: 'verify',
       });
 
       expect(await service.end('SIGCONT')).toBe(1);

@@ -112,17 +112,13 @@ describe.skipIf(!hasPsql())(
         const off = 'SET default_transaction_read_only = off';
         expect(await outcomeOf(reader, row)).not.toBe('done');
         for (const statement of [
-          ...[
-            row,
-            'UPDATE public.positions SET speed = 0',
-            'DELETE FROM public.positions',
-            'TRUNCATE public.positions',
-          ],
-          ...[
-            'DELETE FROM positions.devices',
-            'CREATE TABLE mine (x int)',
-            'SELECT FROM public.of_directus',
-          ],
+          row,
+          'UPDATE public.positions SET speed = 0',
+          'DELETE FROM public.positions',
+          'TRUNCATE public.positions',
+          'DELETE FROM positions.devices',
+          'CREATE TABLE mine (x int)',
+          'SELECT FROM public.of_directus',
           'CREATE TEMPORARY TABLE mine (x int)',
         ]) {
           expect(await outcomeOf(reader, off, statement), statement).toBe(denied);

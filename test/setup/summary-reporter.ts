@@ -35,7 +35,9 @@ export default class SummaryReporter implements Reporter {
     reason: TestRunEndReason,
   ): void {
     const summary: Summary = {
-      ...{ passed: 0, failed: unhandledErrors.length, skipped: 0 },
+      passed: 0,
+      failed: unhandledErrors.length,
+      skipped: 0,
       listed: new Map(),
     };
     const isSelection = this.#vitest?.config.testNamePattern !== undefined;

@@ -108,7 +108,9 @@ for (const form of ['a', 'b', 'mixed'] as const satisfies readonly FleetForm[]) 
     const payloads = ['attribute_invalid', 'device_id_mismatch', 'json_invalid', 'payload_shape'];
     expect([...seen.keys()].sort()).toEqual(
       [
-        ...[...common, 'position', 'ts_out_of_range'],
+        ...common,
+        'position',
+        'ts_out_of_range',
         ...(form === 'a' ? [] : [...framed, ...framedToo, ...foreign]),
         ...(form === 'b' ? [] : [...payloads, 'ts_mismatch']),
       ].sort(),

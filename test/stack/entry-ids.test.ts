@@ -24,7 +24,9 @@ async function setUp() {
   const common = { POSTGRES_URL: database.url, TIMESCALEDB: 'optional' };
   const service = startService({
     ...shipped.environment('processor'),
-    ...{ ...common, CONSUMER_NAME: 'one', READ_BLOCK_MS: '200' },
+    ...common,
+    CONSUMER_NAME: 'one',
+    READ_BLOCK_MS: '200',
   });
   onTestFinished(async () => {
     await service.end('SIGKILL');
@@ -39,7 +41,10 @@ async function setUp() {
       return inserted === count && pending === 0 ? true : undefined;
     });
   return {
-    ...{ service, operator, stored, ingestion: shipped.connect('ingestion') },
+    service,
+    operator,
+    stored,
+    ingestion: shipped.connect('ingestion'),
     processor: (...words: string[]) => runCommand(env, words),
   };
 }

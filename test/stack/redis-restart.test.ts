@@ -43,9 +43,15 @@ describe.each(restarts)('the shipped Redis, after $how', ({ signal }) => {
   function start(name: string): RunningService {
     const service = startService({
       ...shipped.environment('processor'),
-      ...{ POSTGRES_URL: database.url, CONSUMER_NAME: name, READ_BLOCK_MS: '200' },
-      ...{ CLAIM_INTERVAL_MS: '200', CLAIM_THRESHOLD_MS: '1500', DRAIN_BUDGET_MS: '1400' },
-      ...{ INSERT_DEADLINE_MS: '1300', STATEMENT_TIMEOUT_MS: '1200', LOCK_TIMEOUT_MS: '500' },
+      POSTGRES_URL: database.url,
+      CONSUMER_NAME: name,
+      READ_BLOCK_MS: '200',
+      CLAIM_INTERVAL_MS: '200',
+      CLAIM_THRESHOLD_MS: '1500',
+      DRAIN_BUDGET_MS: '1400',
+      INSERT_DEADLINE_MS: '1300',
+      STATEMENT_TIMEOUT_MS: '1200',
+      LOCK_TIMEOUT_MS: '500',
     });
     running.push(service);
     return service;

@@ -41,7 +41,10 @@ export interface ShippedRedis {
 /** What a compose file says of these services. */
 export function readShipped(name: ComposeFileName, secrets: string) {
   const variables = {
-    ...{ PROCESSOR_IMAGE: 'x', PROCESSOR_TAG: '1.0.0', SECRETS_DIR: secrets, USER: 'anna' },
+    PROCESSOR_IMAGE: 'x',
+    PROCESSOR_TAG: '1.0.0',
+    SECRETS_DIR: secrets,
+    USER: 'anna',
   };
   const file = readCompose(readFileSync(join(repository, name), 'utf8'), variables);
   return {

@@ -9,8 +9,11 @@ import { freshStream, redisUrl } from '../setup/database.ts';
 import { connect, entryOf, moveAll, openConsumer } from './entries.ts';
 
 const rejection: Rejection = {
-  ...{ stage: 'validate', reason: 'ts_out_of_range', message: 'too old' },
-  ...{ recordIndex: 0, offset: null },
+  stage: 'validate',
+  reason: 'ts_out_of_range',
+  message: 'too old',
+  recordIndex: 0,
+  offset: null,
 };
 
 /** A dead-letter stream with these limits. Entries that are in no stream are moved too. */
@@ -23,7 +26,8 @@ async function limited(limits: { entries?: number; bytes?: number }) {
     deadLetterKey: `${stream.key}:dlq`,
     deadLetterMaxEntries: limits.entries ?? 1000,
     deadLetterStreamMaxBytes: limits.bytes ?? 1_000_000_000,
-    ...{ instance: 'i1', maxFieldBytes: 65_536 },
+    instance: 'i1',
+    maxFieldBytes: 65_536,
   };
   const acknowledger = createAcknowledger(() => Promise.resolve(redis), options, Date.now);
   let next = 0;
@@ -172,7 +176,7 @@ describe('the count of bytes', () => {
 
   test('is that of the stream, whatever was done to it', async () => {
     const step = fc.oneof(
-      ...[fc.record({ kind: fc.constant('move' as const), count: fc.integer({ min: 1, max: 6 }) })],
+      fc.record({ kind: fc.constant('move' as const), count: fc.integer({ min: 1, max: 6 }) }),
       fc.record({ kind: fc.constant('foreign' as const), count: fc.integer({ min: 1, max: 3 }) }),
       fc.record({ kind: fc.constant('delete' as const), count: fc.nat(20) }),
       fc.record({ kind: fc.constant('trim' as const), count: fc.nat(20) }),

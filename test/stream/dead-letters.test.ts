@@ -120,26 +120,49 @@ describe('a rejected entry', () => {
     const texts = flat.slice(0, 26).map(String);
     const [rejections] = texts.splice(23, 1);
     expect(texts).toEqual([
-      ...['deliveries', '1', 'version', '2', 'entry_id', entries[0]?.id],
-      ...['stage', 'decode', 'reason', 'crc_mismatch', 'message', 'CRC 1 where 2 was expected'],
-      ...['record_index', '', 'offset', '17', 'instance', 'i1', 'at', '2026-03-01T12:00:00.000Z'],
-      ...['records', '1', 'rejections', 'fields_sha256'],
+      'deliveries',
+      '1',
+      'version',
+      '2',
+      'entry_id',
+      entries[0]?.id,
+      'stage',
+      'decode',
+      'reason',
+      'crc_mismatch',
+      'message',
+      'CRC 1 where 2 was expected',
+      'record_index',
+      '',
+      'offset',
+      '17',
+      'instance',
+      'i1',
+      'at',
+      '2026-03-01T12:00:00.000Z',
+      'records',
+      '1',
+      'rejections',
+      'fields_sha256',
       digestFields(entries[0]?.fields.parts() ?? []),
     ]);
     expect(JSON.parse(rejections ?? '')).toEqual([
       {
-        ...{ stage: 'decode', reason: 'crc_mismatch', message: 'CRC 1 where 2 was expected' },
-        ...{ records: null, count: 1, offset: 17 },
+        stage: 'decode',
+        reason: 'crc_mismatch',
+        message: 'CRC 1 where 2 was expected',
+        records: null,
+        count: 1,
+        offset: 17,
       },
     ]);
     expect(flat.slice(26)).toEqual([
-      ...[
-        Buffer.from('f:device_id'),
-        Buffer.from('350000000000001'),
-        Buffer.from('f:frame'),
-        bytes,
-      ],
-      ...[Buffer.from([0x66, 0x3a, 0xff, 0x00]), Buffer.from('odd name')],
+      Buffer.from('f:device_id'),
+      Buffer.from('350000000000001'),
+      Buffer.from('f:frame'),
+      bytes,
+      Buffer.from([0x66, 0x3a, 0xff, 0x00]),
+      Buffer.from('odd name'),
     ]);
     expect(await pending(redis, stream)).toBe(0);
   });
@@ -187,8 +210,12 @@ describe('a rejected entry', () => {
     expect(bytes).toBeLessThan(frame.length + 1000);
     expect(JSON.parse(String(deadLetter?.get('rejections')))).toEqual([
       {
-        ...{ stage: 'validate', reason: 'ts_out_of_range', message: '0 days too old' },
-        ...{ records: '0-254', count: 255, offset: null },
+        stage: 'validate',
+        reason: 'ts_out_of_range',
+        message: '0 days too old',
+        records: '0-254',
+        count: 255,
+        offset: null,
       },
     ]);
   });

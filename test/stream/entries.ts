@@ -70,7 +70,11 @@ export function openConsumer(
     lost: [],
     claimed: 0,
     connections: [],
-    ...{ lostUndelivered: [], uncertain: [], wentBack: 0, claimRuns: 0, removed: [] },
+    lostUndelivered: [],
+    uncertain: [],
+    wentBack: 0,
+    claimRuns: 0,
+    removed: [],
   };
   const events: ConsumerEvents = {
     groupRecreated() {

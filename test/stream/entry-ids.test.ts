@@ -10,8 +10,11 @@ import { connect, entryId, openConsumer } from './entries.ts';
 
 /** Too close for a double: 2^53 is about 9 * 10^15. */
 const close = [
-  ...['1795621588311671296-5', '1795621588311671300-0', '1795621588311671302-0'],
-  ...['1795621588311671302-9007199254740992', '1795621588311671302-9007199254740993'],
+  '1795621588311671296-5',
+  '1795621588311671300-0',
+  '1795621588311671302-0',
+  '1795621588311671302-9007199254740992',
+  '1795621588311671302-9007199254740993',
 ];
 const maximum = '18446744073709551615-18446744073709551615';
 const [first = '', second = ''] = close;
@@ -90,7 +93,10 @@ describe('the maximum id', () => {
       expect(id).toBe(maximum);
     const options = { ...stream, deadLetterKey: `${stream.key}:dlq` };
     expect(await sampleBacklog(redis, options, Date.now())).toMatchObject({
-      ...{ lag: 0, pending: 1, pendingOldestMs: null, idFault: 'exhausted' },
+      lag: 0,
+      pending: 1,
+      pendingOldestMs: null,
+      idFault: 'exhausted',
     });
   });
 });
