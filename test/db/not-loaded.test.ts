@@ -11,7 +11,12 @@ import { askPostgres } from '../../tools/servers/ask.ts';
 import { startPostgres } from '../../tools/servers/postgres.ts';
 import type { LocalServer } from '../../tools/servers/servers.ts';
 import { patience } from '../faults/mode.ts';
-import { describeTimescaledb, hasTimescaledb, redisUrl } from '../setup/database.ts';
+import {
+  describeTimescaledb,
+  hasTimescaledb,
+  redisUrl,
+  testTimescaledb,
+} from '../setup/database.ts';
 import { connect, migrateOptions, migrations, silent } from './positions.ts';
 
 describeTimescaledb('a server that offers TimescaleDB without loading it', () => {
@@ -84,7 +89,7 @@ describeTimescaledb('a server that offers TimescaleDB without loading it', () =>
   });
 });
 
-test.skipIf(!hasTimescaledb())(
+testTimescaledb(
   'a hypertable on a server that no longer loads TimescaleDB is a configuration error that names the setting',
   async () => {
     const dir = await mkdtemp(join(tmpdir(), 'processor-not-loaded-'));
@@ -105,5 +110,4 @@ test.skipIf(!hasTimescaledb())(
       });
     }
   },
-  patience,
 );
