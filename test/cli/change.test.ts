@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { askConsent } from '../../src/cli/change.ts';
 
 const flags = { dryRun: false, yes: false, json: false };
@@ -17,7 +17,7 @@ async function asked() {
 }
 
 describe('the question before a change', () => {
-  it.each([
+  test.each([
     ['y\r', 'given'],
     ['YES\r', 'given'],
     ['n\r', 'refused'],
@@ -29,7 +29,7 @@ describe('the question before a change', () => {
     expect(await consent).toBe(expected);
   });
 
-  it.each([
+  test.each([
     ['Ctrl-C', '\u0003'],
     ['Ctrl-D', '\u0004'],
   ])('answered with %s is refused, and no bug', async (_, key) => {
@@ -38,13 +38,13 @@ describe('the question before a change', () => {
     expect(await consent).toBe('refused');
   });
 
-  it('is refused when the terminal goes away', async () => {
+  test('is refused when the terminal goes away', async () => {
     const { consent, stdin } = await asked();
     stdin.end();
     expect(await consent).toBe('refused');
   });
 
-  it('is refused when the command is stopped', async () => {
+  test('is refused when the command is stopped', async () => {
     const { consent, stopping } = await asked();
     stopping.abort();
     expect(await consent).toBe('refused');

@@ -1,6 +1,6 @@
 /** Dead letters at their worst: large ones among normal load, and such that cannot be written. */
 import { readFile } from 'node:fs/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { encodeTcp } from '../../src/simulator/avl-encoder.ts';
 import type { TrackerRecord } from '../../src/simulator/record.ts';
 import { eventually, type RunningService } from '../../tools/service.ts';
@@ -83,7 +83,7 @@ async function untilRead(pending: number): Promise<void> {
   );
 }
 
-it(
+test(
   '50 packets of 255 rejected records each among normal load: memory, probes and bytes stay bounded',
   async () => {
     const service = stack.service('one');
@@ -133,7 +133,7 @@ it(
 
 describe('one dead letter that cannot be written', () => {
   const moved = `${stream}:control:moved`;
-  it.each([
+  test.each([
     {
       because: 'Redis is out of memory',
       state: 'unavailable: OOM',
@@ -185,7 +185,7 @@ describe('one dead letter that cannot be written', () => {
   );
 });
 
-it(
+test(
   'a group that is deleted while blocked dead letters fill the in-flight budget is recreated',
   async () => {
     const env = { IN_FLIGHT_RECORDS: '100', BATCH_ROWS: '100', READ_COUNT: '50' };

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { eventually, openScenario, patience, report, seed, shortTimes, times } from './scenario.ts';
 
 /** Steady load, which one instance carries alone; more than any run needs, ended by the case. */
@@ -9,7 +9,7 @@ const load = { seed, records: 2_000_000, rate: 2_000 };
 const latestMomentMs = 1_200;
 
 describe('instances that are ended in order, under load', () => {
-  it(
+  test(
     'SIGTERM at any moment, each time replaced: each says 0 and leaves nothing, or 75 and what',
     async () => {
       const scenario = await openScenario(load);
@@ -32,7 +32,7 @@ describe('instances that are ended in order, under load', () => {
     patience,
   );
 
-  it(
+  test(
     'a rolling deploy replaces three instances, one after the other, while the fleet sends',
     async () => {
       // A drain has the budget that an installation gives it.

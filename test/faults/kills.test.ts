@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { realHabits } from '../../src/simulator/habits.ts';
 import type { RunningService } from '../../tools/service.ts';
 import { freezeHolding } from './instances.ts';
@@ -31,7 +31,7 @@ const takeoverMs = claimThresholdMs + 1.25 * claimIntervalMs;
 const graceMs = times(60_000, 5_000);
 
 describe('instances that die, under load', () => {
-  it(
+  test(
     'kill -9 at any moment, each time replaced: nothing is lost, nothing doubled',
     async () => {
       const scenario = await openScenario(load);
@@ -59,7 +59,7 @@ describe('instances that die, under load', () => {
     patience,
   );
 
-  it.each([2, 3])(
+  test.each([2, 3])(
     'of %i instances one is killed and replaced: the others take over what it held, in time',
     async (count) => {
       const scenario = await openScenario(load);
@@ -84,7 +84,7 @@ describe('instances that die, under load', () => {
     patience,
   );
 
-  it(
+  test(
     'one that stood still until its entries were taken over goes on with them: nothing is doubled',
     async () => {
       const scenario = await openScenario({ seed, records: 0, habits: badHabits });

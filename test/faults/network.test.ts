@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { startProxy, type TcpProxy } from '../../tools/servers/proxy.ts';
 import type { RunningService } from '../../tools/service.ts';
 import {
@@ -41,7 +41,7 @@ const writes: Readonly<Record<Dependency, string>> = {
 };
 
 describe.each<Dependency>(['redis', 'database'])('the network to %s, under load', (dependency) => {
-  it(
+  test(
     'latency of 50 ms each way: everything arrives, and nothing fails',
     async () => {
       const { scenario, service, proxy } = await openBehindProxy(dependency, {
@@ -56,7 +56,7 @@ describe.each<Dependency>(['redis', 'database'])('the network to %s, under load'
     patience,
   );
 
-  it(
+  test(
     'is cut at random moments',
     async () => {
       const { scenario, service, proxy } = await openBehindProxy(dependency);
@@ -72,7 +72,7 @@ describe.each<Dependency>(['redis', 'database'])('the network to %s, under load'
     patience,
   );
 
-  it(
+  test(
     'a reply is cut in the middle: what was done is not done twice',
     async () => {
       const { scenario, service, proxy } = await openBehindProxy(dependency);
@@ -89,7 +89,7 @@ describe.each<Dependency>(['redis', 'database'])('the network to %s, under load'
 });
 
 describe('a black hole: connections stay open, and nobody answers, not even later', () => {
-  it(
+  test(
     'while a read waits for entries: noticed within READ_BLOCK_MS + 3000 ms',
     async () => {
       const { scenario, service, proxy } = await openBehindProxy('redis', { records: 0 });
@@ -100,7 +100,7 @@ describe('a black hole: connections stay open, and nobody answers, not even late
     patience,
   );
 
-  it(
+  test(
     'while entries are acknowledged: noticed within REDIS_COMMAND_TIMEOUT_MS',
     async () => {
       const env = { ...quickRetries, REDIS_COMMAND_TIMEOUT_MS: String(commandTimeoutMs) };
@@ -113,7 +113,7 @@ describe('a black hole: connections stay open, and nobody answers, not even late
     patience,
   );
 
-  it(
+  test(
     'while rows are inserted: noticed within INSERT_DEADLINE_MS',
     async () => {
       const { scenario, service, proxy } = await openBehindProxy('database');

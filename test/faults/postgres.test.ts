@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { askPostgres } from '../../tools/servers/ask.ts';
 import type { LocalServer } from '../../tools/servers/servers.ts';
 import type { RunningService } from '../../tools/service.ts';
@@ -28,7 +28,7 @@ import {
 const load = { seed, records: 2_000_000, rate: times(500, 2_000), env: quickRetries };
 
 describe('faults of PostgreSQL, under load: readiness tells, nothing is lost, nothing doubled', () => {
-  it(
+  test(
     'restarted in order, killed -9 and started again, and gone for a while',
     async () => {
       const { scenario, service, server } = await openWithServer();
@@ -54,7 +54,7 @@ describe('faults of PostgreSQL, under load: readiness tells, nothing is lost, no
     patience,
   );
 
-  it(
+  test(
     'its connections are terminated, again and again',
     async () => {
       const { scenario, service, database } = await openWithDatabase();
@@ -72,7 +72,7 @@ describe('faults of PostgreSQL, under load: readiness tells, nothing is lost, no
     patience,
   );
 
-  it(
+  test(
     'has no connection left for the service (53300)',
     async () => {
       const role = `faults_${randomUUID().replaceAll('-', '')}`;
@@ -95,7 +95,7 @@ describe('faults of PostgreSQL, under load: readiness tells, nothing is lost, no
     patience,
   );
 
-  it(
+  test(
     'positions is locked for longer than LOCK_TIMEOUT_MS (55P03)',
     async () => {
       const { scenario, service, database } = await openWithDatabase();
@@ -113,7 +113,7 @@ describe('faults of PostgreSQL, under load: readiness tells, nothing is lost, no
     patience,
   );
 
-  it(
+  test(
     'an insert takes longer than STATEMENT_TIMEOUT_MS (57014)',
     async () => {
       // Far apart, so that it is the server that ends the statement and not our own deadline.
@@ -134,7 +134,7 @@ describe('faults of PostgreSQL, under load: readiness tells, nothing is lost, no
     patience,
   );
 
-  it(
+  test(
     'is read-only for a while, as at a failover (READ_ONLY)',
     async () => {
       const { scenario, service, database } = await openWithDatabase();

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { RunningService } from '../../tools/service.ts';
 import {
   failureCodes,
@@ -20,7 +20,7 @@ const noLoad = { seed, records: 0, env: quickRetries };
 const portion = times(1_000, 50_000);
 
 describe('faults of Redis, under load: readiness tells, nothing is lost, nothing doubled', () => {
-  it(
+  test(
     'restarted in order, killed -9 and started again, and gone for a while',
     async () => {
       const { scenario, service } = await openUnderLoad();
@@ -42,7 +42,7 @@ describe('faults of Redis, under load: readiness tells, nothing is lost, nothing
     patience,
   );
 
-  it(
+  test(
     'stands still and goes on, connections and all',
     async () => {
       const { scenario, service } = await openUnderLoad();
@@ -61,7 +61,7 @@ describe('faults of Redis, under load: readiness tells, nothing is lost, nothing
     patience,
   );
 
-  it(
+  test(
     'its clients are killed, again and again',
     async () => {
       const { scenario, service } = await openUnderLoad();
@@ -81,7 +81,7 @@ describe('faults of Redis, under load: readiness tells, nothing is lost, nothing
     patience,
   );
 
-  it(
+  test(
     'is a read-only replica for a while, as at a failover (READONLY)',
     async () => {
       const { scenario, service } = await openUnderLoad();
@@ -102,7 +102,7 @@ describe('faults of Redis, under load: readiness tells, nothing is lost, nothing
     patience,
   );
 
-  it(
+  test(
     'is out of memory: what needs a dead letter waits for it (OOM)',
     async () => {
       const scenario = await openScenario(noLoad);

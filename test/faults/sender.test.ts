@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import type { SimulatedEntry } from '../../src/simulator/entry.ts';
 import { createRandom } from '../../src/simulator/random.ts';
 import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
@@ -9,7 +9,7 @@ import { createSender } from './sender.ts';
 
 const stream = 'sent';
 
-it('each entry is in the stream exactly once, however often Redis goes away while it is sent', async () => {
+test('each entry is in the stream exactly once, however often Redis goes away while it is sent', async () => {
   const redis = await startRedis({ durability: 'real' });
   onTestFinished(() => redis.stop());
   const noted: string[] = [];

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createFleet, type Fleet } from '../../src/simulator/fleet.ts';
 import { plainHabits } from '../../src/simulator/habits.ts';
 import type { RunningService } from '../../tools/service.ts';
@@ -30,7 +30,7 @@ const trimmedPending = 'processor_stream_entries_lost_total{cause="trimmed_pendi
 const trimmedUndelivered = 'processor_stream_entries_lost_total{cause="trimmed_undelivered"}';
 
 describe('harm to the stream itself', () => {
-  it(
+  test(
     'FLUSHALL: the group is recreated once, and what is sent afterwards is all stored',
     async () => {
       const { scenario, services } = await openSettled();
@@ -56,7 +56,7 @@ describe('harm to the stream itself', () => {
     patience,
   );
 
-  it(
+  test(
     'XGROUP DESTROY: the stream is read again from the start, and only dead letters stand twice',
     async () => {
       const { scenario, services } = await openSettled({ rate: steadyRate });
@@ -78,7 +78,7 @@ describe('harm to the stream itself', () => {
     patience,
   );
 
-  it.each([
+  test.each([
     ['its next life', 'victim'],
     ['another instance', 'heir'],
   ])(
@@ -109,7 +109,7 @@ describe('harm to the stream itself', () => {
     patience,
   );
 
-  it(
+  test(
     'XTRIM of a part, while two instances read: each lost entry is counted once',
     async () => {
       const { scenario, services } = await openSettled();

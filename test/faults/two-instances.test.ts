@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { variables } from '../../src/config/variables.ts';
 import { freezeHolding } from './instances.ts';
 import {
@@ -31,7 +31,7 @@ const sampleEveryMs = 100;
 const mostRecords = 600_000;
 
 describe('two instances share a stream', () => {
-  it(
+  test(
     'each gets between 30 and 70 % of what is sent flat out',
     async () => {
       // Many reads in both forms, so that chance evens out.
@@ -55,7 +55,7 @@ describe('two instances share a stream', () => {
     patience,
   );
 
-  it(
+  test(
     'one is killed at a steady rate: the backlog is back to normal once its entries are claimed',
     async () => {
       const rate = times(2_000, 4_000);

@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import pg from 'pg';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type LocalServer, startPostgres, startRedis } from '../../tools/servers/servers.ts';
 import { eventually, type RunningService, startService } from '../../tools/service.ts';
 import { migrations } from '../db/positions.ts';
@@ -68,7 +68,7 @@ describe('the service, as real processes against real servers', () => {
     });
   }
 
-  it('stores what it should, dead-letters what it must, and acknowledges everything', async () => {
+  test('stores what it should, dead-letters what it must, and acknowledges everything', async () => {
     const one = service();
     await one.untilReady();
     await send(500);
@@ -93,7 +93,7 @@ describe('the service, as real processes against real servers', () => {
     });
   });
 
-  it('two instances start at once on an empty database: each migration is applied once, both share the work', async () => {
+  test('two instances start at once on an empty database: each migration is applied once, both share the work', async () => {
     const [one, two] = [service(), service({ CONSUMER_NAME: 'two' })];
     await Promise.all([one.untilReady(), two.untilReady()]);
     const applied = [one, two].map(
@@ -107,7 +107,7 @@ describe('the service, as real processes against real servers', () => {
     expect((await one.metric(inserted)) + (await two.metric(inserted))).toBe(3000);
   });
 
-  it('SIGTERM in the middle of the work: exit 0, and nothing is left pending', async () => {
+  test('SIGTERM in the middle of the work: exit 0, and nothing is left pending', async () => {
     await send(20_000);
     const one = service({ BATCH_ROWS: '200' });
     await eventually('rows arrive', async () =>
@@ -122,7 +122,7 @@ describe('the service, as real processes against real servers', () => {
     expect(await positions()).toBe(20_000);
   });
 
-  it('kill -9 in the middle of the work: its next life takes up what was pending', async () => {
+  test('kill -9 in the middle of the work: its next life takes up what was pending', async () => {
     await send(20_000);
     const one = service({ BATCH_ROWS: '200' });
     await eventually('rows arrive', async () =>
@@ -136,7 +136,7 @@ describe('the service, as real processes against real servers', () => {
     expect(await redis.exists(`${stream}:dlq`)).toBe(0);
   });
 
-  it('the entries of an instance that died are taken over by another', async () => {
+  test('the entries of an instance that died are taken over by another', async () => {
     await send(20_000);
     const one = service({ BATCH_ROWS: '200' });
     await eventually('rows arrive', async () =>
@@ -158,7 +158,7 @@ describe('the service, as real processes against real servers', () => {
     expect(await two.metric('processor_claims_total')).toBeGreaterThan(0);
   });
 
-  it('a database that is down pauses reading and loses nothing', async () => {
+  test('a database that is down pauses reading and loses nothing', async () => {
     const postgres = await startPostgres({ durability: 'real' });
     try {
       const one = service({ POSTGRES_URL: postgres.url });
@@ -182,7 +182,7 @@ describe('the service, as real processes against real servers', () => {
     }
   });
 
-  it('a Redis that restarts is read again without a restart of the service', async () => {
+  test('a Redis that restarts is read again without a restart of the service', async () => {
     const one = service();
     await one.untilReady();
     await send(1000);
@@ -198,7 +198,7 @@ describe('the service, as real processes against real servers', () => {
     expect(await positions()).toBe(2000);
   });
 
-  it('a missing table makes the service not ready and dead-letters nothing', async () => {
+  test('a missing table makes the service not ready and dead-letters nothing', async () => {
     const one = service();
     await one.untilReady();
     const client = new pg.Client(database.url);
@@ -215,7 +215,7 @@ describe('the service, as real processes against real servers', () => {
     expect(await positions()).toBe(50);
   });
 
-  it('warns when nothing was ever written to the stream', async () => {
+  test('warns when nothing was ever written to the stream', async () => {
     const one = service();
     await one.untilReady();
     const warning = one.logs.find(

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { migrate } from '../../src/db/migrator.ts';
 import { migrateOptions, migrations } from '../db/positions.ts';
 import { freshDatabase, freshStream, redisUrl } from '../setup/database.ts';
@@ -11,7 +11,7 @@ import { connect, silent } from '../stream/entries.ts';
 const script = fileURLToPath(new URL('./fixtures/poisoned.ts', import.meta.url));
 const goodEntries = 40;
 
-it('an entry that kills the process is condemned alone; its neighbours are stored, each once', async () => {
+test('an entry that kills the process is condemned alone; its neighbours are stored, each once', async () => {
   const { key, group } = freshStream();
   const redis = connect();
   const database = await freshDatabase();

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import pg from 'pg';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
 import { eventually, type RunningService, startService } from '../../tools/service.ts';
 import { freshDatabase } from '../setup/database.ts';
@@ -88,7 +88,7 @@ describe('what operators switch at run time', () => {
       (await one.metric('processor_consumption_paused')) === value ? true : undefined,
     );
 
-  it('pause stops every instance, also one that starts meanwhile; resume starts all', async () => {
+  test('pause stops every instance, also one that starts meanwhile; resume starts all', async () => {
     const one = service('one');
     await one.untilReady();
     await send(0, 10);
@@ -123,13 +123,13 @@ describe('what operators switch at run time', () => {
     expect(paused).toMatchObject({ level: 'warn', paused_by: 'anna', reason: 'test' });
   });
 
-  it('without --yes and without a terminal nothing is done; --dry-run only tells', async () => {
+  test('without --yes and without a terminal nothing is done; --dry-run only tells', async () => {
     expect((await processor('pause', '--reason', 'test')).code).toBe(2);
     expect((await processor('pause', '--reason', 'test', '--dry-run')).stdout).toMatch(/would/);
     expect(await redis.keys('*')).toEqual([]);
   });
 
-  it('device rehydrate makes a running instance look the device up anew', async () => {
+  test('device rehydrate makes a running instance look the device up anew', async () => {
     const one = service('one');
     await one.untilReady();
     await send(0, 1);

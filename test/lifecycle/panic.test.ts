@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createRecentErrors } from '../../src/lifecycle/recent-errors.ts';
 import { isRoot } from '../../tools/servers/system-user.ts';
 
@@ -51,7 +51,7 @@ describe('a panic', () => {
     return { path, text: await readFile(path, 'utf8'), mode: (await stat(path)).mode & 0o777 };
   }
 
-  it.each([
+  test.each([
     ['exception', 'uncaughtException'],
     ['rejection', 'unhandledRejection'],
     ['pipeline', 'pipeline'],
@@ -79,7 +79,7 @@ describe('a panic', () => {
     }
   });
 
-  it('with 50,000 entries of 2 MB each still gives a bounded dump', async () => {
+  test('with 50,000 entries of 2 MB each still gives a bounded dump', async () => {
     expect((await die('huge')).code).toBe(70);
     const { text } = await onlyDump();
     const dump = JSON.parse(text);
@@ -90,14 +90,14 @@ describe('a panic', () => {
     expect(dump.payloads.length).toBeLessThanOrEqual(100);
   });
 
-  it('whose dump cannot be written ends with 70 all the same, and says so', async () => {
+  test('whose dump cannot be written ends with 70 all the same, and says so', async () => {
     const { code, stdout } = await die('exception', join(dir, 'not-there'));
 
     expect(code).toBe(70);
     expect(JSON.parse(stdout)).toMatchObject({ dump_failed: { code: 'ENOENT' } });
   });
 
-  it('whose state cannot be read ends with 70 all the same, and says so', async () => {
+  test('whose state cannot be read ends with 70 all the same, and says so', async () => {
     const { code, stdout } = await die('state');
 
     expect(code).toBe(70);
@@ -106,7 +106,7 @@ describe('a panic', () => {
     });
   });
 
-  it('keeps ten dumps, the newest, and leaves what is not its own', async () => {
+  test('keeps ten dumps, the newest, and leaves what is not its own', async () => {
     for (let number = 0; number < 12; number += 1) {
       const day = String(number + 1).padStart(2, '0');
       await writeFile(join(dir, `processor-panic-one-2026-01-${day}T00-00-00.000Z.json`), '{}');
@@ -124,7 +124,7 @@ describe('a panic', () => {
   const old = (instance: string, day: number) =>
     `processor-panic-${instance}-2026-01-${String(day).padStart(2, '0')}T00-00-00.000Z.json`;
 
-  it('keeps the dumps of another instance whose name begins with its own', async () => {
+  test('keeps the dumps of another instance whose name begins with its own', async () => {
     for (let day = 1; day <= 12; day += 1) await writeFile(join(dir, old('one-2', day)), '{}');
     await die('exception');
 
@@ -132,7 +132,7 @@ describe('a panic', () => {
     expect(others).toHaveLength(12);
   });
 
-  it('keeps at most fifty dumps of all instances, because their names may change', async () => {
+  test('keeps at most fifty dumps of all instances, because their names may change', async () => {
     for (let instance = 1; instance <= 6; instance += 1) {
       for (let day = 1; day <= 9; day += 1) {
         await writeFile(join(dir, old(`container${instance}`, day)), '{}');
@@ -147,7 +147,7 @@ describe('a panic', () => {
     expect(dumps.filter((name) => name.includes('-02T'))).toHaveLength(6);
   });
 
-  it('is dumped beside folders and links under the names of its old dumps', async () => {
+  test('is dumped beside folders and links under the names of its old dumps', async () => {
     for (let day = 1; day <= 12; day += 1) {
       if (day % 2 === 0) await mkdir(join(dir, old('one', day)));
       else await symlink('/etc/hostname', join(dir, old('one', day)));
@@ -163,7 +163,7 @@ describe('a panic', () => {
   describe.skipIf(!isRoot())('in a folder shared by users', { meta: { needs: needsRoot } }, () => {
     const nobody = 65_534;
 
-    it.each([
+    test.each([
       ['with the sticky bit', 0o1777],
       ['which it may not list', 0o733],
     ])('%s is dumped beside files of others, which stay', async (_name, mode) => {
@@ -177,7 +177,7 @@ describe('a panic', () => {
       expect(await readdir(dir)).toHaveLength(61);
     });
 
-    it('counts only its own files against the limit', async () => {
+    test('counts only its own files against the limit', async () => {
       for (let day = 1; day <= 30; day += 1) {
         const path = join(dir, old('one', day));
         await writeFile(path, '{}');
@@ -196,7 +196,7 @@ describe('a panic', () => {
   });
 });
 
-it('of failures only the last are remembered', () => {
+test('of failures only the last are remembered', () => {
   const errors = createRecentErrors(2);
   for (const code of ['a', 'b', 'c']) errors.add(code, `message ${code}`);
   expect(errors.list().map(({ code }) => code)).toEqual(['b', 'c']);

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createProgressWatch } from '../../src/lifecycle/progress-watch.ts';
 import { createWatchdog } from '../../src/lifecycle/watchdog.ts';
 
@@ -20,7 +20,7 @@ function start(how: string) {
 }
 
 describe('an event loop that stands still', () => {
-  it.each(['loop', 'native'])('in %s code is ended with 75 and a log line', async (how) => {
+  test.each(['loop', 'native'])('in %s code is ended with 75 and a log line', async (how) => {
     const { code, stdout } = await start(how).ended;
 
     expect(code).toBe(75);
@@ -33,11 +33,11 @@ describe('an event loop that stands still', () => {
     });
   });
 
-  it('is no stall when it turns', async () => {
+  test('is no stall when it turns', async () => {
     expect(await start('turn').ended).toEqual({ code: 0, stdout: 'ready\ndone\n' });
   });
 
-  it('is no stall when the whole process was suspended', async () => {
+  test('is no stall when the whole process was suspended', async () => {
     const { child, ready, ended } = start('turn');
     await ready;
     child.kill('SIGSTOP');
@@ -49,11 +49,11 @@ describe('an event loop that stands still', () => {
 });
 
 describe('the watchdog', () => {
-  it('does not hold a process that has ended its work, and stops twice', async () => {
+  test('does not hold a process that has ended its work, and stops twice', async () => {
     expect((await start('stop').ended).code).toBe(0);
   });
 
-  it('stops without a start', async () => {
+  test('stops without a start', async () => {
     await createWatchdog({ stallLimitMs: 1000, env: 'test', instance: 'one' }).stop();
   });
 });
@@ -69,7 +69,7 @@ describe('a backlog', () => {
     return later;
   }
 
-  it('without progress for longer than the limit is a stall', () => {
+  test('without progress for longer than the limit is a stall', () => {
     const later = watch();
     expect([later(0, 5, 10), later(1000, 5, 10), later(1, 5, 10)]).toEqual([
       'moving',
@@ -78,7 +78,7 @@ describe('a backlog', () => {
     ]);
   });
 
-  it('that moves, that is empty, or that has its known reason is none', () => {
+  test('that moves, that is empty, or that has its known reason is none', () => {
     const later = watch();
     expect([
       later(0, 5, 10),

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { get } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { Gauge, Registry } from 'prom-client';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { createHttpEndpoint } from '../../src/observability/http.ts';
 
 const well = () => ({ ok: true, checks: { process: 'ok' } });
@@ -50,7 +50,7 @@ const kinds = [
   ['kept open after an answer', 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n'],
 ] as const;
 
-it.each(kinds)('connections %s of one client do not lock out another', async (_name, bytes) => {
+test.each(kinds)('connections %s of one client do not lock out another', async (_name, bytes) => {
   const { port, evicted } = await serve();
   for (let count = 0; count < many; count += 1) await hold(port, bytes);
 
@@ -59,7 +59,7 @@ it.each(kinds)('connections %s of one client do not lock out another', async (_n
   expect(new Set(evicted)).toEqual(new Set([oneClient]));
 });
 
-it.each(kinds)(
+test.each(kinds)(
   'connections %s do not lock out a request of the same client',
   async (_name, bytes) => {
     const { port } = await serve();
@@ -69,14 +69,14 @@ it.each(kinds)(
   },
 );
 
-it('connections of many clients do not lock out another', async () => {
+test('connections of many clients do not lock out another', async () => {
   const { port } = await serve();
   for (let client = 2; client < 2 + many; client += 1) await hold(port, '', `127.0.1.${client}`);
 
   expect(await ask(port, '/healthz')).toBe(200);
 });
 
-it('an answer under way outlives any number of idle connections of the same client', async () => {
+test('an answer under way outlives any number of idle connections of the same client', async () => {
   const registry = new Registry();
   const entered = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
@@ -100,7 +100,7 @@ it('an answer under way outlives any number of idle connections of the same clie
   expect(await scrape).toBe(200);
 });
 
-it('requests that never get read answers do not lock out another', async () => {
+test('requests that never get read answers do not lock out another', async () => {
   const { port } = await serve();
   const request = 'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n';
   for (let count = 0; count < many; count += 1) {
@@ -111,7 +111,7 @@ it('requests that never get read answers do not lock out another', async () => {
   expect(await ask(port, '/healthz')).toBe(200);
 });
 
-it('the number of open connections stays at the limit', async () => {
+test('the number of open connections stays at the limit', async () => {
   const { port, evicted } = await serve();
   const sockets = await Promise.all(Array.from({ length: many }, () => hold(port, '')));
   const closings = sockets.map((socket) => once(socket, 'close'));

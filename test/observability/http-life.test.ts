@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { Agent, get } from 'node:http';
 import { connect } from 'node:net';
 import { Gauge, Registry } from 'prom-client';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { createHttpEndpoint, type HttpEndpoint } from '../../src/observability/http.ts';
 
 const well = () => ({ ok: true, checks: { process: 'ok' } });
@@ -66,7 +66,7 @@ async function raw(endpoint: HttpEndpoint, bytes: string): Promise<() => Promise
 }
 
 describe('start and stop', () => {
-  it('are safe twice, without each other, and again after a stop', async () => {
+  test('are safe twice, without each other, and again after a stop', async () => {
     const endpoint = endpointOf();
     await endpoint.stop();
     await Promise.all([endpoint.start(), endpoint.start()]);
@@ -80,7 +80,7 @@ describe('start and stop', () => {
     expect((await fetch(`${urlOf(endpoint)}/healthz`)).status).toBe(200);
   });
 
-  it('a stop during the start leaves nothing listening, a start during the stop does', async () => {
+  test('a stop during the start leaves nothing listening, a start during the stop does', async () => {
     const endpoint = endpointOf();
     const starting = endpoint.start();
     await endpoint.stop();
@@ -94,7 +94,7 @@ describe('start and stop', () => {
     expect((await fetch(`${urlOf(endpoint)}/healthz`)).status).toBe(200);
   });
 
-  it('a port that was taken can be had once it is free', async () => {
+  test('a port that was taken can be had once it is free', async () => {
     const first = endpointOf();
     await first.start();
     const second = endpointOf({ port: first.address().port });
@@ -104,7 +104,7 @@ describe('start and stop', () => {
     expect((await fetch(`${urlOf(second)}/healthz`)).status).toBe(200);
   });
 
-  it('a stop ends idle connections, and lets an answer under way be finished', async () => {
+  test('a stop ends idle connections, and lets an answer under way be finished', async () => {
     const { registry, entered, letGo } = slowRegistry();
     const endpoint = endpointOf({ registry });
     await endpoint.start();
@@ -124,7 +124,7 @@ describe('start and stop', () => {
     agent.destroy();
   });
 
-  it('a stop does not wait for a client that never finishes', async () => {
+  test('a stop does not wait for a client that never finishes', async () => {
     const endpoint = endpointOf();
     await endpoint.start();
     const answer = await raw(endpoint, 'GET /healthz HTTP/1.1\r\nHost: x\r\nX-Half: ');
@@ -136,7 +136,7 @@ describe('start and stop', () => {
 });
 
 describe('a request', () => {
-  it('for metrics shares the rendering with those that come meanwhile', async () => {
+  test('for metrics shares the rendering with those that come meanwhile', async () => {
     const { registry, entered, letGo, renderings } = slowRegistry();
     const endpoint = endpointOf({ registry });
     await endpoint.start();
@@ -154,7 +154,7 @@ describe('a request', () => {
     expect(renderings()).toBe(2);
   });
 
-  it('is answered without a cache, as JSON, also when there is nothing or not so', async () => {
+  test('is answered without a cache, as JSON, also when there is nothing or not so', async () => {
     const endpoint = endpointOf();
     await endpoint.start();
     for (const [method, path, status] of [
@@ -173,21 +173,21 @@ describe('a request', () => {
     }
   });
 
-  it('with a body is answered and its connection closed', async () => {
+  test('with a body is answered and its connection closed', async () => {
     const endpoint = endpointOf();
     await endpoint.start();
     const head = 'POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n';
     expect(await (await raw(endpoint, head))()).toMatch(/^HTTP\/1\.1 405 [\s\S]*Connection: close/);
   });
 
-  it('with headers beyond 8 KiB is refused', async () => {
+  test('with headers beyond 8 KiB is refused', async () => {
     const endpoint = endpointOf();
     await endpoint.start();
     const head = `GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: ${'x'.repeat(9000)}\r\n\r\n`;
     expect(await (await raw(endpoint, head))()).toMatch(/^HTTP\/1\.1 431 /);
   });
 
-  it('that fails inside is a 500 without a word of why', async () => {
+  test('that fails inside is a 500 without a word of why', async () => {
     const warned = once(process, 'warning');
     const endpoint = endpointOf({
       live: () => {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createLogger } from '../../src/observability/logger.ts';
 import { scrub } from '../../src/observability/scrub.ts';
 
@@ -28,7 +28,7 @@ const pgError = Object.assign(new Error(`invalid input syntax for type integer: 
 });
 
 describe('a planted secret, IMEI or coordinate', () => {
-  it.each([
+  test.each([
     ['a secret deep in the fields', { a: { b: { c: { redis_password: secret } } } }],
     ['a secret in a list', { logins: [{ user: 'me', password: secret }] }],
     ['a token under a compound name', { API_KEY: secret, authToken: secret }],
@@ -54,7 +54,7 @@ describe('a planted secret, IMEI or coordinate', () => {
     expect(line).not.toContain(Buffer.from(secret).join(','));
   });
 
-  it('is not written where a text is cut, wherever the login stands', () => {
+  test('is not written where a text is cut, wherever the login stands', () => {
     const login = `postgres://user:${secret}@db/x`;
     for (let before = 1950; before <= 2010; before += 1) {
       expect(lineOf({ err: new Error(`${'y'.repeat(before)} ${login}`) })).not.toContain('hunter');
@@ -63,12 +63,12 @@ describe('a planted secret, IMEI or coordinate', () => {
 });
 
 describe('what stays readable', () => {
-  it('a URL without a login, and one that was redacted before', () => {
+  test('a URL without a login, and one that was redacted before', () => {
     const fields = { url: 'redis://redis:6379/0', database_url: 'postgres://***@db:5432/x' };
     expect(JSON.parse(lineOf(fields))).toMatchObject(fields);
   });
 
-  it('entry ids, counts, times and names of tables', () => {
+  test('entry ids, counts, times and names of tables', () => {
     const fields = { entry_id: '1763683200123-0', rows: 5000, micros: 1_763_683_200_123_456 };
     const err = new Error('relation "positions" does not exist');
     expect(JSON.parse(lineOf({ ...fields, err }))).toMatchObject({
@@ -77,12 +77,12 @@ describe('what stays readable', () => {
     });
   });
 
-  it('the path of a scoped package in a stack', () => {
+  test('the path of a scoped package in a stack', () => {
     const line = '    at read (file:///app/node_modules/@scope/name/index.js:1:2)';
     expect(scrub(line)).toBe(line);
   });
 
-  it('an error: type, code, message, stack and the chain of causes', () => {
+  test('an error: type, code, message, stack and the chain of causes', () => {
     const err = new TypeError('outer', {
       cause: Object.assign(new Error('inner'), { code: 'E1' }),
     });
@@ -94,7 +94,7 @@ describe('what stays readable', () => {
     });
   });
 
-  it('a refused connection that has its text in its inner errors only', () => {
+  test('a refused connection that has its text in its inner errors only', () => {
     const inner = ['::1', '127.0.0.1'].map((host) => new Error(`connect ECONNREFUSED ${host}:1`));
     expect(JSON.parse(lineOf({ err: new AggregateError(inner, '') })).err.message).toBe(
       'connect ECONNREFUSED ::1:1; connect ECONNREFUSED 127.0.0.1:1',
@@ -103,7 +103,7 @@ describe('what stays readable', () => {
 });
 
 describe('a line', () => {
-  it('keeps its schema when a field has the name of one of its own', () => {
+  test('keeps its schema when a field has the name of one of its own', () => {
     const line = lineOf({
       msg: 'mine',
       level: 'mine',
@@ -125,7 +125,7 @@ describe('a line', () => {
     ]);
   });
 
-  it.each([
+  test.each([
     ['a long text', { text: 'x'.repeat(1_000_000) }],
     [
       'many texts',
@@ -139,7 +139,7 @@ describe('a line', () => {
     expect(lineOf(fields).length).toBeLessThan(32_768);
   });
 
-  it('bounds the chain of causes', () => {
+  test('bounds the chain of causes', () => {
     const chain = Array.from({ length: 50 }).reduce<Error>(
       (cause) => new Error('x', { cause }),
       new Error('last'),
@@ -147,7 +147,7 @@ describe('a line', () => {
     expect(lineOf({ err: chain })).not.toContain('last');
   });
 
-  it.each([
+  test.each([
     ['a circle', circle()],
     [
       'a getter that throws',

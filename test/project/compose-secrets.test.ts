@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { askRedis, untilAnswered } from '../../tools/servers/ask.ts';
 import { temporaryPrefix } from '../../tools/servers/system-user.ts';
 import { readCompose, serviceOf } from './compose/read.ts';
@@ -17,7 +17,7 @@ const makeSecrets = join(repository, 'deploy/make-secrets');
 const development = readCompose(read('compose.yaml'), {});
 
 describe('deploy/make-secrets', () => {
-  it('makes all that compose.yaml takes', async () => {
+  test('makes all that compose.yaml takes', async () => {
     const folder = await mkdtemp(temporaryPrefix('secrets'));
     const secrets = join(folder, 'made');
     const make = (...words: string[]) => execFileSync(makeSecrets, [secrets, ...words]);
@@ -55,7 +55,7 @@ describe('deploy/make-secrets', () => {
 });
 
 describe('the Redis of compose.yaml', () => {
-  it('starts Redis with its users, kept in an append-only file, and full rather than losing', async () => {
+  test('starts Redis with its users, kept in an append-only file, and full rather than losing', async () => {
     const secrets = await mkdtemp(temporaryPrefix('secrets'));
     execFileSync(makeSecrets, [secrets]);
     // A user that may ask for settings; the file has none.
@@ -86,7 +86,7 @@ describe('the Redis of compose.yaml', () => {
     }
   });
 
-  it('starts no Redis without its users', async () => {
+  test('starts no Redis without its users', async () => {
     const secrets = await mkdtemp(temporaryPrefix('secrets'));
     for (const acl of [null, '', 'user default on nopass ~* &* +@all\n']) {
       if (acl !== null) await writeFile(join(secrets, 'redis_users.acl'), acl);

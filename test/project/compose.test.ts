@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { variables } from '../../src/config/variables.ts';
 import {
@@ -38,7 +38,7 @@ describe.each(files)('$path', ({ path, file }) => {
   const text = read(path);
   const services = Object.entries(file.services);
 
-  it('gives processor a configuration that it takes, with the passwords from files', () => {
+  test('gives processor a configuration that it takes, with the passwords from files', () => {
     const loaded = loadConfig(environmentOf(file), {
       hostname: 'container',
       readFile: (name) => `secret-of-${name.split('/').at(-1)}\n`,
@@ -61,7 +61,7 @@ describe.each(files)('$path', ({ path, file }) => {
     expect(grace).toBeGreaterThanOrEqual(lifecycle.drainBudgetMs + 10_000);
   });
 
-  it('sets only variables that processor reads', () => {
+  test('sets only variables that processor reads', () => {
     const known = Object.values(variables).flatMap(({ name, secret }) =>
       secret ? [name, `${name}_FILE`] : [name],
     );
@@ -72,7 +72,7 @@ describe.each(files)('$path', ({ path, file }) => {
     expect(unknown).toEqual([]);
   });
 
-  it('holds no password: every secret is a file, mounted where it is read', () => {
+  test('holds no password: every secret is a file, mounted where it is read', () => {
     for (const [name, { environment = {}, secrets = [] }] of services) {
       for (const [variable, value] of Object.entries(environment)) {
         expect(value, `${name}.${variable}`).not.toMatch(/:\/\/[^/@]*:[^/@]+@/);
@@ -87,7 +87,7 @@ describe.each(files)('$path', ({ path, file }) => {
     }
   });
 
-  it('gives each container the secrets it logs in with, and the superuser’s to two alone', () => {
+  test('gives each container the secrets it logs in with, and the superuser’s to two alone', () => {
     const holders = (secret: string) =>
       services.filter(([, one]) => one.secrets?.includes(secret)).map(([name]) => name);
     expect(holders('postgres_password').sort()).toEqual(['roles', 'timescaledb']);
@@ -100,7 +100,7 @@ describe.each(files)('$path', ({ path, file }) => {
     }
   });
 
-  it('gives the operator’s commands the settings of the service, but a user of their own', () => {
+  test('gives the operator’s commands the settings of the service, but a user of their own', () => {
     const { REDIS_URL: own, ...service } = serviceOf(file, 'processor').environment ?? {};
     const { REDIS_URL: operator, ...commands } = serviceOf(file, 'cli').environment ?? {};
     expect(new URL(own ?? '').username).toBe('processor');
@@ -127,7 +127,7 @@ describe.each(files)('$path', ({ path, file }) => {
     expect(serviceOf(file, 'cli').command).toEqual(['--help']);
   });
 
-  it('keeps metrics for longer than the window of the service level objectives', () => {
+  test('keeps metrics for longer than the window of the service level objectives', () => {
     const command = serviceOf(file, 'prometheus').command ?? [];
     const window = Number(read('docs/capacity.md').match(/^\| freshness .*\| (\d+) days \|/m)?.[1]);
     const kept = Number(command.join(' ').match(/retention\.time=(\d+)d/)?.[1]);
@@ -135,7 +135,7 @@ describe.each(files)('$path', ({ path, file }) => {
     expect(kept).toBeGreaterThanOrEqual(window + 7);
   });
 
-  it('runs every container with a read-only root, no capability, no root user and bounds', () => {
+  test('runs every container with a read-only root, no capability, no root user and bounds', () => {
     const image = parseDockerfile(read('Dockerfile')).stages.at(-1);
     for (const [name, service] of services) {
       expect(service, name).toMatchObject({
@@ -153,7 +153,7 @@ describe.each(files)('$path', ({ path, file }) => {
     }
   });
 
-  it('writes only to what is mounted: a volume of its own, or memory of a stated size', () => {
+  test('writes only to what is mounted: a volume of its own, or memory of a stated size', () => {
     for (const [name, { volumes = [], tmpfs = [] }] of services) {
       for (const mount of tmpfs) expect(mount, name).toMatch(/[:,]size=\d+m$/);
       for (const mount of volumes) {
@@ -164,7 +164,7 @@ describe.each(files)('$path', ({ path, file }) => {
     expect(serviceOf(file, 'processor').volumes).toEqual(['dumps:/var/lib/processor']);
   });
 
-  it('starts each service when what it needs is healthy, and that has a check', () => {
+  test('starts each service when what it needs is healthy, and that has a check', () => {
     for (const [name, { depends_on = {} }] of services) {
       for (const [needed, { condition }] of Object.entries(depends_on)) {
         const wanted = oneShots.includes(needed)
@@ -182,7 +182,7 @@ describe.each(files)('$path', ({ path, file }) => {
     expect(before.sort()).toEqual(['redis', 'roles', 'timescaledb']);
   });
 
-  it('can run several instances: none has a name or a port that only one can have', () => {
+  test('can run several instances: none has a name or a port that only one can have', () => {
     const { environment = {}, ports = [] } = serviceOf(file, 'processor');
     expect(environment).not.toHaveProperty('CONSUMER_NAME');
     expect(ports).toEqual(['127.0.0.1:9464-9473:9464']);
@@ -191,14 +191,14 @@ describe.each(files)('$path', ({ path, file }) => {
     expect(serviceOf(file, 'processor').networks).toContain('monitoring');
   });
 
-  it('keeps the servers in a network that leads nowhere', () => {
+  test('keeps the servers in a network that leads nowhere', () => {
     expect(file.networks.servers).toMatchObject({ internal: true });
     for (const name of ['redis', 'timescaledb', 'roles']) {
       expect(serviceOf(file, name).networks).toEqual(['servers']);
     }
   });
 
-  it('takes the image of each server by digest', () => {
+  test('takes the image of each server by digest', () => {
     const digest = `sha256:${'0'.repeat(64)}`;
     const given = { ...required, REDIS_IMAGE: `redis:8.10.1-alpine@${digest}` };
     const timescale = { TIMESCALEDB_IMAGE: `timescale/timescaledb:2.29.2-pg17@${digest}` };
@@ -207,14 +207,14 @@ describe.each(files)('$path', ({ path, file }) => {
     expect(services.roles?.image).toBe(timescale.TIMESCALEDB_IMAGE);
   });
 
-  it('names every image with an exact version', () => {
+  test('names every image with an exact version', () => {
     for (const [name, { image, build }] of services) {
       if (build !== undefined || image === 'processor:dev') continue;
       expect(image, name).toMatch(/:v?\d+\.\d+\.\d+(-[\w.]+)?(@sha256:[0-9a-f]{64})?$/);
     }
   });
 
-  it('runs the servers that the tests run against, where those are containers', () => {
+  test('runs the servers that the tests run against, where those are containers', () => {
     const tested = read('tools/servers/containers.ts');
     for (const name of ['redis', 'timescaledb']) {
       expect(tested).toContain(`'${serviceOf(file, name).image}'`);
@@ -223,13 +223,13 @@ describe.each(files)('$path', ({ path, file }) => {
 });
 
 describe('compose.yaml for trying', () => {
-  it('listens on this machine alone', () => {
+  test('listens on this machine alone', () => {
     for (const { ports = [] } of Object.values(development.services)) {
       for (const port of ports) expect(port).toMatch(/^127\.0\.0\.1:/);
     }
   });
 
-  it('binds folders that are there, read-only', () => {
+  test('binds folders that are there, read-only', () => {
     for (const { volumes = [] } of Object.values(development.services)) {
       for (const mount of volumes.filter((text) => text.startsWith('.'))) {
         const [source = '', , mode] = mount.split(':');
@@ -239,7 +239,7 @@ describe('compose.yaml for trying', () => {
     }
   });
 
-  it('sends a simulated fleet only when the profile demo asks for it', () => {
+  test('sends a simulated fleet only when the profile demo asks for it', () => {
     expect(development.services.simulator?.profiles).toEqual(['demo']);
     expect(development.services.cli?.profiles).toEqual(['cli']);
     const others = Object.entries(development.services).filter(
@@ -252,7 +252,7 @@ describe('compose.yaml for trying', () => {
 describe('deploy/compose.deploy.yaml', () => {
   const text = read('deploy/compose.deploy.yaml');
 
-  it('builds nothing and binds nothing from the repository', () => {
+  test('builds nothing and binds nothing from the repository', () => {
     for (const [name, { build, volumes = [] }] of Object.entries(deploy.services)) {
       expect(build, name).toBeUndefined();
       for (const mount of volumes) expect(mount, name).toMatch(/^[a-z]+:\//);
@@ -262,14 +262,14 @@ describe('deploy/compose.deploy.yaml', () => {
     }
   });
 
-  it('is refused without the image, its tag and the folder of the secrets', () => {
+  test('is refused without the image, its tag and the folder of the secrets', () => {
     for (const name of Object.keys(required)) {
       const less = Object.fromEntries(Object.entries(required).filter(([key]) => key !== name));
       expect(() => readCompose(text, less)).toThrow(`${name} is required`);
     }
   });
 
-  it('takes the image by tag, by tag and digest, and that of the monitoring by its own tag', () => {
+  test('takes the image by tag, by tag and digest, and that of the monitoring by its own tag', () => {
     const digest = `1.4.0@sha256:${'0'.repeat(64)}`;
     const { services } = readCompose(text, {
       ...required,
@@ -282,12 +282,12 @@ describe('deploy/compose.deploy.yaml', () => {
     expect(prometheus?.image).toBe('git.example.com/fleet/processor-prometheus:1.4.0');
   });
 
-  it('tells in its head what every variable is for', () => {
+  test('tells in its head what every variable is for', () => {
     const [head = ''] = text.split('\nname:');
     for (const name of variablesOf(text)) expect(head).toMatch(new RegExp(`\\b${name}\\b`));
   });
 
-  it('has processor alone, and a profile each for the servers and the monitoring', () => {
+  test('has processor alone, and a profile each for the servers and the monitoring', () => {
     const profiles = Object.fromEntries(
       Object.entries(deploy.services).map(([name, service]) => [name, service.profiles ?? []]),
     );
@@ -310,7 +310,7 @@ describe('deploy/compose.deploy.yaml', () => {
     }
   });
 
-  it('runs the same servers and the same monitoring as compose.yaml', () => {
+  test('runs the same servers and the same monitoring as compose.yaml', () => {
     for (const name of ['redis', 'timescaledb', 'roles', 'prometheus', 'grafana']) {
       const {
         image: _image,

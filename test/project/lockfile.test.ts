@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 
 interface Locked {
   readonly version?: string;
   readonly optionalDependencies?: Readonly<Record<string, string>>;
 }
 
-it('the lock file names every optional platform package: npm 11 refuses `npm ci` without', () => {
+test('the lock file names every optional platform package: npm 11 refuses `npm ci` without', () => {
   const text = readFileSync(new URL('../../package-lock.json', import.meta.url), 'utf8');
   const packages: Record<string, Locked> = JSON.parse(text).packages;
   const missing = Object.entries(packages).flatMap(([path, locked]) =>

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { renderMetricsReference } from '../../scripts/metrics-reference.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
 import { readExported, readRules } from './monitored.ts';
@@ -8,11 +8,11 @@ const page = await readFile(new URL('../../docs/metrics.md', import.meta.url), '
 const documented = [...page.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name);
 
 describe('docs/metrics.md', () => {
-  it('is what the registry and the notes make', async () => {
+  test('is what the registry and the notes make', async () => {
     expect(page).toBe(await renderMetricsReference());
   });
 
-  it('tells of every exported metric, and of no other', () => {
+  test('tells of every exported metric, and of no other', () => {
     const { registry } = createMetrics({ version: '1', revision: '1' });
     const names = registry.getMetricsAsArray().map(({ name }) => name);
     const ours = names.filter((name) => name.startsWith('processor_'));
@@ -23,7 +23,7 @@ describe('docs/metrics.md', () => {
     expect(page).toContain('- `nodejs_*`: ');
   });
 
-  it('names only alerts and metrics that there are', async () => {
+  test('names only alerts and metrics that there are', async () => {
     const alerts = (await readRules()).alerts.map(({ alert }) => alert);
     const exported = await readExported();
     for (const [name] of page.matchAll(/\bProcessor[A-Z]\w+/g)) expect(alerts).toContain(name);

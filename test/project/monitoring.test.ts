@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { variables } from '../../src/config/variables.ts';
 import { findProgram } from '../../tools/servers/programs.ts';
@@ -18,12 +18,12 @@ const development = readCompose(read('compose.yaml'), {});
 describe('the monitoring', () => {
   const stages = parseDockerfile(read('deploy/monitoring.Dockerfile')).stages;
 
-  it('has the same versions in its images as in compose.yaml', () => {
+  test('has the same versions in its images as in compose.yaml', () => {
     for (const { name, base } of stages)
       expect(base).toBe(serviceOf(development, name ?? '').image);
   });
 
-  it('has everything in its images that compose.yaml binds, at the same place', () => {
+  test('has everything in its images that compose.yaml binds, at the same place', () => {
     for (const { name, instructions } of stages) {
       const copied = instructions.map(({ text }) => text.split(/\s+/).at(-1) ?? '');
       const bound = serviceOf(development, name ?? '').volumes?.filter((mount) =>
@@ -36,7 +36,7 @@ describe('the monitoring', () => {
     }
   });
 
-  it('scrapes every instance of processor that Docker’s DNS knows, where it serves', () => {
+  test('scrapes every instance of processor that Docker’s DNS knows, where it serves', () => {
     const { scrape_configs: jobs } = parse(read('deploy/prometheus/prometheus.yml'));
     const [job] = jobs.filter(({ job_name: name }: { job_name: string }) => name === 'processor');
     const port = Number(variables.httpPort.default);
@@ -44,7 +44,7 @@ describe('the monitoring', () => {
   });
 
   const needs = 'needs promtool (Debian package prometheus)';
-  it.skipIf(findProgram('promtool') === null)(
+  test.skipIf(findProgram('promtool') === null)(
     'is configured as Prometheus wants it',
     { meta: { needs } },
     async () => {
@@ -54,7 +54,7 @@ describe('the monitoring', () => {
     },
   );
 
-  it('shows the dashboards of the folder that is mounted, from the Prometheus of this stack', () => {
+  test('shows the dashboards of the folder that is mounted, from the Prometheus of this stack', () => {
     const provisioning = 'deploy/grafana/provisioning';
     const { datasources } = parse(read(`${provisioning}/datasources/prometheus.yaml`));
     expect(datasources).toMatchObject([{ uid: 'prometheus', url: 'http://prometheus:9090' }]);

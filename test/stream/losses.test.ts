@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { DependencyError } from '../../src/core/types.ts';
 import { compareIds } from '../../src/stream/entry-id.ts';
 import { viewProgress } from '../../src/stream/group-progress.ts';
@@ -8,7 +8,7 @@ import { freshStream } from '../setup/database.ts';
 import { connect } from './entries.ts';
 
 describe('the record of losses', () => {
-  it('adds up what all instances lost, and ends a day after the last loss', async () => {
+  test('adds up what all instances lost, and ends a day after the last loss', async () => {
     const redis = connect();
     const key = `${freshStream().key}:control:lost`;
     const [one, two] = [1000, 2000].map((now) =>
@@ -33,7 +33,7 @@ describe('the record of losses', () => {
     expect(leftMs).toBeLessThanOrEqual(lossesKeptMs);
   });
 
-  it('keeps what Redis did not take for the next attempt, and counts it once', async () => {
+  test('keeps what Redis did not take for the next attempt, and counts it once', async () => {
     const redis = connect();
     const key = `${freshStream().key}:control:lost`;
     let isDown = true;
@@ -53,7 +53,7 @@ describe('the record of losses', () => {
 });
 
 describe('how far a group is', () => {
-  it('is known before the stream and the group exist', async () => {
+  test('is known before the stream and the group exist', async () => {
     const redis = connect();
     const { key } = freshStream();
     const names = { key, group: 'g' };
@@ -68,7 +68,7 @@ describe('how far a group is', () => {
     });
   });
 
-  it('has the pending entries of all consumers, and the longest unclaimed time', async () => {
+  test('has the pending entries of all consumers, and the longest unclaimed time', async () => {
     const redis = connect();
     const { key } = freshStream();
     await redis.xgroup('CREATE', key, 'g', '0', 'MKSTREAM');
@@ -83,7 +83,7 @@ describe('how far a group is', () => {
     expect(unclaimedMs).toBeGreaterThanOrEqual(90_000);
   });
 
-  it('compares ids exactly, also above what a double holds', () => {
+  test('compares ids exactly, also above what a double holds', () => {
     expect(compareIds('9007199254740992-0', '9007199254740993-0')).toBeLessThan(0);
     expect(compareIds('9007199254740993-0', '9007199254740992-0')).toBeGreaterThan(0);
     expect(compareIds('5-18446744073709551614', '5-18446744073709551615')).toBeLessThan(0);

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, connect as openSocket, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../../../tools/servers/ports.ts';
 import { startProxy, type TcpProxy } from '../../../tools/servers/proxy.ts';
 
@@ -26,7 +26,7 @@ describe('a proxy between a client and a server that says everything back', () =
     echo.close();
   });
 
-  it('passes everything on, in order, also more than fits into its buffers', async () => {
+  test('passes everything on, in order, also more than fits into its buffers', async () => {
     const client = await open(proxy.port);
     const sent = Buffer.from(Uint8Array.from({ length: 16_000_000 }, (_, at) => at % 251));
     client.socket.write(sent);
@@ -34,7 +34,7 @@ describe('a proxy between a client and a server that says everything back', () =
     expect(client.received().equals(sent)).toBe(true);
   });
 
-  it('passes the end of one direction on, and the other direction stays open', async () => {
+  test('passes the end of one direction on, and the other direction stays open', async () => {
     const client = await open(proxy.port);
     client.socket.end('last words');
     await client.until(() => client.closed() !== null);
@@ -42,7 +42,7 @@ describe('a proxy between a client and a server that says everything back', () =
     expect(client.closed()).toBe('end');
   });
 
-  it('latency delays each direction and keeps the order when it ends', async () => {
+  test('latency delays each direction and keeps the order when it ends', async () => {
     const client = await open(proxy.port);
     proxy.latency(60);
     const since = performance.now();
@@ -61,7 +61,7 @@ describe('a proxy between a client and a server that says everything back', () =
     expect(performance.now() - again).toBeGreaterThan(115);
   });
 
-  it('cut resets every connection, and the next one works', async () => {
+  test('cut resets every connection, and the next one works', async () => {
     const clients = [await open(proxy.port), await open(proxy.port)];
     for (const client of clients) await client.echoes('before');
     expect(proxy.connections()).toBe(2);
@@ -74,7 +74,7 @@ describe('a proxy between a client and a server that says everything back', () =
     await eventuallyClosed(sockets.slice(0, 2));
   });
 
-  it('refuses connections until it is healed', async () => {
+  test('refuses connections until it is healed', async () => {
     const client = await open(proxy.port);
     await client.echoes('before');
     await proxy.refuse();
@@ -84,13 +84,13 @@ describe('a proxy between a client and a server that says everything back', () =
     await expectEcho(proxy.port);
   });
 
-  it('a connection to a server that is not there is reset', async () => {
+  test('a connection to a server that is not there is reset', async () => {
     echo.close();
     const client = await open(proxy.port);
     await client.until(() => client.closed() === 'ECONNRESET');
   });
 
-  it('a black hole swallows both directions, accepts, answers nothing and ends nothing', async () => {
+  test('a black hole swallows both directions, accepts, answers nothing and ends nothing', async () => {
     const before = await open(proxy.port);
     await before.echoes('before');
     proxy.blackHole();
@@ -105,7 +105,7 @@ describe('a proxy between a client and a server that says everything back', () =
     expect(sockets).toHaveLength(1);
   });
 
-  it('the connections of a black hole stay silent when it is healed, the next one works', async () => {
+  test('the connections of a black hole stay silent when it is healed, the next one works', async () => {
     const before = await open(proxy.port);
     await before.echoes('before');
     proxy.blackHole();
@@ -120,7 +120,7 @@ describe('a proxy between a client and a server that says everything back', () =
     expect([before.closed(), during.closed()]).toEqual([null, null]);
   });
 
-  it('a reply is cut in the middle: its first bytes arrive, then the end', async () => {
+  test('a reply is cut in the middle: its first bytes arrive, then the end', async () => {
     const client = await open(proxy.port);
     const cut = proxy.cutReplyAfter(3);
     await client.echoes('ok');
@@ -132,7 +132,7 @@ describe('a proxy between a client and a server that says everything back', () =
     await expectEcho(proxy.port);
   });
 
-  it('a reply that is late is cut as well', async () => {
+  test('a reply that is late is cut as well', async () => {
     const client = await open(proxy.port);
     proxy.latency(30);
     const cut = proxy.cutReplyAfter(3);
@@ -142,7 +142,7 @@ describe('a proxy between a client and a server that says everything back', () =
     expect(client.received().toString()).toBe('abc');
   });
 
-  it('acts when a client sends a certain text, also when it comes in two pieces', async () => {
+  test('acts when a client sends a certain text, also when it comes in two pieces', async () => {
     const client = await open(proxy.port);
     const sent = proxy.onceSent('INSERT', () => proxy.blackHole());
     await client.echoes('INS');
@@ -152,14 +152,14 @@ describe('a proxy between a client and a server that says everything back', () =
     expect(client.received().toString()).toBe('INS');
   });
 
-  it('puts its address into a URL and leaves the rest', () => {
+  test('puts its address into a URL and leaves the rest', () => {
     expect(proxy.through('postgres://me:secret@127.0.0.1:1/there?x=1')).toBe(
       `postgres://me:secret@127.0.0.1:${proxy.port}/there?x=1`,
     );
     expect(proxy.through('redis://127.0.0.1:6379')).toBe(`redis://127.0.0.1:${proxy.port}`);
   });
 
-  it('close ends everything, twice', async () => {
+  test('close ends everything, twice', async () => {
     const client = await open(proxy.port);
     await client.echoes('before');
     proxy.blackHole();
