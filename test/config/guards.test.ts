@@ -71,7 +71,7 @@ describe('the host name as the consumer name', () => {
 describe('a login in the wrong place', () => {
   const open = Object.values(variables).filter(({ secret }) => !secret);
 
-  test('is not told, whatever variable it was put into', () => {
+  test('is not printed, whichever variable has it', () => {
     for (const { name } of open) {
       const login = `redis://user:${marker}@host with a space`;
       const problems = problemsOf({ [name]: login });
@@ -81,7 +81,7 @@ describe('a login in the wrong place', () => {
     }
   });
 
-  test('is not told when it stands where the path of a file belongs', () => {
+  test('is not printed when it is in place of the path of a file', () => {
     const problems = problemsOf({ REDIS_URL_FILE: `redis://user:${marker}@host` });
 
     expect(problems.map(({ variable }) => variable)).toEqual(['REDIS_URL']);
@@ -103,7 +103,7 @@ test('a URL with a space is refused: no message could be cleaned of its login', 
 });
 
 describe('the configuration for the log', () => {
-  test('is the effective one, and holds none of the secrets', () => {
+  test('is the effective one, without the secrets', () => {
     const config = configOf({
       REDIS_URL: `rediss://user:${marker}@redis:6380/1`,
       REDIS_PASSWORD: `${marker}-2`,

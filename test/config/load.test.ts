@@ -43,7 +43,7 @@ function problemsOf(
   return result.ok ? [] : result.problems;
 }
 
-describe('with nothing but the database', () => {
+describe('with only the database set', () => {
   test('every other variable has its default', () => {
     expect(configOf({})).toMatchObject({
       service: { env: 'production', instance: 'worker-7' },
@@ -78,13 +78,13 @@ describe('with nothing but the database', () => {
     expect(configOf({ HTTP_PORT: '', REDIS_PASSWORD: '' })).toEqual(configOf({}));
   });
 
-  test('every default is itself a value that is accepted', () => {
+  test('every default is an accepted value', () => {
     for (const { name, default: fallback, schema } of Object.values(variables)) {
       if (fallback !== null) expect(schema.safeParse(fallback).success, name).toBe(true);
     }
   });
 
-  test('every example is itself a value that is accepted', () => {
+  test('every example is an accepted value', () => {
     for (const { name, example, schema } of Object.values(variables)) {
       expect(schema.safeParse(example).success, `${name}=${example}`).toBe(true);
     }
@@ -108,7 +108,7 @@ describe('names that follow from others', () => {
 });
 
 describe('a wrong value', () => {
-  test('all problems are told at once, with variable, what was found, expected and example', () => {
+  test('all problems are reported at once with variable, found value, expected value and example', () => {
     const result = load({ HTTP_PORT: '70000', LOG_LEVEL: 'loud', CHUNK_INTERVAL: '1 day' });
 
     expect(result).toEqual({
@@ -167,13 +167,13 @@ describe('a wrong value', () => {
     ]);
   });
 
-  test('what is shown of a long value is bounded', () => {
+  test('a long value is shown only in part', () => {
     const [problem] = problemsOf({ LOG_LEVEL: 'x'.repeat(100_000) });
 
     expect(problem?.got.length).toBeLessThan(200);
   });
 
-  test('durations are read in their unit', () => {
+  test('durations are parsed in their unit', () => {
     const read = (text: string) => configOf({ TS_MAX_FUTURE: text }).validation.tsMaxFutureMs;
 
     expect(['1000ms', '90s', '5m', '12h', '2d', '1w'].map(read)).toEqual([
@@ -182,7 +182,7 @@ describe('a wrong value', () => {
   });
 });
 
-describe('values that must fit together', () => {
+describe('values that depend on each other', () => {
   test.each([
     [{ LOCK_TIMEOUT_MS: '10000' }, 'LOCK_TIMEOUT_MS', 'STATEMENT_TIMEOUT_MS'],
     [{ STATEMENT_TIMEOUT_MS: '12000' }, 'STATEMENT_TIMEOUT_MS', 'INSERT_DEADLINE_MS'],
@@ -199,13 +199,13 @@ describe('values that must fit together', () => {
     expect(problem?.expected).toContain(upper);
   });
 
-  test('a budget that holds exactly one batch is enough', () => {
+  test('a budget of exactly one batch is accepted', () => {
     expect(problemsOf({ IN_FLIGHT_RECORDS: '5000', BATCH_BYTES: '67108864' })).toEqual([]);
   });
 });
 
 describe('secrets', () => {
-  test('a password of its own takes the place of that in the URL, whatever it holds', () => {
+  test('a password variable overrides the password in the URL, whatever its characters', () => {
     const password = 'p@ss/w:rd %41?#';
     const { redis, database } = configOf({
       REDIS_URL: 'redis://user:old@redis:6379/1',
@@ -221,7 +221,7 @@ describe('secrets', () => {
     expect(new URL(database.migrationUrl).host).toBe('db2');
   });
 
-  test('a secret can come from a file, without its last line break', () => {
+  test('a secret is read from a file without the last line break', () => {
     const fromFile = load(
       { POSTGRES_URL_FILE: '/run/url', REDIS_PASSWORD_FILE: '/run/password' },
       { '/run/url': 'postgres://user@db/telemetry\n', '/run/password': 'secret \r\n' },
@@ -236,7 +236,7 @@ describe('secrets', () => {
     });
   });
 
-  test('a secret given both ways is refused', () => {
+  test('a secret given as value and as file is refused', () => {
     const env = { REDIS_PASSWORD: marker, REDIS_PASSWORD_FILE: '/run/password' };
 
     expect(problemsOf(env, { '/run/password': marker })).toMatchObject([
@@ -244,7 +244,7 @@ describe('secrets', () => {
     ]);
   });
 
-  test('a file that cannot be read, is empty or too large is named', () => {
+  test('a file that is unreadable, empty or too large is named', () => {
     const files = { '/run/empty': '\n', '/run/large': 'x'.repeat(4097) };
     const got = ['/run/none', '/run/empty', '/run/large'].map(
       (path) => problemsOf({ REDIS_PASSWORD_FILE: path }, files)[0]?.got,
@@ -259,7 +259,7 @@ describe('secrets', () => {
     expect(configOf({ HTTP_PORT_FILE: '/run/port' }).http.port).toBe(9464);
   });
 
-  test('the value of a wrong secret is never told', () => {
+  test('the value of a wrong secret is never printed', () => {
     const secrets = Object.values(variables).filter((variable) => variable.secret);
     for (const { name } of secrets) {
       const wrong = marker + (name.endsWith('URL') ? '' : 'x'.repeat(1024));
@@ -277,7 +277,7 @@ describe('secrets', () => {
     }
   });
 
-  test('a URL shown to people has no login', () => {
+  test('a URL in output has no login', () => {
     expect(redactUrl(`postgres://user:${marker}@db:5432/telemetry?password=${marker}`)).toBe(
       'postgres://***:***@db:5432/telemetry',
     );
@@ -294,7 +294,7 @@ describe('.env.example', () => {
   const text = readFileSync(new URL('../../.env.example', import.meta.url), 'utf8');
   const blocks = text.split('\n\n').filter((block) => /^#?[A-Z]/m.test(block));
 
-  test('names every variable once: its default, or an example that is commented out unless required', () => {
+  test('lists every variable once with its default, or with an example that is commented out unless required', () => {
     const lines = blocks.map((block) => block.trimEnd().split('\n').at(-1));
     const expected = Object.values(variables).map(
       ({ name, default: fallback, example, required }) =>
@@ -317,7 +317,7 @@ describe('.env.example', () => {
     });
   });
 
-  test('is, but for the database, the same as setting nothing', () => {
+  test('sets only the database to another value than the defaults', () => {
     const set = text.split('\n').filter((line) => /^[A-Z]/.test(line));
     const env = Object.fromEntries(set.map((line) => line.split(/=(.*)/s).slice(0, 2)));
 
@@ -325,7 +325,7 @@ describe('.env.example', () => {
   });
 });
 
-test('`processor run` with several wrong variables tells all of them and exits with 1', () => {
+test('`processor run` with several wrong variables reports all of them and exits with 1', () => {
   const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
   const { status, stdout, stderr } = spawnSync(process.execPath, [program, 'run'], {
     env: {

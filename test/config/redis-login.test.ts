@@ -44,7 +44,7 @@ describe('the login of Redis alone', () => {
   });
 });
 
-test('`processor simulate` tells of a password file that is not there, and ends with 1', () => {
+test('`processor simulate` reports a missing password file and exits with 1', () => {
   const { status, stderr } = spawnSync(process.execPath, [program, 'simulate', '--records', '1'], {
     env: { PATH: process.env.PATH, REDIS_PASSWORD_FILE: '/nowhere/password' },
     encoding: 'utf8',
@@ -54,7 +54,7 @@ test('`processor simulate` tells of a password file that is not there, and ends 
   expect(stderr).toContain('REDIS_PASSWORD: got REDIS_PASSWORD_FILE=/nowhere/password');
 });
 
-test('`processor simulate --redis-url` takes the place of REDIS_URL and of its file', () => {
+test('`processor simulate --redis-url` overrides REDIS_URL and its file', () => {
   const words = ['simulate', '--records', '1', '--redis-url', 'redis://127.0.0.1:1'];
   const { status, stderr } = spawnSync(process.execPath, [program, ...words], {
     env: { PATH: process.env.PATH, REDIS_URL: 'nonsense', REDIS_URL_FILE: '/nowhere/url' },

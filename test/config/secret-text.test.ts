@@ -26,7 +26,7 @@ function file(content: string | Buffer): string {
 
 const secrets = ['REDIS_PASSWORD', 'POSTGRES_PASSWORD', 'REDIS_URL', 'POSTGRES_URL'] as const;
 
-describe('a secret that no person can see the end of', () => {
+describe('a secret with invisible characters', () => {
   const texts = [
     ['a carriage return', `${marker}\r`, /control character.*U\+000D/],
     ['a second line break', `${marker}\n\n`, /control character.*U\+000A/],
@@ -90,7 +90,7 @@ describe('a file of the configuration', () => {
     );
   });
 
-  test('is no folder, no terminal and no socket', () => {
+  test('may not be a folder, a terminal or a socket', () => {
     for (const path of ['/dev/random', '/dev/null', '/proc']) {
       expect(problemsOf({ REDIS_PASSWORD_FILE: path })[0]?.got).toContain('(NOT_A_FILE)');
     }
@@ -103,14 +103,14 @@ describe('a file of the configuration', () => {
     expect(problems[0]?.got).toContain('NOT_A_FILE');
   });
 
-  test('is not waited for without end when it is a named pipe that nobody writes to', () => {
+  test('that is a named pipe without a writer is waited for only for a limited time', () => {
     const path = join(folder, 'pipe');
     execFileSync('mkfifo', [path]);
 
     expect(problemsOf({ REDIS_PASSWORD_FILE: path })[0]?.got).toContain(path);
   });
 
-  test('is not waited for without end when the writer of a pipe says nothing', () => {
+  test('that is a pipe with a silent writer is waited for only for a limited time', () => {
     const path = join(folder, 'silent-pipe');
     execFileSync('mkfifo', [path]);
     const writer = spawn('sh', ['-c', `exec 3<>'${path}'; exec sleep 60`]);

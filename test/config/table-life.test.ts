@@ -25,7 +25,7 @@ function names(env: Readonly<Record<string, string>>): string[] {
 }
 
 describe('the life of the table', () => {
-  test('is without end, uncompressed and without aggregates by default', () => {
+  test('is unlimited, uncompressed and without aggregates by default', () => {
     const result = load({});
 
     expect(result.ok && result.config.database).toMatchObject({
@@ -36,7 +36,7 @@ describe('the life of the table', () => {
     });
   });
 
-  test('is as configured', () => {
+  test('follows the configuration', () => {
     const result = load({
       COLUMNSTORE_AFTER: '30d',
       RETENTION: '2y',
@@ -79,7 +79,7 @@ describe('compression', () => {
     expect(names(env)).toEqual(['COLUMNSTORE_AFTER']);
   });
 
-  test('the refusal names a value that is accepted', () => {
+  test('the refusal names an accepted value', () => {
     const [problem] = problems({ COLUMNSTORE_AFTER: '5d', LATE_HORIZON: '10d' });
 
     expect(problem).toMatchObject({ got: '5d', example: 'COLUMNSTORE_AFTER=11d' });
@@ -96,7 +96,7 @@ describe('retention', () => {
     expect(problems(env)).toEqual([]);
   });
 
-  test('shorter than what is accepted is refused: records would come only to be dropped', () => {
+  test('shorter than TS_MAX_PAST is refused: accepted records would be dropped at once', () => {
     const [problem, ...others] = problems({ RETENTION: '30d' });
 
     expect(others).toEqual([]);
@@ -113,7 +113,7 @@ describe('retention', () => {
     expect(problems(env)).toMatchObject([{ variable: 'RETENTION', example: 'RETENTION=21d' }]);
   });
 
-  test('a bad value is told once, and compared with nothing', () => {
+  test('an invalid value is reported once, without further comparisons', () => {
     expect(names({ RETENTION: 'soon', COLUMNSTORE_AFTER: '1h' })).toEqual([
       'COLUMNSTORE_AFTER',
       'RETENTION',

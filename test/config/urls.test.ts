@@ -52,7 +52,7 @@ describe('the database number of a Redis URL', () => {
     expect(expected).toContain('database number');
   });
 
-  test('a database that may be a part of a password is not repeated', () => {
+  test('a database that may be part of a password is not printed', () => {
     expect(problemOf('REDIS_URL', `redis://user:12/${marker}@host/0`).got).not.toContain('host');
   });
 });
@@ -81,7 +81,7 @@ describe('percent-encoding', () => {
     expect(problemOf(variable, value).got).toMatch(/control character|byte order mark/);
   });
 
-  test('what is encoded as it should be is accepted', () => {
+  test('correct percent-encoding is accepted', () => {
     const redis = { REDIS_URL: 'redis://us%40er:50%25off@host:6379/3' };
     const database = {
       POSTGRES_URL: 'postgres://us%40er:50%25off%2F@%2Frun%2Fpostgresql/tele%20x',
@@ -115,7 +115,7 @@ describe('what is not supported yet', () => {
     );
   });
 
-  test('a password with a comma is no second host', () => {
+  test('a password with a comma is not read as a second host', () => {
     expect(problemsOf({ REDIS_URL: 'redis://user:a,b@host:6379' })).toEqual([]);
     expect(problemsOf({ POSTGRES_URL: 'postgres://user:a,b@host/telemetry' })).toEqual([]);
   });
@@ -153,7 +153,7 @@ describe('parameters of a PostgreSQL URL', () => {
     }
   });
 
-  test('a parameter whose name may be a part of a password is not repeated', () => {
+  test('a parameter whose name may be part of a password is not printed', () => {
     const { got } = problemOf('POSTGRES_URL', `postgres://user:12?a&${marker}@db/telemetry`);
 
     expect(got).toBe('a URL with parameters');

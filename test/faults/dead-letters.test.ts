@@ -147,7 +147,7 @@ describe('one dead letter that cannot be written', () => {
       repair: () => stack.redis.del(moved),
     },
   ])(
-    'because $because holds up nothing else, and is written once when it can be',
+    'because $because delays nothing else, and is written once the cause is gone',
     async ({ state, harm, repair }) => {
       const service = stack.service('one');
       await service.untilReady();

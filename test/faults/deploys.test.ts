@@ -8,9 +8,9 @@ const load = { seed, records: 2_000_000, rate: 2_000 };
 /** From the first log line on: moments of the start-up, of the first reads and of the work. */
 const latestMomentMs = 1_200;
 
-describe('instances that are ended in order, under load', () => {
+describe('instances that stop in order, under load', () => {
   test(
-    'SIGTERM at any moment, each time replaced: each says 0 and leaves nothing, or 75 and what',
+    'SIGTERM at any moment, each time replaced: each exits with 0 and leaves nothing pending, or with 75',
     async () => {
       const scenario = await openScenario(load);
       const codes = { clean: 0, overrun: 0 };

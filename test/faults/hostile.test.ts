@@ -61,7 +61,7 @@ async function reasonsOfLetters(scenario: Scenario): Promise<Map<string, number>
 }
 
 test(
-  'hostile entries: each ends as a position, a message or a letter with a reason; memory is flat',
+  'hostile entries each end as a position, a message or a dead letter with a reason, in flat memory',
   async () => {
     const scenario = await openScenario({ seed, records: 0 });
     // One consumer name keeps the letters of a million entries.

@@ -30,7 +30,7 @@ const takeoverMs = claimThresholdMs + 1.25 * claimIntervalMs;
 /** For a blocked read, and for two busy cores. */
 const graceMs = times(60_000, 5_000);
 
-describe('instances that die, under load', () => {
+describe('instances that crash, under load', () => {
   test(
     'kill -9 at any moment, each time replaced: nothing is lost, nothing doubled',
     async () => {
@@ -60,7 +60,7 @@ describe('instances that die, under load', () => {
   );
 
   test.each([2, 3])(
-    'of %i instances one is killed and replaced: the others take over what it held, in time',
+    'of %i instances one is killed and replaced: the others claim its entries in time',
     async (count) => {
       const scenario = await openScenario(load);
       const alive = Array.from({ length: count }, (_, index) => startNamed(scenario, index));
@@ -85,7 +85,7 @@ describe('instances that die, under load', () => {
   );
 
   test(
-    'one that stood still until its entries were taken over goes on with them: nothing is doubled',
+    'one that was suspended until its entries were claimed resumes with them: nothing is doubled',
     async () => {
       const scenario = await openScenario({ seed, records: 0, habits: badHabits });
       const [sleeper, other] = [scenario.start('sleeper'), scenario.start('other')];

@@ -42,7 +42,7 @@ const writes: Readonly<Record<Dependency, string>> = {
 
 describe.each<Dependency>(['redis', 'database'])('the network to %s, under load', (dependency) => {
   test(
-    'latency of 50 ms each way: everything arrives, and nothing fails',
+    'has a latency of 50 ms each way: everything arrives, and nothing fails',
     async () => {
       const { scenario, service, proxy } = await openBehindProxy(dependency, {
         records: portion,
@@ -73,7 +73,7 @@ describe.each<Dependency>(['redis', 'database'])('the network to %s, under load'
   );
 
   test(
-    'a reply is cut in the middle: what was done is not done twice',
+    'is cut in the middle of a reply: no completed step is repeated',
     async () => {
       const { scenario, service, proxy } = await openBehindProxy(dependency);
       for (let round = 0; round < times(3, 50); round += 1) {
@@ -88,9 +88,9 @@ describe.each<Dependency>(['redis', 'database'])('the network to %s, under load'
   );
 });
 
-describe('a black hole: connections stay open, and nobody answers, not even later', () => {
+describe('a black hole, in which connections stay open without an answer,', () => {
   test(
-    'while a read waits for entries: noticed within READ_BLOCK_MS + 3000 ms',
+    'is noticed within READ_BLOCK_MS + 3000 ms while a read waits for entries',
     async () => {
       const { scenario, service, proxy } = await openBehindProxy('redis', { records: 0 });
       const outages = await repeated(times(1, 10), () => throughHole(service, 'redis', proxy));
@@ -101,7 +101,7 @@ describe('a black hole: connections stay open, and nobody answers, not even late
   );
 
   test(
-    'while entries are acknowledged: noticed within REDIS_COMMAND_TIMEOUT_MS',
+    'is noticed within REDIS_COMMAND_TIMEOUT_MS while entries are acknowledged',
     async () => {
       const env = { ...quickRetries, REDIS_COMMAND_TIMEOUT_MS: String(commandTimeoutMs) };
       const { scenario, service, proxy } = await openBehindProxy('redis', { env });
@@ -114,7 +114,7 @@ describe('a black hole: connections stay open, and nobody answers, not even late
   );
 
   test(
-    'while rows are inserted: noticed within INSERT_DEADLINE_MS',
+    'is noticed within INSERT_DEADLINE_MS while rows are inserted',
     async () => {
       const { scenario, service, proxy } = await openBehindProxy('database');
       const outages = await repeated(times(1, 10), () =>

@@ -27,9 +27,9 @@ import {
 /** Steady load, which one instance carries alone; more than any run needs, ended by the case. */
 const load = { seed, records: 2_000_000, rate: times(500, 2_000), env: quickRetries };
 
-describe('faults of PostgreSQL, under load: readiness tells, nothing is lost, nothing doubled', () => {
+describe('PostgreSQL, under load, with readiness reporting it and nothing lost or doubled,', () => {
   test(
-    'restarted in order, killed -9 and started again, and gone for a while',
+    'is restarted in order, killed -9 and restarted, and down for a while',
     async () => {
       const { scenario, service, server } = await openWithServer();
       const down = (signal: NodeJS.Signals, whileDown?: () => Promise<void>) =>
@@ -55,7 +55,7 @@ describe('faults of PostgreSQL, under load: readiness tells, nothing is lost, no
   );
 
   test(
-    'its connections are terminated, again and again',
+    'has its connections terminated repeatedly',
     async () => {
       const { scenario, service, database } = await openWithDatabase();
       const harmedUntil = performance.now() + times(1_000, 10_000);
@@ -96,7 +96,7 @@ describe('faults of PostgreSQL, under load: readiness tells, nothing is lost, no
   );
 
   test(
-    'positions is locked for longer than LOCK_TIMEOUT_MS (55P03)',
+    'has positions locked for longer than LOCK_TIMEOUT_MS (55P03)',
     async () => {
       const { scenario, service, database } = await openWithDatabase();
       const outages = await repeated(times(2, 10), () =>
@@ -114,7 +114,7 @@ describe('faults of PostgreSQL, under load: readiness tells, nothing is lost, no
   );
 
   test(
-    'an insert takes longer than STATEMENT_TIMEOUT_MS (57014)',
+    'takes longer than STATEMENT_TIMEOUT_MS for an insert (57014)',
     async () => {
       // Far apart, so that it is the server that ends the statement and not our own deadline.
       const env = { ...quickRetries, STATEMENT_TIMEOUT_MS: '600', LOCK_TIMEOUT_MS: '500' };
@@ -135,7 +135,7 @@ describe('faults of PostgreSQL, under load: readiness tells, nothing is lost, no
   );
 
   test(
-    'is read-only for a while, as at a failover (READ_ONLY)',
+    'is read-only for a while, as in a failover (READ_ONLY)',
     async () => {
       const { scenario, service, database } = await openWithDatabase();
       const name = new URL(scenario.postgres.url).pathname.slice(1);

@@ -19,9 +19,9 @@ const noLoad = { seed, records: 0, env: quickRetries };
 /** Fed flat out before and after the harm, where the case tells apart what was sent when. */
 const portion = times(1_000, 50_000);
 
-describe('faults of Redis, under load: readiness tells, nothing is lost, nothing doubled', () => {
+describe('Redis, under load, with readiness reporting it and nothing lost or doubled,', () => {
   test(
-    'restarted in order, killed -9 and started again, and gone for a while',
+    'is restarted in order, killed -9 and restarted, and down for a while',
     async () => {
       const { scenario, service } = await openUnderLoad();
       const { redis } = scenario;
@@ -43,7 +43,7 @@ describe('faults of Redis, under load: readiness tells, nothing is lost, nothing
   );
 
   test(
-    'stands still and goes on, connections and all',
+    'is suspended and resumed with its connections',
     async () => {
       const { scenario, service } = await openUnderLoad();
       const { redis } = scenario;
@@ -62,7 +62,7 @@ describe('faults of Redis, under load: readiness tells, nothing is lost, nothing
   );
 
   test(
-    'its clients are killed, again and again',
+    'has its clients killed repeatedly',
     async () => {
       const { scenario, service } = await openUnderLoad();
       const { client } = scenario;
@@ -82,7 +82,7 @@ describe('faults of Redis, under load: readiness tells, nothing is lost, nothing
   );
 
   test(
-    'is a read-only replica for a while, as at a failover (READONLY)',
+    'is a read-only replica for a while, as in a failover (READONLY)',
     async () => {
       const { scenario, service } = await openUnderLoad();
       const { client } = scenario;
@@ -103,7 +103,7 @@ describe('faults of Redis, under load: readiness tells, nothing is lost, nothing
   );
 
   test(
-    'is out of memory: what needs a dead letter waits for it (OOM)',
+    'is out of memory: entries that need a dead letter wait (OOM)',
     async () => {
       const scenario = await openScenario(noLoad);
       const { client } = scenario;

@@ -9,7 +9,7 @@ import { createSender } from './sender.ts';
 
 const stream = 'sent';
 
-test('each entry is in the stream exactly once, however often Redis goes away while it is sent', async () => {
+test('each entry is in the stream exactly once, however often Redis fails while it is sent', async () => {
   const redis = await startRedis({ durability: 'real' });
   onTestFinished(() => redis.stop());
   const noted: string[] = [];

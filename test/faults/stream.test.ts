@@ -29,9 +29,9 @@ const groupRecreated = 'processor_stream_events_total{event="group_recreated"}';
 const trimmedPending = 'processor_stream_entries_lost_total{cause="trimmed_pending"}';
 const trimmedUndelivered = 'processor_stream_entries_lost_total{cause="trimmed_undelivered"}';
 
-describe('harm to the stream itself', () => {
+describe('damage to the stream', () => {
   test(
-    'FLUSHALL: the group is recreated once, and what is sent afterwards is all stored',
+    'FLUSHALL: the group is recreated once, and everything sent afterwards is stored',
     async () => {
       const { scenario, services } = await openSettled();
       const { client } = scenario;
@@ -57,7 +57,7 @@ describe('harm to the stream itself', () => {
   );
 
   test(
-    'XGROUP DESTROY: the stream is read again from the start, and only dead letters stand twice',
+    'XGROUP DESTROY: the stream is read again from the start, and only dead letters are doubled',
     async () => {
       const { scenario, services } = await openSettled({ rate: steadyRate });
       const { client } = scenario;
@@ -82,7 +82,7 @@ describe('harm to the stream itself', () => {
     ['its next life', 'victim'],
     ['another instance', 'heir'],
   ])(
-    'XTRIM under the readers: what was pending or undelivered is counted exactly, by %s',
+    'XTRIM during reads by %s: pending and undelivered entries are counted exactly',
     async (_who, heir) => {
       const scenario = await openScenario(noLoad);
       const { client } = scenario;

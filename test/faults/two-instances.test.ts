@@ -32,7 +32,7 @@ const mostRecords = 600_000;
 
 describe('two instances share a stream', () => {
   test(
-    'each gets between 30 and 70 % of what is sent flat out',
+    'each gets between 30 and 70 % of the entries at full load',
     async () => {
       // Many reads in both forms, so that chance evens out.
       const env = { READ_COUNT: String(times(100, 1_000)) };
@@ -56,7 +56,7 @@ describe('two instances share a stream', () => {
   );
 
   test(
-    'one is killed at a steady rate: the backlog is back to normal once its entries are claimed',
+    'one is killed at a steady rate: the backlog returns to normal once its entries are claimed',
     async () => {
       const rate = times(2_000, 4_000);
       const scenario = await openScenario({ seed, records: 0, rate, defaultTimes: isFull });

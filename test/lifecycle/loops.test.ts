@@ -14,7 +14,7 @@ function options(signal = new AbortController().signal) {
 }
 
 describe('a step of the start-up', () => {
-  test('is tried until it works: as many calls as failures and one', async () => {
+  test('is retried until it succeeds: one call more than it has failures', async () => {
     const { failures, options: trying } = options();
     let calls = 0;
     const result = await retryStep(
@@ -30,7 +30,7 @@ describe('a step of the start-up', () => {
     expect([result, calls, failures.length]).toEqual(['done', 7, 6]);
   });
 
-  test('is tried once when what failed is no dependency', async () => {
+  test('is not retried when the error is not from a dependency', async () => {
     const { options: trying } = options();
     let calls = 0;
     const step = () => {
@@ -42,7 +42,7 @@ describe('a step of the start-up', () => {
     expect(calls).toBe(1);
   });
 
-  test('is not tried again after the stop', async () => {
+  test('is not retried after the stop', async () => {
     const stop = new AbortController();
     const { options: trying } = options(stop.signal);
     let calls = 0;
@@ -58,7 +58,7 @@ describe('a step of the start-up', () => {
 });
 
 describe('a repetition', () => {
-  test('never overlaps itself, and its end waits for the run under way', async () => {
+  test('never overlaps itself, and its end waits for the current run', async () => {
     let running = 0;
     let most = 0;
     let runs = 0;
@@ -80,7 +80,7 @@ describe('a repetition', () => {
 });
 
 describe('readiness', () => {
-  test('needs every part, and names the one that is missing; liveness needs none', () => {
+  test('needs every part and names the missing one; liveness needs none', () => {
     const health = createHealth(['redis', 'database']);
     health.set('redis', 'ok');
     expect(health.ready()).toEqual({ ok: false, checks: { redis: 'ok', database: 'starting' } });

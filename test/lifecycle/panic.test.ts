@@ -79,7 +79,7 @@ describe('a panic', () => {
     }
   });
 
-  test('with 50,000 entries of 2 MB each still gives a bounded dump', async () => {
+  test('with 50,000 entries of 2 MB each writes a bounded dump', async () => {
     expect((await die('huge')).code).toBe(70);
     const { text } = await onlyDump();
     const dump = JSON.parse(text);
@@ -90,14 +90,14 @@ describe('a panic', () => {
     expect(dump.payloads.length).toBeLessThanOrEqual(100);
   });
 
-  test('whose dump cannot be written ends with 70 all the same, and says so', async () => {
+  test('whose dump cannot be written still exits with 70, and logs the failure', async () => {
     const { code, stdout } = await die('exception', join(dir, 'not-there'));
 
     expect(code).toBe(70);
     expect(JSON.parse(stdout)).toMatchObject({ dump_failed: { code: 'ENOENT' } });
   });
 
-  test('whose state cannot be read ends with 70 all the same, and says so', async () => {
+  test('whose state cannot be read still exits with 70, and logs the failure', async () => {
     const { code, stdout } = await die('state');
 
     expect(code).toBe(70);
@@ -106,7 +106,7 @@ describe('a panic', () => {
     });
   });
 
-  test('keeps ten dumps, the newest, and leaves what is not its own', async () => {
+  test('keeps its ten newest dumps and does not touch other files', async () => {
     for (let number = 0; number < 12; number += 1) {
       const day = String(number + 1).padStart(2, '0');
       await writeFile(join(dir, `processor-panic-one-2026-01-${day}T00-00-00.000Z.json`), '{}');
@@ -147,7 +147,7 @@ describe('a panic', () => {
     expect(dumps.filter((name) => name.includes('-02T'))).toHaveLength(6);
   });
 
-  test('is dumped beside folders and links under the names of its old dumps', async () => {
+  test('is dumped beside folders and links that have the names of its old dumps', async () => {
     for (let day = 1; day <= 12; day += 1) {
       if (day % 2 === 0) await mkdir(join(dir, old('one', day)));
       else await symlink('/etc/hostname', join(dir, old('one', day)));
@@ -196,7 +196,7 @@ describe('a panic', () => {
   });
 });
 
-test('of failures only the last are remembered', () => {
+test('only the last failures are remembered', () => {
   const errors = createRecentErrors(2);
   for (const code of ['a', 'b', 'c']) errors.add(code, `message ${code}`);
   expect(errors.list().map(({ code }) => code)).toEqual(['b', 'c']);

@@ -150,7 +150,7 @@ function partsOf(of: Config, log: Logger) {
 }
 
 describe('every part of the service', () => {
-  test('is in the order under its name', () => {
+  test('is listed in order under its name', () => {
     expect(partsOf(config, recordingLog().log).order.map(({ name }) => name)).toEqual(partNames);
   });
 
@@ -324,7 +324,7 @@ describe('the service', () => {
 });
 
 describe('stopping parts', () => {
-  test('continues after a part that cannot be stopped, and logs its name', async () => {
+  test('continues after a part that fails to stop, and logs its name', async () => {
     const stopped: string[] = [];
     const part = (name: string, stop: () => Promise<void>): Service => ({
       name,

@@ -19,25 +19,28 @@ function start(how: string) {
   return { child, ready: ready.promise, ended };
 }
 
-describe('an event loop that stands still', () => {
-  test.each(['loop', 'native'])('in %s code is ended with 75 and a log line', async (how) => {
-    const { code, stdout } = await start(how).ended;
+describe('an event loop that is blocked', () => {
+  test.each(['loop', 'native'])(
+    'in %s code ends the process with 75 and a log line',
+    async (how) => {
+      const { code, stdout } = await start(how).ended;
 
-    expect(code).toBe(75);
-    expect(JSON.parse(stdout.split('\n')[1] ?? '')).toMatchObject({
-      level: 'error',
-      service: 'processor',
-      instance: 'one',
-      stall_limit_ms: 300,
-      msg: 'event loop blocked; exiting so that the supervisor restarts the process',
-    });
-  });
+      expect(code).toBe(75);
+      expect(JSON.parse(stdout.split('\n')[1] ?? '')).toMatchObject({
+        level: 'error',
+        service: 'processor',
+        instance: 'one',
+        stall_limit_ms: 300,
+        msg: 'event loop blocked; exiting so that the supervisor restarts the process',
+      });
+    },
+  );
 
-  test('is no stall when it turns', async () => {
+  test('is not a stall while the loop runs', async () => {
     expect(await start('turn').ended).toEqual({ code: 0, stdout: 'ready\ndone\n' });
   });
 
-  test('is no stall when the whole process was suspended', async () => {
+  test('is not a stall when the whole process was suspended', async () => {
     const { child, ready, ended } = start('turn');
     await ready;
     child.kill('SIGSTOP');
@@ -49,11 +52,11 @@ describe('an event loop that stands still', () => {
 });
 
 describe('the watchdog', () => {
-  test('does not hold a process that has ended its work, and stops twice', async () => {
+  test('does not keep a finished process alive, and may be stopped twice', async () => {
     expect((await start('stop').ended).code).toBe(0);
   });
 
-  test('stops without a start', async () => {
+  test('may be stopped without a start', async () => {
     await createWatchdog({ stallLimitMs: 1000, env: 'test', instance: 'one' }).stop();
   });
 });
@@ -78,7 +81,7 @@ describe('a backlog', () => {
     ]);
   });
 
-  test('that moves, that is empty, or that has its known reason is none', () => {
+  test('that moves, is empty or has a known reason is not a stall', () => {
     const later = watch();
     expect([
       later(0, 5, 10),

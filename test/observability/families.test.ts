@@ -14,7 +14,7 @@ test('every metric is explained in a sentence', () => {
   for (const { name, help } of own) expect(help, name).toMatch(/^[A-Z0-9].*[.?]$/);
 });
 
-test('every counter of ours starts at 0, each of its labels too', () => {
+test('every counter of the service starts at 0 for each label', () => {
   for (const { name, type } of own) {
     if (type !== 'counter') continue;
     const values = series.filter((one) => one.name === name).map(({ value }) => value);
@@ -30,7 +30,7 @@ test('decode errors have exactly the closed list of reasons', () => {
   );
 });
 
-test('the bounds of every histogram grow, up to +Inf', () => {
+test('the bounds of every histogram ascend to +Inf', () => {
   const histograms = own.filter(({ type }) => type === 'histogram');
   expect(histograms.length).toBeGreaterThanOrEqual(4);
   for (const { name } of histograms) {
@@ -44,7 +44,7 @@ test('the bounds of every histogram grow, up to +Inf', () => {
   }
 });
 
-test('what nobody has seen yet is absent, not 0', () => {
+test('a value that was not measured yet is absent, not 0', () => {
   for (const name of ['group_lag_entries', 'group_lag_seconds', 'group_pending_entries']) {
     expect(series.filter((one) => one.name === `processor_stream_${name}`)).toEqual([]);
   }

@@ -26,7 +26,7 @@ function open() {
 const gone = new DependencyError('database', 'unavailable', '57P01', 'gone');
 
 describe('a dependency', () => {
-  test('is down from the first failure and up when it works, for metric and readiness', async () => {
+  test('is down from the first failure until it works again, in metric and readiness', async () => {
     const { events, states, errors, value } = open();
     const up = 'processor_dependency_up{dependency="database"}';
     events.failed(gone, 1, {});
@@ -38,7 +38,7 @@ describe('a dependency', () => {
     expect(errors).toEqual(['57P01']);
   });
 
-  test('that stays away is logged ever more rarely', () => {
+  test('that stays down is logged less and less often', () => {
     const { events, lines } = open();
     for (let attempt = 1; attempt <= 1000; attempt += 1) events.failed(gone, attempt, {});
 
@@ -46,7 +46,7 @@ describe('a dependency', () => {
     expect(lines.every(({ level }) => level === 'warn')).toBe(true);
   });
 
-  test('that waits for a person is logged as an error', () => {
+  test('that needs an operator is logged as an error', () => {
     const { events, lines } = open();
     events.failed(new DependencyError('database', 'configuration', '42P01', 'no table'), 1, {
       batch_id: 7,
@@ -57,7 +57,7 @@ describe('a dependency', () => {
 });
 
 describe('a breaker', () => {
-  test('is in exactly one state, closed at first, and its changes are counted', async () => {
+  test('is in exactly one state, closed at first, and counts its changes', async () => {
     const { events, value } = open();
     const state = (name: string) =>
       value(`processor_circuit_breaker_state{dependency="redis",state="${name}"}`);

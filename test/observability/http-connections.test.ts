@@ -50,14 +50,17 @@ const kinds = [
   ['kept open after an answer', 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n'],
 ] as const;
 
-test.each(kinds)('connections %s of one client do not lock out another', async (_name, bytes) => {
-  const { port, evicted } = await serve();
-  for (let count = 0; count < many; count += 1) await hold(port, bytes);
+test.each(kinds)(
+  'connections %s of one client do not lock out another client',
+  async (_name, bytes) => {
+    const { port, evicted } = await serve();
+    for (let count = 0; count < many; count += 1) await hold(port, bytes);
 
-  expect(await ask(port, '/healthz')).toBe(200);
-  expect(await ask(port, '/metrics', '127.0.0.3')).toBe(200);
-  expect(new Set(evicted)).toEqual(new Set([oneClient]));
-});
+    expect(await ask(port, '/healthz')).toBe(200);
+    expect(await ask(port, '/metrics', '127.0.0.3')).toBe(200);
+    expect(new Set(evicted)).toEqual(new Set([oneClient]));
+  },
+);
 
 test.each(kinds)(
   'connections %s do not lock out a request of the same client',
@@ -69,14 +72,14 @@ test.each(kinds)(
   },
 );
 
-test('connections of many clients do not lock out another', async () => {
+test('connections of many clients do not lock out another client', async () => {
   const { port } = await serve();
   for (let client = 2; client < 2 + many; client += 1) await hold(port, '', `127.0.1.${client}`);
 
   expect(await ask(port, '/healthz')).toBe(200);
 });
 
-test('an answer under way outlives any number of idle connections of the same client', async () => {
+test('a response in progress outlives any number of idle connections of the same client', async () => {
   const registry = new Registry();
   const entered = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
@@ -100,7 +103,7 @@ test('an answer under way outlives any number of idle connections of the same cl
   expect(await scrape).toBe(200);
 });
 
-test('requests that never get read answers do not lock out another', async () => {
+test('requests whose responses are never read do not lock out another client', async () => {
   const { port } = await serve();
   const request = 'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n';
   for (let count = 0; count < many; count += 1) {

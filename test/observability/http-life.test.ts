@@ -66,7 +66,7 @@ async function raw(endpoint: HttpEndpoint, bytes: string): Promise<() => Promise
 }
 
 describe('start and stop', () => {
-  test('are safe twice, without each other, and again after a stop', async () => {
+  test('are safe when repeated, without each other, and again after a stop', async () => {
     const endpoint = endpointOf();
     await endpoint.stop();
     await Promise.all([endpoint.start(), endpoint.start()]);
@@ -94,7 +94,7 @@ describe('start and stop', () => {
     expect((await fetch(`${urlOf(endpoint)}/healthz`)).status).toBe(200);
   });
 
-  test('a port that was taken can be had once it is free', async () => {
+  test('a port that was taken can be bound once it is free', async () => {
     const first = endpointOf();
     await first.start();
     const second = endpointOf({ port: first.address().port });
@@ -104,7 +104,7 @@ describe('start and stop', () => {
     expect((await fetch(`${urlOf(second)}/healthz`)).status).toBe(200);
   });
 
-  test('a stop ends idle connections, and lets an answer under way be finished', async () => {
+  test('a stop closes idle connections and lets a response in progress finish', async () => {
     const { registry, entered, letGo } = slowRegistry();
     const endpoint = endpointOf({ registry });
     await endpoint.start();
@@ -136,7 +136,7 @@ describe('start and stop', () => {
 });
 
 describe('a request', () => {
-  test('for metrics shares the rendering with those that come meanwhile', async () => {
+  test('for metrics shares the rendering with requests that arrive meanwhile', async () => {
     const { registry, entered, letGo, renderings } = slowRegistry();
     const endpoint = endpointOf({ registry });
     await endpoint.start();
@@ -154,7 +154,7 @@ describe('a request', () => {
     expect(renderings()).toBe(2);
   });
 
-  test('is answered without a cache, as JSON, also when there is nothing or not so', async () => {
+  test('is answered as JSON without caching, also when the path or method is unknown', async () => {
     const endpoint = endpointOf();
     await endpoint.start();
     for (const [method, path, status] of [
@@ -187,7 +187,7 @@ describe('a request', () => {
     expect(await (await raw(endpoint, head))()).toMatch(/^HTTP\/1\.1 431 /);
   });
 
-  test('that fails inside is a 500 without a word of why', async () => {
+  test('that fails internally gets a 500 without details', async () => {
     const warned = once(process, 'warning');
     const endpoint = endpointOf({
       live: () => {

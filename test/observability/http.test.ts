@@ -35,14 +35,17 @@ async function serve(): Promise<{ url: string; port: number; health: Health; met
 }
 
 describe('the probes', () => {
-  test.each(['/health/live', '/healthz'])('%s is well as soon as it answers', async (path) => {
-    const { url } = await serve();
+  test.each(['/health/live', '/healthz'])(
+    '%s succeeds as soon as the server answers',
+    async (path) => {
+      const { url } = await serve();
 
-    const answer = await fetch(url + path);
+      const answer = await fetch(url + path);
 
-    expect(answer.status).toBe(200);
-    expect(await answer.json()).toEqual({ ok: true, checks: { process: 'ok' } });
-  });
+      expect(answer.status).toBe(200);
+      expect(await answer.json()).toEqual({ ok: true, checks: { process: 'ok' } });
+    },
+  );
 
   test.each(['/health/ready', '/readyz'])('%s needs every part', async (path) => {
     const { url, health } = await serve();
@@ -61,7 +64,7 @@ describe('the probes', () => {
     });
   });
 
-  test('/health/startup asks for the start-up alone', async () => {
+  test('/health/startup reports only the start-up', async () => {
     const { url, health } = await serve();
     expect((await fetch(`${url}/health/startup`)).status).toBe(503);
 
@@ -70,7 +73,7 @@ describe('the probes', () => {
   });
 });
 
-describe('anything else', () => {
+describe('any other request', () => {
   test.each(['/', '/metrics/', '/health', '/health/ready/x', '/../metrics/..%2f', '//metrics'])(
     '%s is not found',
     async (path) => {
@@ -89,7 +92,7 @@ describe('anything else', () => {
     expect(answer.headers.get('allow')).toBe('GET, HEAD');
   });
 
-  test('HEAD answers as GET does, without a body', async () => {
+  test('HEAD is answered like GET, without a body', async () => {
     const { url } = await serve();
 
     const whole = await (await fetch(`${url}/health/live`)).text();
@@ -100,14 +103,14 @@ describe('anything else', () => {
     expect(await answer.text()).toBe('');
   });
 
-  test('a query says nothing', async () => {
+  test('a query string is ignored', async () => {
     const { url } = await serve();
 
     expect((await fetch(`${url}/health/live?verbose=1`)).status).toBe(200);
   });
 });
 
-test('a port that is taken is named with the variables to change', async () => {
+test('a port in use is reported with the variables to change', async () => {
   const { port } = await serve();
   const { registry } = createMetrics({ version: '1', revision: 'a' });
   const health = createHealth([]);
@@ -118,7 +121,7 @@ test('a port that is taken is named with the variables to change', async () => {
   );
 });
 
-test('stopping twice, and without a start, is safe', async () => {
+test('stopping twice or without a start is safe', async () => {
   const { registry } = createMetrics({ version: '1', revision: 'a' });
   const health = createHealth([]);
   const options = { host: '127.0.0.1', port: 0, registry, health, onEvicted };
@@ -132,7 +135,7 @@ test('stopping twice, and without a start, is safe', async () => {
 });
 
 describe('/metrics', () => {
-  test('is in the text format, strictly', async () => {
+  test('is strictly in the text format', async () => {
     const { url } = await serve();
 
     const answer = await fetch(`${url}/metrics`);
@@ -142,7 +145,7 @@ describe('/metrics', () => {
     expect(readExposition(await answer.text()).length).toBeGreaterThan(100);
   });
 
-  test('scrapes that come together all get an answer', async () => {
+  test('simultaneous scrapes all get a response', async () => {
     const { url } = await serve();
 
     const answers = await Promise.all(
@@ -175,7 +178,7 @@ describe('/metrics', () => {
     expect(found).toEqual(values.map((value) => [`${label}="${value}"`, '0']));
   });
 
-  test('what is running is told', async () => {
+  test('the build information is reported', async () => {
     const { metrics } = await serve();
 
     expect(await metrics.registry.metrics()).toContain(
@@ -183,7 +186,7 @@ describe('/metrics', () => {
     );
   });
 
-  test('a lag that is not known is absent, never 0', async () => {
+  test('an unknown lag is absent, never 0', async () => {
     const { metrics } = await serve();
     const labels = { stream: 's', group: 'g' };
     const known = {

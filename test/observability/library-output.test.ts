@@ -44,7 +44,7 @@ function serve(env: Readonly<Record<string, string>>): RunningService {
 
 const withPassword = (url: string) => url.replace('//', `//:${secret}@`);
 
-test('the warning of ioredis about a password nobody asked for is a log line', async () => {
+test('the warning of ioredis about an unneeded password is a log line', async () => {
   const service = serve({ REDIS_URL: withPassword(server.url) });
   await service.untilReady();
   const line = await eventually('the warning is logged', () =>
@@ -56,7 +56,7 @@ test('the warning of ioredis about a password nobody asked for is a log line', a
   expect(service.stderr()).toBe('');
 });
 
-test('warnings, deprecations and prints of libraries are log lines, on stdout alone', async () => {
+test('warnings, deprecations and output of libraries are log lines on stdout only', async () => {
   // Not in the watchdog's thread, which prints nothing but its last line.
   const script = `import { isMainThread } from 'node:worker_threads';
   if (isMainThread) setTimeout(() => {

@@ -54,7 +54,7 @@ describe('a planted secret, IMEI or coordinate', () => {
     expect(line).not.toContain(Buffer.from(secret).join(','));
   });
 
-  test('is not written where a text is cut, wherever the login stands', () => {
+  test('is not written where a text is cut, at any position of the login', () => {
     const login = `postgres://user:${secret}@db/x`;
     for (let before = 1950; before <= 2010; before += 1) {
       expect(lineOf({ err: new Error(`${'y'.repeat(before)} ${login}`) })).not.toContain('hunter');
@@ -63,12 +63,12 @@ describe('a planted secret, IMEI or coordinate', () => {
 });
 
 describe('what stays readable', () => {
-  test('a URL without a login, and one that was redacted before', () => {
+  test('a URL without a login stays, and one that was already redacted', () => {
     const fields = { url: 'redis://redis:6379/0', database_url: 'postgres://***@db:5432/x' };
     expect(JSON.parse(lineOf(fields))).toMatchObject(fields);
   });
 
-  test('entry ids, counts, times and names of tables', () => {
+  test('entry ids, counts, times and names of tables stay', () => {
     const fields = { entry_id: '1763683200123-0', rows: 5000, micros: 1_763_683_200_123_456 };
     const err = new Error('relation "positions" does not exist');
     expect(JSON.parse(lineOf({ ...fields, err }))).toMatchObject({
@@ -77,12 +77,12 @@ describe('what stays readable', () => {
     });
   });
 
-  test('the path of a scoped package in a stack', () => {
+  test('the path of a scoped package in a stack stays', () => {
     const line = '    at read (file:///app/node_modules/@scope/name/index.js:1:2)';
     expect(scrub(line)).toBe(line);
   });
 
-  test('an error: type, code, message, stack and the chain of causes', () => {
+  test('an error keeps its type, code, message, stack and chain of causes', () => {
     const err = new TypeError('outer', {
       cause: Object.assign(new Error('inner'), { code: 'E1' }),
     });
@@ -94,7 +94,7 @@ describe('what stays readable', () => {
     });
   });
 
-  test('a refused connection that has its text in its inner errors only', () => {
+  test('a refused connection whose text is only in its inner errors keeps it', () => {
     const inner = ['::1', '127.0.0.1'].map((host) => new Error(`connect ECONNREFUSED ${host}:1`));
     expect(JSON.parse(lineOf({ err: new AggregateError(inner, '') })).err.message).toBe(
       'connect ECONNREFUSED ::1:1; connect ECONNREFUSED 127.0.0.1:1',

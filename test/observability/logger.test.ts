@@ -16,7 +16,7 @@ function setUp(level: 'debug' | 'info' | 'warn' | 'error' = 'info') {
 }
 
 describe('a log line', () => {
-  test('is one line of JSON: ts, level, service, env, instance, msg and the fields', () => {
+  test('is one line of JSON with ts, level, service, env, instance, msg and the fields', () => {
     const { log, lines, last } = setUp();
 
     log.warn({ rows: 7, closed_by: 'idle' }, 'batch\nwritten');
@@ -34,7 +34,7 @@ describe('a log line', () => {
     expect(lines[0]?.trimEnd().split('\n')).toHaveLength(1);
   });
 
-  test('below the level is not written', () => {
+  test('below the minimum level is not written', () => {
     const { log, lines } = setUp('warn');
     log.debug({}, 'a');
     log.info({}, 'b');
@@ -45,7 +45,7 @@ describe('a log line', () => {
   });
 });
 
-describe('what must not be told', () => {
+describe('what must not be logged', () => {
   test.each(['url', 'password', 'device_id', 'deviceId', 'imei', 'latitude', 'longitude'])(
     'a field %s is redacted, at the top and one level down',
     (name) => {
@@ -58,7 +58,7 @@ describe('what must not be told', () => {
     },
   );
 
-  test('logins in URLs and IMEIs leave the messages, stacks and causes of errors', () => {
+  test('logins in URLs and IMEIs are removed from messages, stacks and causes of errors', () => {
     const { log, lines, last } = setUp();
     const cause = new Error(`connect postgres://user:${marker}@db:5432/x for ${imei}`);
     const err = Object.assign(new Error(`no redis://:${marker}@redis`, { cause }), {
@@ -79,7 +79,7 @@ describe('what must not be told', () => {
     });
   });
 
-  test('whatever pg adds to an error, whole rows among it, is left out', () => {
+  test('the fields that pg adds to an error, such as whole rows, are omitted', () => {
     const error = Object.assign(new Error('violates check'), {
       code: '23514',
       detail: `Failing row contains (${imei}, 54.7146)`,
@@ -91,7 +91,7 @@ describe('what must not be told', () => {
     expect(JSON.stringify(describeError(error))).not.toContain('54.7146');
   });
 
-  test('what is no error is told by its type, scrubbed', () => {
+  test('a thrown value that is not an error is logged with its type, redacted', () => {
     expect(describeError(`imei ${imei}`)).toEqual({ type: 'string', message: 'imei [imei]' });
   });
 
@@ -100,7 +100,7 @@ describe('what must not be told', () => {
   });
 });
 
-describe('what is told of an error is bounded', () => {
+describe('the logged part of an error is bounded', () => {
   test('its text', () => {
     expect(describeError(new Error('x'.repeat(100_000))).message).toHaveLength(2000);
   });

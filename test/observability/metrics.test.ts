@@ -31,7 +31,7 @@ describe('the metrics', () => {
     }
   });
 
-  test('leave the lag out when it is unknown, and bring it back', async () => {
+  test('omit the lag while it is unknown', async () => {
     const metrics = createMetrics(build);
     const series = 'processor_stream_group_lag_entries{stream="s",group="g"}';
     showBacklog(metrics, labels, backlog);
@@ -44,7 +44,7 @@ describe('the metrics', () => {
     expect(await render(metrics)).toContain(`${series} 3`);
   });
 
-  test('keep the naming rules: a prefix, base units, _total on counters only', async () => {
+  test('follow the naming rules: a prefix, base units, _total on counters only', async () => {
     const text = await render();
     const types = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => ({
       name,

@@ -67,7 +67,7 @@ function row(ageMs: number): Position {
 }
 
 describe('latency', () => {
-  test('counts every acknowledged entry from its id, one in the future as 0', async () => {
+  test('counts every acknowledged entry from its id, and a future one as 0', async () => {
     const { events, value } = open();
     events.acknowledged([held(250), held(1500), held(60_000), held(-5000)], 1);
 
@@ -111,7 +111,7 @@ describe('a rejected entry', () => {
     }
   });
 
-  test('has at most 60 lines a minute, and is counted all the same', async () => {
+  test('is logged at most 60 times a minute, and always counted', async () => {
     const { events, lines, value } = open();
     const rejection = {
       ...({ stage: 'decode', reason: 'truncated' } as const),

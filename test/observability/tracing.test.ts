@@ -48,7 +48,7 @@ async function startTracing(options: TracingOptions) {
   return tracing;
 }
 
-test('each step is a span with its ids, and nothing of a record is in it', async () => {
+test('each step is a span with its ids and without the contents of records', async () => {
   const { endpoint, bodies, spans } = await collector();
   const tracing = await startTracing({ endpoint, sampleRatio: 1, ...who });
   const rows = [position(), position({ ts: 2000 })];
@@ -79,7 +79,7 @@ test('each step is a span with its ids, and nothing of a record is in it', async
   expect(text).not.toContain('54.7');
 });
 
-test('decoding stands under the read that brought the entries', async () => {
+test('decoding is a child of the read that fetched the entries', async () => {
   const { endpoint, spans } = await collector();
   const tracing = await startTracing({ endpoint, sampleRatio: 1, ...who });
   tracing.events.read([entry(1)], 5);
@@ -93,7 +93,7 @@ test('decoding stands under the read that brought the entries', async () => {
   expect(decode?.parentSpanId).toBe(read?.spanId);
 });
 
-test('of what is not sampled nothing is sent', async () => {
+test('an unsampled trace is not sent', async () => {
   const { endpoint, bodies } = await collector();
   const tracing = await startTracing({ endpoint, sampleRatio: 0, ...who });
   tracing.events.read([entry(1)], 5);
@@ -104,7 +104,7 @@ test('of what is not sampled nothing is sent', async () => {
   expect(bodies).toEqual([]);
 });
 
-test('a share of the reads is sampled, each with its decoding', async () => {
+test('a share of the reads is sampled, each together with its decoding', async () => {
   const { endpoint, spans } = await collector();
   const tracing = await startTracing({ endpoint, sampleRatio: 0.5, ...who });
   for (let n = 1; n <= 200; n += 1) {
@@ -119,7 +119,7 @@ test('a share of the reads is sampled, each with its decoding', async () => {
   expect(spans().filter(({ name }) => name === 'decode')).toHaveLength(reads);
 });
 
-test('a collector that is not there holds nothing up', async () => {
+test('an unreachable collector delays nothing', async () => {
   const tracing = await startTracing({
     endpoint: 'http://127.0.0.1:1/v1/traces',
     sampleRatio: 1,
