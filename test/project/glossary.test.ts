@@ -34,7 +34,7 @@ const words: readonly (readonly [pattern: RegExp, instead: string])[] = [
 /** Interfaces: the text of a line that may hold a listed word. */
 const allowed: readonly RegExp[] = [
   // JSON fields and options keep their names.
-  /--letters-after|lettersAfter|letter_gone|[{,(] ?letters\b|\bletters: |\.letters\b|\b(let|readonly) letters\b|\bletters (\+=|===)/,
+  /--letters-after|lettersAfter|letter_gone|[{,(] ?letters\b|\bletters: |\.letters\b|\b(let|readonly) letters\b|\bletters (\+=|===)|^\s+letters,$/,
 ];
 
 interface Hit {
