@@ -19,7 +19,7 @@ const frames = 200;
 const secondsEach = 1;
 
 /**
- * The decoder on npm that takes codec 8E; fetched for the run, no dependency of ours. The other
+ * The decoder on npm that takes codec 8E; fetched for the run, not a dependency of this project. The other
  * one, teltonika-parser 0.0.15, reads nothing of these frames.
  */
 const other = { name: 'complete-teltonika-parser', version: '0.3.4' } as const;

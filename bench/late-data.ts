@@ -4,7 +4,7 @@
  *
  *   POSTGRES_URL=postgres://…/postgres node bench/late-data.ts [rows]
  *
- * Makes the database processor_late_data anew and leaves it for a look.
+ * Recreates the database processor_late_data and keeps it for inspection.
  */
 import pg from 'pg';
 import type { Outcomes, Position } from '../src/core/types.ts';

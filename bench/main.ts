@@ -126,7 +126,7 @@ writeFileSync(new URL(`${result.at.replaceAll(/[:.]/g, '-')}.json`, folder), tex
 writeFileSync(new URL('../docs/performance.md', import.meta.url), renderPerformance(whole));
 process.stdout.write(text);
 
-/** A run of some parts, with the newest whole run for the others; `parts` tells which are newer. */
+/** A run of some parts, with the newest whole run for the others; `parts` names the newer ones. */
 function completed(part: BenchResult, asked: readonly string[]): BenchResult {
   const before: BenchResult = JSON.parse(readFileSync(newest, 'utf8'));
   const measured = Object.entries(part.ratios).filter(([, value]) => value !== null);

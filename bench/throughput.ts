@@ -18,7 +18,7 @@ export function makeLoads(records: number, baseTime: number): Loads {
   };
 }
 
-/** One INSERT an entry is slow: fewer records tell as much. */
+/** One INSERT for each entry is slow; fewer records give the same result. */
 const perEntryShare = 20;
 
 /** Floor, service and hand-written workers, one after the other on the same rows and servers. */

@@ -88,7 +88,7 @@ export async function openDemoRedis(url: string): Promise<Redis> {
 
 /**
  * The stream for this run: the configured one if it does not exist yet, else one of the demo's
- * own beside it. What exists belongs to somebody.
+ * own beside it. An existing stream may be in use.
  */
 export async function chooseStream(
   redis: Redis,

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-// dist is made anew each time: a file removed from src must not live on in the image.
+// dist is recreated each time: a file removed from src must not live on in the image.
 const root = fileURLToPath(new URL('..', import.meta.url));
 rmSync(`${root}dist`, { recursive: true, force: true });
 const compiler = spawnSync(

@@ -16,7 +16,7 @@ const options = [
 ];
 const vitest = `${root}node_modules/vitest/vitest.mjs`;
 process.chdir(root);
-// This process becomes vitest: none stands between it and whoever sends signals.
+// This process becomes vitest, so that signals reach vitest directly.
 if (process.execve === undefined) throw new Error('needs a Node and a system with execve');
 process.execve(process.execPath, [process.execPath, vitest, 'run', ...files, ...options], {
   ...process.env,

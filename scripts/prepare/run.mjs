@@ -11,7 +11,7 @@ const keptCharacters = 64 * 1024;
 
 /**
  * Runs a program to its end and keeps what it prints. When this process is asked to stop, or the
- * npm that started it is gone, the program ends first, so that nothing goes on by itself.
+ * npm that started it is gone, the program ends first, so that no child process is left running.
  * @param {string} command
  * @param {readonly string[]} args
  * @param {{ env?: NodeJS.ProcessEnv, cwd?: string, interruptible?: boolean }} [options]
@@ -63,7 +63,7 @@ function endWithUs(child, interruptible) {
   return () => {
     clearInterval(watching);
     for (const signal of signals) process.off(signal, stop);
-    // Without a handler of ours the signal does what it does to any program.
+    // Without this handler the signal does what it does to any program.
     if (asked !== null) process.kill(process.pid, asked);
   };
 }

@@ -184,7 +184,7 @@ const noPolicies: Policies = {
 async function readJobs(
   client: pg.ClientBase,
 ): Promise<Pick<Policies, 'columnstoreAfterMs' | 'retentionMs'>> {
-  // The columnstore's job kept the older name; both are looked for.
+  // The columnstore's job kept the older name, so the query looks for both.
   const { rows } = await client.query<{ kind: string; after_ms: number | null }>(`
     SELECT proc_name AS kind,
            (extract(epoch FROM coalesce(config->>'compress_after', config->>'drop_after')::interval)

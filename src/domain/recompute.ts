@@ -54,7 +54,7 @@ export function recompute(
 }
 
 /**
- * Goes on with an unsettled evaluation over the fixes that follow, until its state is the one that the
+ * Continues an unsettled evaluation over the fixes that follow, until its state is the one that the
  * live crossings imply.
  * @param fixes usable fixes after `from.last`, oldest first
  * @param isEnd no fix is stored after these

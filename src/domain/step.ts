@@ -3,7 +3,7 @@ import { hopBetween, standingOf } from './geofence.ts';
 import { entryShare, exitShare, type Hop, insideShare } from './hop.ts';
 import type { Crossing, Direction, DomainOptions, Fix, Method } from './types.ts';
 
-/** Whether the device is inside, as far as its fixes up to now tell. */
+/** Whether the device is inside, as far as its fixes up to now show. */
 export type Inside = boolean;
 
 /** One place where a crossing is put: its time, and degrees. */

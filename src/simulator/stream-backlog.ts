@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 /** What one consumer group still has to do. */
 export interface GroupBacklog {
   readonly group: string;
-  /** Entries not yet delivered; null when Redis cannot tell. */
+  /** Entries not yet delivered; null when Redis does not know. */
   readonly lag: number | null;
   /** Entries delivered and not yet acknowledged. */
   readonly pending: number;

@@ -130,7 +130,7 @@ function forkGuard(): ChildProcess {
 }
 
 function send(guard: ChildProcess, request: GuardRequest): void {
-  // A guard that is gone has told so by its `exit`, which rejects whatever waits.
+  // A guard that is gone has emitted `exit`, which rejects pending requests.
   if (guard.connected) guard.send(request, () => {});
 }
 

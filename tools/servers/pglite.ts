@@ -123,7 +123,7 @@ async function greet(socket: Socket, reader: MessageReader, session: Session): P
   }
 }
 
-/** `-c name=value -c other=value`, the one form of options that a URL of ours has. */
+/** `-c name=value -c other=value`, the only form of options in the URLs of the tests. */
 async function applySettings(session: Session, options: string): Promise<void> {
   const done = await session.turn();
   for (const [, name, value] of options.matchAll(/-c\s*([\w.]+)=(\S+)/g)) {

@@ -24,7 +24,7 @@ async function ephemeralStart(): Promise<number> {
   try {
     const range = await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8');
     const start = Number(range.trim().split(/\s+/)[0]);
-    // A machine that gives nearly everything to outgoing connections leaves us no better place.
+    // A machine that gives nearly everything to outgoing connections leaves no better range.
     return start > lowestPort + 1_000 ? start : 65_536;
   } catch {
     return 49_152; // IANA's dynamic range, which everything but Linux uses.

@@ -22,7 +22,7 @@ export interface PostgresOptions {
   readonly settings?: Readonly<Record<string, string>>;
 }
 
-/** The settings of ours that hold for a process and for a container alike. */
+/** The settings for a local process and for a container. */
 export function postgresSettings(
   durability: 'test' | 'real',
   timescaledb: boolean,

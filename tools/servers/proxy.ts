@@ -69,7 +69,7 @@ interface Link {
   tail: string;
 }
 
-/** @param targetPort of 127.0.0.1; whoever listens there when a client comes */
+/** @param targetPort of 127.0.0.1; the server may start and stop while the proxy runs */
 export async function startProxy(targetPort: number): Promise<TcpProxy> {
   const port = await freePort();
   const links = new Set<Link>();
@@ -156,14 +156,14 @@ function openLink(client: Socket, targetPort: number | null): Link {
 
 function reset({ client, server }: Link): void {
   client.resetAndDestroy();
-  // One that is not there yet has nobody to tell.
+  // A server that is still connecting cannot be reset.
   if (server?.connecting) server.destroy();
   else server?.resetAndDestroy();
 }
 
 function carry(link: Link, harm: Harm): void {
   const { client, server } = link;
-  // An error is followed by `close`, which tells the other side.
+  // An error is followed by `close`, which closes the other side.
   client.on('error', () => {});
   if (server === null) {
     client.resume();

@@ -22,7 +22,7 @@ const durabilityArgs = {
   real: ['--save', '', '--appendonly', 'yes', '--appendfsync', 'everysec'],
 } as const;
 
-/** The settings of ours that hold for a process and for a container alike. */
+/** The settings for a local process and for a container. */
 export function redisArgs(durability: 'test' | 'real'): readonly string[] {
   return [...durabilityArgs[durability], '--maxmemory-policy', 'noeviction'];
 }

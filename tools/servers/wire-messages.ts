@@ -1,4 +1,4 @@
-/** Messages of PostgreSQL's wire protocol, as far as a server needs to tell them apart. */
+/** Messages of PostgreSQL's wire protocol, as far as a server needs to distinguish them. */
 
 const sslRequest = 80_877_103;
 const gssRequest = 80_877_104;
