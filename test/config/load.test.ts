@@ -268,12 +268,12 @@ describe('secrets', () => {
         { ...required, [name]: undefined, [`${name}_FILE`]: '/run/secret' },
         { '/run/secret': wrong },
       );
-      const told = formatProblems([...direct, ...(byFile.ok ? [] : byFile.problems)]);
+      const printed = formatProblems([...direct, ...(byFile.ok ? [] : byFile.problems)]);
 
       expect(
-        told.match(new RegExp(`  ${name}: got a secret of \\d+ characters`, 'g')),
+        printed.match(new RegExp(`  ${name}: got a secret of \\d+ characters`, 'g')),
       ).toHaveLength(2);
-      expect(told).not.toContain(marker);
+      expect(printed).not.toContain(marker);
     }
   });
 

@@ -25,10 +25,10 @@ test('totals are a copy and do not change later', () => {
 });
 
 test('every settlement is reported, except one of no records', () => {
-  const told: unknown[] = [];
-  const account = createAccount((outcome, records) => told.push([outcome, records]));
+  const reported: unknown[] = [];
+  const account = createAccount((outcome, records) => reported.push([outcome, records]));
   account.settle('inserted', 0);
   account.settle('message', 2);
 
-  expect(told).toEqual([['message', 2]]);
+  expect(reported).toEqual([['message', 2]]);
 });

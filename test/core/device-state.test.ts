@@ -13,7 +13,7 @@ function setUp(
 ) {
   const store = new Map(stored);
   const asked: { devices: readonly DeviceId[]; fromMs: number; toMs: number }[] = [];
-  const told: [string, number][] = [];
+  const reported: [string, number][] = [];
   const clock = { ms: 1_000_000_000_000 };
   const gate: { wait: Promise<void>; failure: Error | null } = {
     wait: Promise.resolve(),
@@ -31,13 +31,13 @@ function setUp(
       return new Map([...store].filter(([device]) => devices.includes(device)));
     },
     now: () => clock.ms,
-    onLookup: (result, devices) => told.push([result, devices]),
-    onRehydrated: (result, devices) => told.push([result, devices]),
+    onLookup: (result, devices) => reported.push([result, devices]),
+    onRehydrated: (result, devices) => reported.push([result, devices]),
     onEvicted: () => {
       evicted += 1;
     },
   });
-  return { states, asked, told, clock, gate, evicted: () => evicted };
+  return { states, asked, reported, clock, gate, evicted: () => evicted };
 }
 
 const known: DeviceState = { lastTs: 500, lastFix: { ts: 400, latitude: 1, longitude: 2 } };
@@ -108,7 +108,7 @@ describe('stored rows', () => {
 
 describe('warming', () => {
   test('looks up all unknown devices of a batch in one query, each once, within the horizon', async () => {
-    const { states, asked, told, clock } = setUp([[deviceId(1), known]]);
+    const { states, asked, reported, clock } = setUp([[deviceId(1), known]]);
     const rows = [1, 2, 1, 2, 1].map((number) => position({ deviceId: deviceId(number) }));
 
     await states.warm(rows);
@@ -121,7 +121,7 @@ describe('warming', () => {
       },
     ]);
     expect(states.get(deviceId(1))).toEqual(known);
-    expect(told).toEqual([
+    expect(reported).toEqual([
       ['hit', 0],
       ['miss', 2],
       ['found', 1],
@@ -183,10 +183,10 @@ describe('warming', () => {
   });
 
   test('that fails throws, is not cached, and is repeated', async () => {
-    const { states, asked, gate, told } = setUp([[deviceId(1), known]]);
+    const { states, asked, gate, reported } = setUp([[deviceId(1), known]]);
     gate.failure = new DependencyError('database', 'unavailable', 'X', 'down');
     await expect(states.warm([position()])).rejects.toBe(gate.failure);
-    expect(told).toContainEqual(['failed', 1]);
+    expect(reported).toContainEqual(['failed', 1]);
 
     gate.failure = null;
     await states.warm([position()]);

@@ -31,21 +31,21 @@ describe('work that fails', () => {
 
   test('sets isFailing from the first failure until it succeeds, and calls the listener', async () => {
     const guarding = guard('database');
-    const told: boolean[] = [];
-    guarding.onChange(() => told.push(guarding.isFailing));
+    const reported: boolean[] = [];
+    guarding.onChange(() => reported.push(guarding.isFailing));
     let calls = 0;
     await guarding.untilDone(() => {
       calls += 1;
       return calls === 1 ? Promise.reject(down) : Promise.resolve(true);
     }, never);
 
-    expect(told).toEqual([true, false]);
+    expect(reported).toEqual([true, false]);
   });
 
   test('recovers when the last of several loops has succeeded', async () => {
-    const told: string[] = [];
+    const reported: string[] = [];
     const guarding = guard('redis', {
-      events: { recovered: () => told.push(`recovered, failing ${guarding.isFailing}`) },
+      events: { recovered: () => reported.push(`recovered, failing ${guarding.isFailing}`) },
     });
     const opened = Promise.withResolvers<void>();
     let first = true;
@@ -61,12 +61,12 @@ describe('work that fails', () => {
       return true;
     }, never);
     await short;
-    expect(told).toEqual([]);
+    expect(reported).toEqual([]);
     isDown = false;
     opened.resolve();
     await long;
 
-    expect(told).toEqual(['recovered, failing false']);
+    expect(reported).toEqual(['recovered, failing false']);
   });
 
   test('resolves with null when the signal aborts first', async () => {

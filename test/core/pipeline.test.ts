@@ -445,7 +445,7 @@ test('a drain that runs out of time resolves with false and leaves the rest unac
 });
 
 test('reading pauses while a dependency fails and resumes when it recovers', async () => {
-  const told: string[] = [];
+  const reported: string[] = [];
   let failing = true;
   const { pipeline, inFlight, account } = setUp(
     [],
@@ -453,8 +453,8 @@ test('reading pauses while a dependency fails and resumes when it recovers', asy
     {
       async read() {
         await turn();
-        told.push(`read while ${pipeline.isFailing ? 'failing' : 'well'}`);
-        return told.length === 1 ? [entry(0)] : [];
+        reported.push(`read while ${pipeline.isFailing ? 'failing' : 'well'}`);
+        return reported.length === 1 ? [entry(0)] : [];
       },
       interpret: () => ({ kind: 'records', positions: [position()], rejections: [] }),
       write(rows, outcomes) {
@@ -469,21 +469,21 @@ test('reading pauses while a dependency fails and resumes when it recovers', asy
           if (attempt === 5) failing = false;
         },
         recovered(dependency) {
-          told.push(`${dependency} recovered`);
+          reported.push(`${dependency} recovered`);
         },
       },
     },
   );
   pipeline.start();
-  while (!told.includes('database recovered')) await turn();
-  const before = told.length;
-  while (told.length === before) await turn();
+  while (!reported.includes('database recovered')) await turn();
+  const before = reported.length;
+  while (reported.length === before) await turn();
   await pipeline.drain(20_000);
 
   // One read may already be under way when the failure comes.
-  expect(told.slice(0, before - 1).filter((line) => line.endsWith('failing')).length).toBeLessThan(
-    2,
-  );
+  expect(
+    reported.slice(0, before - 1).filter((line) => line.endsWith('failing')).length,
+  ).toBeLessThan(2);
   expect(inFlight.entries).toBe(0);
   expect(account.totals().settled.inserted).toBe(1);
 });

@@ -10,7 +10,7 @@ import { migrate } from '../../src/db/migrator.ts';
 import { askPostgres } from '../../tools/servers/ask.ts';
 import { startPostgres } from '../../tools/servers/postgres.ts';
 import type { LocalServer } from '../../tools/servers/servers.ts';
-import { patience } from '../faults/mode.ts';
+import { testLimitMs } from '../faults/mode.ts';
 import {
   describeTimescaledb,
   hasTimescaledb,
@@ -25,7 +25,7 @@ describeTimescaledb('a server that offers TimescaleDB without loading it', () =>
   beforeAll(async () => {
     if (hasTimescaledb())
       server = await startPostgres({ settings: { shared_preload_libraries: '' } });
-  }, patience);
+  }, testLimitMs);
   afterAll(async () => {
     await server?.stop();
   });

@@ -2,7 +2,7 @@ import type { Client } from 'pg';
 import { describe, expect, test } from 'vitest';
 import type { Outcomes, Position } from '../../src/core/types.ts';
 import { createPositionWriter } from '../../src/db/position-writer.ts';
-import { patience } from '../faults/mode.ts';
+import { testLimitMs } from '../faults/mode.ts';
 import { hasTimescaledb } from '../setup/database.ts';
 import { dayMs, migratedDatabase, position, someTime } from './positions.ts';
 
@@ -85,7 +85,7 @@ describe('bad rows in a batch of 5,000', () => {
       }
       // A failed insert into a chunk that is not there yet makes and rolls back the chunk, each time.
     },
-    patience,
+    testLimitMs,
   );
 });
 

@@ -2,7 +2,7 @@ import type { Client } from 'pg';
 import { describe, expect, test } from 'vitest';
 import type { Outcomes, Position } from '../../src/core/types.ts';
 import { createPositionWriter, type PositionWriter } from '../../src/db/position-writer.ts';
-import { patience } from '../faults/mode.ts';
+import { testLimitMs } from '../faults/mode.ts';
 import { connect, dayMs, deviceId, migratedDatabase, position, someTime } from './positions.ts';
 
 const options = { chunkIntervalMs: dayMs, maxChunksPerStatement: 48 };
@@ -443,5 +443,5 @@ test(
     expect(await count(client)).toBe(1000);
     expect(new Set(await write(writer, rows))).toEqual(new Set(['duplicate']));
   },
-  patience,
+  testLimitMs,
 );

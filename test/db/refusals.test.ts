@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Outcomes, Position } from '../../src/core/types.ts';
-import { patience } from '../faults/mode.ts';
+import { testLimitMs } from '../faults/mode.ts';
 import { hasTimescaledb } from '../setup/database.ts';
 import { deviceId, position, someTime } from './positions.ts';
 import { countRows, mechanism, mechanisms, refusingDatabase, rowsFrom } from './refusing.ts';
@@ -112,7 +112,7 @@ test(
     // Four rows searched by bisection, at most 2 × 13 inserts each; the rest is evidence.
     expect(statements).toBeLessThanOrEqual(120);
   },
-  patience,
+  testLimitMs,
 );
 
 test(
@@ -157,5 +157,5 @@ test(
       { numRuns: 40 },
     );
   },
-  patience,
+  testLimitMs,
 );

@@ -42,7 +42,7 @@ test('the metrics that the service exports are found under their names', async (
   });
 });
 
-test('an unknown lag is told from a lag of 0', () => {
+test('an unknown lag is distinguished from a lag of 0', () => {
   expect(readMetrics('processor_stream_group_lag_entries{stream="s"} 0').lag).toBe(0);
   expect(readMetrics('').lag).toBeNull();
 });

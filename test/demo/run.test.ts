@@ -105,7 +105,7 @@ test('one row removed before the check fails the demo, by the name of the record
   if (log !== undefined) await rm(dirname(log), { recursive: true });
 });
 
-test('a configuration that cannot work is told and fails', async () => {
+test('an invalid configuration is reported and fails', async () => {
   const place = await freshPlace();
   const { code, stderr } = await demo({ ...place, env: { ...place.env, WRITERS: 'many' } }, 4);
   expect(code).toBe(1);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import type { RunningService } from '../../tools/service.ts';
-import { openScenario, patience, report, seed, times } from './scenario.ts';
+import { openScenario, report, seed, testLimitMs, times } from './scenario.ts';
 
 const steadyRate = 200;
 const burstRate = 50 * steadyRate;
@@ -60,7 +60,7 @@ test(
       peak_rss_mb: Math.round(most((sample) => sample.residentMb)),
     });
   },
-  patience,
+  testLimitMs,
 );
 
 async function look(service: RunningService, behind: () => Promise<number>): Promise<Sample> {

@@ -5,7 +5,7 @@ import { encodeTcp } from '../../src/simulator/avl-encoder.ts';
 import type { TrackerRecord } from '../../src/simulator/record.ts';
 import { eventually, type RunningService } from '../../tools/service.ts';
 import { deadLetters, entryFields, imei, stream, useStack } from '../cli/stack.ts';
-import { isFull, patience, report } from './mode.ts';
+import { isFull, report, testLimitMs } from './mode.ts';
 
 const stack = useStack();
 const pendingCount = async () => Number((await stack.redis.xpending(stream, 'processor'))[0]);
@@ -79,7 +79,7 @@ async function untilRead(pending: number): Promise<void> {
       const field = (name: string) => group?.[group.indexOf(name) + 1];
       return field('lag') === 0 && field('pending') === pending ? true : undefined;
     },
-    patience / 3,
+    testLimitMs / 3,
   );
 }
 
@@ -128,7 +128,7 @@ test(
       letter_gone: 0,
     });
   },
-  patience,
+  testLimitMs,
 );
 
 describe('one dead letter that cannot be written', () => {
@@ -165,7 +165,7 @@ describe('one dead letter that cannot be written', () => {
 
       await untilRead(1);
       expect(await storedCount()).toBe(299);
-      await eventually('readiness tells it', async () => {
+      await eventually('readiness reports it', async () => {
         const ready = await fetch(`${await service.url()}/health/ready`);
         const { checks } = (await ready.json()) as { checks: Record<string, string> };
         return ready.status === 503 && checks.dead_letters === state ? true : undefined;
@@ -181,7 +181,7 @@ describe('one dead letter that cannot be written', () => {
       expect(await stack.redis.xlen(deadLetters)).toBe(1);
       expect(await service.end('SIGTERM')).toBe(0);
     },
-    patience,
+    testLimitMs,
   );
 });
 
@@ -212,5 +212,5 @@ test(
     expect(await stack.redis.xlen(deadLetters)).toBe(held);
     expect(await service.end('SIGTERM')).toBe(0);
   },
-  patience,
+  testLimitMs,
 );

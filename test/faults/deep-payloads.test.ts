@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { deadLetterKey, isFull, openScenario, patience, seed, stream } from './scenario.ts';
+import { deadLetterKey, isFull, openScenario, seed, stream, testLimitMs } from './scenario.ts';
 
 const entries = 500;
 const payloadBytes = 120_000;
@@ -49,5 +49,5 @@ test(
     expect(await scenario.client.xlen(deadLetterKey)).toBeGreaterThanOrEqual(entries);
     await service.end('SIGTERM');
   },
-  patience,
+  testLimitMs,
 );

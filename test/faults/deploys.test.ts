@@ -1,6 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { eventually, openScenario, patience, report, seed, shortTimes, times } from './scenario.ts';
+import {
+  eventually,
+  openScenario,
+  report,
+  seed,
+  shortTimes,
+  testLimitMs,
+  times,
+} from './scenario.ts';
 
 /** Steady load, which one instance carries alone; more than any run needs, ended by the case. */
 const load = { seed, records: 2_000_000, rate: 2_000 };
@@ -29,7 +37,7 @@ describe('instances that stop in order, under load', () => {
       const check = await scenario.finish();
       report('SIGTERM', { ...codes, ...check });
     },
-    patience,
+    testLimitMs,
   );
 
   test(
@@ -49,6 +57,6 @@ describe('instances that stop in order, under load', () => {
       const check = await scenario.finish();
       report('rolling deploy', check);
     },
-    patience,
+    testLimitMs,
   );
 });

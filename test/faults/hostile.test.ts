@@ -6,11 +6,11 @@ import { createHostileEntries, type HostileEntry, largeEntry } from './hostile-e
 import {
   deadLetterKey,
   openScenario,
-  patience,
   report,
   type Scenario,
   seed,
   stream,
+  testLimitMs,
   times,
 } from './scenario.ts';
 
@@ -64,7 +64,7 @@ test(
   'hostile entries each end as a position, a message or a dead letter with a reason, in flat memory',
   async () => {
     const scenario = await openScenario({ seed, records: 0 });
-    // One consumer name keeps the letters of a million entries.
+    // One consumer name keeps the dead letters of a million entries.
     const service = scenario.start('one', {
       DEAD_LETTER_MAX_ENTRIES: '100000000',
       IN_FLIGHT_RECORDS: '20000',
@@ -114,5 +114,5 @@ test(
       rss_mb: { first_half: Math.round(first), second_half: Math.round(last) },
     });
   },
-  patience,
+  testLimitMs,
 );

@@ -96,13 +96,13 @@ export function hasEnded({ process }: RunningService): boolean {
   return process.exitCode !== null || process.signalCode !== null;
 }
 
-/** The gauge is made anew each second; a sample between two of its states would be a bug too. */
+/** The gauge is updated each second; a sample between two of its states would be a bug too. */
 async function watchResidual({ name, service }: Watched, problems: string[]): Promise<void> {
   while (!hasEnded(service)) {
     await sleep(WATCH_EVERY_MS);
     const served = service.logs.find(({ msg }) => msg === 'probes and metrics are served');
     if (served === undefined) continue;
-    // One that was just killed, or stands still, does not answer; the next look tells.
+    // One that was just killed, or is suspended, does not answer; the next sample shows it.
     const text = await scrape(`http://127.0.0.1:${served.port}`).catch(() => null);
     const residual = text === null ? 0 : readResidual(text);
     if (residual !== 0) problems.push(`instance ${name}: ${residualSeries} was ${residual}`);
@@ -164,7 +164,7 @@ export async function freezeHolding(
   pendingOf: () => Promise<number>,
   least = 1,
 ): Promise<number> {
-  return await eventually('an instance that stands still holds entries', async () => {
+  return await eventually('a suspended instance holds entries', async () => {
     service.process.kill('SIGSTOP');
     const held = await pendingOf();
     if (held >= least) return held;

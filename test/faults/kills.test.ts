@@ -6,18 +6,18 @@ import { freezeHolding } from './instances.ts';
 import {
   eventually,
   openScenario,
-  patience,
   report,
   type Scenario,
   seed,
   shortTimes,
+  testLimitMs,
   times,
 } from './scenario.ts';
 
 /** Steady load, which one instance carries alone; more than any run needs, ended by the case. */
 const load = { seed, records: 2_000_000, rate: 2_000 };
 
-/** Many letters: one of each must stay one when two instances hold its entry. */
+/** Many dead letters: one of each must stay one when two instances hold its entry. */
 const badHabits = { ...realHabits, badRecord: 0.05, corrupt: 0.1, repeatedClock: 0.02 };
 
 /** From the start, which takes about 600 ms, or from the first read. */
@@ -56,7 +56,7 @@ describe('instances that crash, under load', () => {
       const check = await scenario.finish();
       report('kill -9', { kills, holding, ...check });
     },
-    patience,
+    testLimitMs,
   );
 
   test.each([2, 3])(
@@ -81,7 +81,7 @@ describe('instances that crash, under load', () => {
         expect(allMs).toBeLessThan(takeoverMs + graceMs);
       }
     },
-    patience,
+    testLimitMs,
   );
 
   test(
@@ -102,7 +102,7 @@ describe('instances that crash, under load', () => {
       const check = await scenario.finish();
       report('stood still', { rounds: times(2, 20), held, ...check });
     },
-    patience,
+    testLimitMs,
   );
 });
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { realHabits } from '../../src/simulator/habits.ts';
-import { openScenario, patience, report, seed, times } from './scenario.ts';
+import { openScenario, report, seed, testLimitMs, times } from './scenario.ts';
 
 /** A full run is what 100 devices send in a day, at a record every 12 seconds or so. */
 const records = times(6_000, 700_000);
@@ -32,5 +32,5 @@ test(
     expect(check.message).toBeGreaterThan(0);
     report('mixed fleet', { ...check, problems: check.problems.length });
   },
-  patience,
+  testLimitMs,
 );

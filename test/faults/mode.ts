@@ -12,7 +12,7 @@ const fixedSeed = 20_261_121;
 export const seed = Number(process.env.FAULTS_SEED ?? fixedSeed);
 
 /** A case's timeout in milliseconds: far above what it takes on two busy cores. */
-export const patience = times(300_000, 1_800_000);
+export const testLimitMs = times(300_000, 1_800_000);
 
 /** What the full run measured, as one line of JSON on stdout. */
 export function report(what: string, numbers: object): void {

@@ -15,11 +15,11 @@ import {
 } from './outage.ts';
 import {
   openScenario,
-  patience,
   type Scenario,
   type ScenarioOptions,
   seed,
   shortTimes,
+  testLimitMs,
   times,
 } from './scenario.ts';
 
@@ -53,7 +53,7 @@ describe.each<Dependency>(['redis', 'database'])('the network to %s, under load'
       await settle(`latency, ${dependency}`, scenario, {});
       expect(failureCodes(service, dependency)).toEqual(new Set());
     },
-    patience,
+    testLimitMs,
   );
 
   test(
@@ -69,7 +69,7 @@ describe.each<Dependency>(['redis', 'database'])('the network to %s, under load'
       expect(cut).toBeGreaterThan(0);
       await settle(`cut at random, ${dependency}`, scenario, { cut, healedMs });
     },
-    patience,
+    testLimitMs,
   );
 
   test(
@@ -84,7 +84,7 @@ describe.each<Dependency>(['redis', 'database'])('the network to %s, under load'
       expect(failureCodes(service, dependency)).not.toEqual(new Set());
       await settle(`reply cut, ${dependency}`, scenario, {});
     },
-    patience,
+    testLimitMs,
   );
 });
 
@@ -97,7 +97,7 @@ describe('a black hole, in which connections stay open without an answer,', () =
       await scenario.feed(portion);
       await settleWithin(readDeadlineMs, 'black hole, reader', scenario, outages);
     },
-    patience,
+    testLimitMs,
   );
 
   test(
@@ -110,7 +110,7 @@ describe('a black hole, in which connections stay open without an answer,', () =
       );
       await settleWithin(commandTimeoutMs, 'black hole, writer', scenario, outages);
     },
-    patience,
+    testLimitMs,
   );
 
   test(
@@ -122,7 +122,7 @@ describe('a black hole, in which connections stay open without an answer,', () =
       );
       await settleWithin(insertDeadlineMs, 'black hole, database', scenario, outages);
     },
-    patience,
+    testLimitMs,
   );
 });
 

@@ -1,4 +1,4 @@
-/** What the service itself tells of an outage, from outside: its probes and its log. */
+/** What the service reports of an outage, from outside: its probes and its log. */
 import { expect } from 'vitest';
 import { eventually, type RunningService } from '../../tools/service.ts';
 import { report, times } from './mode.ts';
@@ -21,7 +21,7 @@ export interface Outage {
 export const graceMs = times(60_000, 2_000);
 
 /** Above the longest pause between two attempts, also when the retry budget is spent. */
-const patienceAfterOutageMs = 60_000;
+const recoveryLimitMs = 60_000;
 
 /** For some ten thousand records on busy cores. */
 const settledWithinMs = times(120_000, 300_000);
@@ -82,7 +82,7 @@ export async function untilReadyAgain(service: RunningService): Promise<number> 
   await eventually(
     'readiness is on again',
     async () => ((await readiness(service)).ok ? true : undefined),
-    patienceAfterOutageMs,
+    recoveryLimitMs,
   );
   return Math.round(performance.now() - since);
 }

@@ -17,10 +17,10 @@ import {
 } from './outage.ts';
 import {
   openScenario,
-  patience,
   type Scenario,
   type ScenarioOptions,
   seed,
+  testLimitMs,
   times,
 } from './scenario.ts';
 
@@ -51,7 +51,7 @@ describe('PostgreSQL, under load, with readiness reporting it and nothing lost o
       expect(waiting).toBeGreaterThan(0);
       await settle('PostgreSQL down', scenario, { restarts, kills, goneMs, waiting, gone });
     },
-    patience,
+    testLimitMs,
   );
 
   test(
@@ -69,7 +69,7 @@ describe('PostgreSQL, under load, with readiness reporting it and nothing lost o
       const healedMs = await untilReadyAgain(service);
       await settle('connections terminated', scenario, { terminated, noticedMs, healedMs });
     },
-    patience,
+    testLimitMs,
   );
 
   test(
@@ -92,7 +92,7 @@ describe('PostgreSQL, under load, with readiness reporting it and nothing lost o
       expect(failureCodes(service, 'database')).toContain('53300');
       await settle('out of connections', scenario, { outages });
     },
-    patience,
+    testLimitMs,
   );
 
   test(
@@ -110,7 +110,7 @@ describe('PostgreSQL, under load, with readiness reporting it and nothing lost o
       expect(failureCodes(service, 'database')).toContain('55P03');
       await settle('positions locked', scenario, { outages });
     },
-    patience,
+    testLimitMs,
   );
 
   test(
@@ -131,7 +131,7 @@ describe('PostgreSQL, under load, with readiness reporting it and nothing lost o
       expect(failureCodes(service, 'database')).toContain('57014');
       await settle('statement timeout', scenario, { outages });
     },
-    patience,
+    testLimitMs,
   );
 
   test(
@@ -155,7 +155,7 @@ describe('PostgreSQL, under load, with readiness reporting it and nothing lost o
       expect(failureCodes(service, 'database')).toContain('READ_ONLY');
       await settle('read-only', scenario, { outages });
     },
-    patience,
+    testLimitMs,
   );
 });
 

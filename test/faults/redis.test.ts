@@ -11,12 +11,19 @@ import {
   untilSettled,
   untilUnready,
 } from './outage.ts';
-import { deadLetterKey, openScenario, patience, type Scenario, seed, times } from './scenario.ts';
+import {
+  deadLetterKey,
+  openScenario,
+  type Scenario,
+  seed,
+  testLimitMs,
+  times,
+} from './scenario.ts';
 
 /** Steady load, which one instance carries alone; more than any run needs, ended by the case. */
 const load = { seed, records: 2_000_000, rate: times(500, 2_000), env: quickRetries };
 const noLoad = { seed, records: 0, env: quickRetries };
-/** Fed flat out before and after the harm, where the case tells apart what was sent when. */
+/** Fed flat out before and after the harm, where the case distinguishes what was sent when. */
 const portion = times(1_000, 50_000);
 
 describe('Redis, under load, with readiness reporting it and nothing lost or doubled,', () => {
@@ -39,7 +46,7 @@ describe('Redis, under load, with readiness reporting it and nothing lost or dou
       const gone = await down('SIGKILL', () => sleep(goneMs));
       await settle('Redis down', scenario, { restarts, kills, goneMs, gone });
     },
-    patience,
+    testLimitMs,
   );
 
   test(
@@ -58,7 +65,7 @@ describe('Redis, under load, with readiness reporting it and nothing lost or dou
       );
       await settle('Redis stood still', scenario, { outages });
     },
-    patience,
+    testLimitMs,
   );
 
   test(
@@ -78,7 +85,7 @@ describe('Redis, under load, with readiness reporting it and nothing lost or dou
       expect(killed).toBeGreaterThan(1);
       await settle('clients killed', scenario, { killed, noticedMs, healedMs });
     },
-    patience,
+    testLimitMs,
   );
 
   test(
@@ -99,7 +106,7 @@ describe('Redis, under load, with readiness reporting it and nothing lost or dou
       expect(failureCodes(service, 'redis')).toContain('READONLY');
       await settle('Redis read-only', scenario, { outages });
     },
-    patience,
+    testLimitMs,
   );
 
   test(
@@ -110,7 +117,7 @@ describe('Redis, under load, with readiness reporting it and nothing lost or dou
       const service = scenario.start('one');
       let letters = 0;
       const outages = await repeated(times(1, 5), async () => {
-        // A statement under way would not survive that its process stands still.
+        // A statement under way would not survive the suspension of its process.
         await untilSettled(scenario);
         return await outage(
           service,
@@ -132,7 +139,7 @@ describe('Redis, under load, with readiness reporting it and nothing lost or dou
       expect(failureCodes(service, 'dead_letters')).toContain('OOM');
       await settle('Redis out of memory', scenario, { outages });
     },
-    patience,
+    testLimitMs,
   );
 });
 

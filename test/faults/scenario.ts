@@ -29,7 +29,7 @@ import { seed } from './mode.ts';
 import { createSender } from './sender.ts';
 
 export { eventually } from '../../tools/service.ts';
-export { isFull, patience, report, seed, times } from './mode.ts';
+export { isFull, report, seed, testLimitMs, times } from './mode.ts';
 
 export const stream = 'telemetry:teltonika';
 export const deadLetterKey = `${stream}:dlq`;

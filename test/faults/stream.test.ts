@@ -11,11 +11,11 @@ import {
   eventually,
   group,
   openScenario,
-  patience,
   type Scenario,
   type ScenarioOptions,
   seed,
   stream,
+  testLimitMs,
   times,
 } from './scenario.ts';
 
@@ -53,7 +53,7 @@ describe('damage to the stream', () => {
       }
       await settle('FLUSHALL', scenario, { rounds: times(1, 5) });
     },
-    patience,
+    testLimitMs,
   );
 
   test(
@@ -75,7 +75,7 @@ describe('damage to the stream', () => {
       const lettersTwice = await dropRepeatedLetters(client);
       await settle('XGROUP DESTROY', scenario, { repeats, lettersTwice });
     },
-    patience,
+    testLimitMs,
   );
 
   test.each([
@@ -106,7 +106,7 @@ describe('damage to the stream', () => {
       expect(await service.metric(trimmedUndelivered)).toBe(undelivered);
       await settle('XTRIM', scenario, { heir, pending, undelivered });
     },
-    patience,
+    testLimitMs,
   );
 
   test(
@@ -133,7 +133,7 @@ describe('damage to the stream', () => {
       expect(await sumOf(services, trimmedUndelivered)).toBe(lost);
       await settle('XTRIM of a part', scenario, { lost });
     },
-    patience,
+    testLimitMs,
   );
 });
 
@@ -190,7 +190,7 @@ async function sumOf(services: readonly RunningService[], series: string): Promi
   return values.reduce((sum, value) => sum + value, 0);
 }
 
-/** Fields of a letter that tell of the attempt and not of the entry. */
+/** Fields of a dead letter that describe the attempt and not the entry. */
 const ofTheAttempt: readonly string[] = ['deliveries', 'instance', 'at'];
 
 /**

@@ -5,11 +5,11 @@ import { freezeHolding } from './instances.ts';
 import {
   isFull,
   openScenario,
-  patience,
   report,
   type Scenario,
   seed,
   shortTimes,
+  testLimitMs,
   times,
 } from './scenario.ts';
 
@@ -52,7 +52,7 @@ describe('two instances share a stream', () => {
         expect(share).toBeLessThan(0.7 * entries);
       }
     },
-    patience,
+    testLimitMs,
   );
 
   test(
@@ -76,7 +76,7 @@ describe('two instances share a stream', () => {
       report('failover of one of two', { rate, ...claims, held, before, after, ...check });
       expect(after.backToNormalMs).toBeLessThan(takeoverMs + graceMs);
     },
-    patience,
+    testLimitMs,
   );
 });
 

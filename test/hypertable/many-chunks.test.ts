@@ -13,7 +13,7 @@ import {
   position,
   silent,
 } from '../db/positions.ts';
-import { patience } from '../faults/mode.ts';
+import { testLimitMs } from '../faults/mode.ts';
 import { describeTimescaledb } from '../setup/database.ts';
 
 const days = 250;
@@ -54,6 +54,6 @@ describeTimescaledb('a hypertable with more chunks than the lock table holds', (
       for (const { format } of drops) await client.query(format);
       expect((await client.query("SELECT show_chunks('positions')")).rowCount).toBe(0);
     },
-    patience,
+    testLimitMs,
   );
 });

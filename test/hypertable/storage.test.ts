@@ -12,7 +12,7 @@ import {
   silent,
   someTime,
 } from '../db/positions.ts';
-import { patience, times } from '../faults/mode.ts';
+import { testLimitMs, times } from '../faults/mode.ts';
 import { hasTimescaledb } from '../setup/database.ts';
 import { describeHypertable } from '../setup/hypertable.ts';
 
@@ -131,6 +131,6 @@ describeHypertable('the chunks of a batch', (fresh) => {
       expect(rows).toEqual([{ n: days }]);
       expect(statements).toBe(Math.ceil(days / 48));
     },
-    patience,
+    testLimitMs,
   );
 });

@@ -56,7 +56,7 @@ const isMigrated = () =>
   );
 
 describe('processor migrate', () => {
-  test('status tells what is pending, and its exit code too', async () => {
+  test('status and its exit code report what is pending', async () => {
     const { code, stdout } = await processor(['migrate', 'status', '--json']);
 
     expect(code).toBe(1);
@@ -94,7 +94,7 @@ describe('processor migrate', () => {
     expect(JSON.parse(stdout)).toMatchObject({ applied: [] });
   });
 
-  test('--dry-run tells and changes nothing; without --yes nothing is done', async () => {
+  test('--dry-run reports and changes nothing; without --yes nothing is done', async () => {
     const dry = await processor(['migrate', 'up', '--dry-run']);
     const asked = await processor(['migrate', 'up']);
 
@@ -106,7 +106,7 @@ describe('processor migrate', () => {
     expect(await redis.keys('*')).toEqual([]);
   });
 
-  test('a changed and an unknown migration are told, and up is refused', async () => {
+  test('a changed and an unknown migration are reported, and up is refused', async () => {
     await processor(['migrate', 'up', '--yes']);
     await query("UPDATE public.processor_migrations SET checksum = 'other' WHERE version = 1");
     await query(`INSERT INTO public.processor_migrations (version, name, checksum)
@@ -173,7 +173,7 @@ describe('processor retention', () => {
     expect(await audited()).toEqual(['ben command retention']);
   });
 
-  test('--dry-run tells and drops nothing; without --yes nothing is done', async () => {
+  test('--dry-run reports and drops nothing; without --yes nothing is done', async () => {
     const dry = await processor(['retention', '--dry-run'], env);
     const asked = await processor(['retention'], env);
 

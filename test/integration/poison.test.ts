@@ -11,7 +11,7 @@ import { connect, silent } from '../stream/entries.ts';
 const script = fileURLToPath(new URL('./fixtures/poisoned.ts', import.meta.url));
 const goodEntries = 40;
 
-test('an entry that kills the process is condemned alone; its neighbours are stored, each once', async () => {
+test('an entry that crashes the process is dead-lettered alone; its neighbours are stored, each once', async () => {
   const { key, group } = freshStream();
   const redis = connect();
   const database = await freshDatabase();
@@ -63,7 +63,7 @@ test('an entry that kills the process is condemned alone; its neighbours are sto
     break;
   }
 
-  // Twice among its neighbours, three times alone; then a life that condemns it.
+  // Twice among its neighbours, three times in isolation; then it is dead-lettered.
   expect(lives).toEqual(['died', 'died', 'died', 'died', 'died', 'settled']);
   const letters = await redis.xrange(`${key}:dlq`, '-', '+');
   expect(letters.map(([, fields]) => fields[fields.indexOf('reason') + 1])).toEqual([

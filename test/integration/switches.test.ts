@@ -123,13 +123,13 @@ describe('what operators switch at run time', () => {
     expect(paused).toMatchObject({ level: 'warn', paused_by: 'anna', reason: 'test' });
   });
 
-  test('without --yes and without a terminal nothing is done; --dry-run only tells', async () => {
+  test('without --yes and without a terminal nothing is done; --dry-run only reports', async () => {
     expect((await processor('pause', '--reason', 'test')).code).toBe(2);
     expect((await processor('pause', '--reason', 'test', '--dry-run')).stdout).toMatch(/would/);
     expect(await redis.keys('*')).toEqual([]);
   });
 
-  test('device rehydrate makes a running instance look the device up anew', async () => {
+  test('device rehydrate makes a running instance look the device up again', async () => {
     const one = service('one');
     await one.untilReady();
     await send(0, 1);

@@ -74,7 +74,7 @@ function configOf(env: Readonly<Record<string, string>>): Config {
       POSTGRES_URL: database.url,
       REDIS_TELEMETRY_STREAM: key,
       REDIS_CONSUMER_GROUP: group,
-      // Unique, so that the connections of this test can be told from those of others.
+      // Unique, so that the connections of this test can be distinguished from others.
       CONSUMER_NAME: group,
       TIMESCALEDB: 'optional',
       HTTP_PORT: '0',

@@ -36,7 +36,7 @@ function unknownIn(expression: string): string[] {
 const addedUp =
   /\bsum\b[^()]*\(\s*processor_(stream_(group|length|never)|dead_letter_(entries|old))/;
 
-/** What promtool is told to expect of an alert in the test of this name. */
+/** What promtool must expect of an alert in the test of this name. */
 function expectedIn(alert: string, name: string) {
   return tests
     .filter((test) => test.name === name)

@@ -126,8 +126,8 @@ describe('the users of deploy/redis/users.acl', () => {
     eventually(`${series} is ${least}`, async () =>
       (await service.metric(series)) >= least ? true : undefined,
     );
-  const told = (service: RunningService, msg: string) =>
-    eventually(`"${msg}" is told`, () => service.logs.find((line) => line.msg === msg));
+  const logged = (service: RunningService, msg: string) =>
+    eventually(`"${msg}" is logged`, () => service.logs.find((line) => line.msg === msg));
   const outcome = (name: string) => `processor_records_total{outcome="${name}"}`;
 
   test('suffice for the whole life of the service and of the commands', wholeLife, async () => {
@@ -174,7 +174,7 @@ describe('the users of deploy/redis/users.acl', () => {
     const second = service('two');
     await until('processor_consumers_removed_total', second);
     for (const what of ['before they were read', 'while pending']) {
-      await told(second, `entries were trimmed ${what}`);
+      await logged(second, `entries were trimmed ${what}`);
     }
     await until(outcome('inserted'), second, 2);
     expect(await second.end('SIGTERM')).toBe(0);
@@ -189,7 +189,7 @@ describe('the users of deploy/redis/users.acl', () => {
     await until(outcome('inserted'), third);
     expect(await third.end('SIGTERM')).toBe(0);
 
-    // What was trimmed while it was held still leaves its letter, once.
+    // What was trimmed while it was held still leaves its dead letter, once.
     const own = acl.connect('processor');
     onTestFinished(() => own.disconnect());
     await moveAway(own);
@@ -408,10 +408,10 @@ describe('the users of deploy/redis/users.acl', () => {
     return await text(socket);
   }
 
-  test('a wrong password is told by the service, without it', async () => {
+  test('a wrong password is reported by the service without its value', async () => {
     const one = service('one', { REDIS_PASSWORD: 'hunter2' });
 
-    const line = await eventually('it is told', () =>
+    const line = await eventually('it is reported', () =>
       one.logs.find(({ code }) => code === 'WRONGPASS'),
     );
     expect(JSON.stringify([line, one.stderr()])).not.toContain('hunter2');

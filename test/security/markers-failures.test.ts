@@ -52,7 +52,7 @@ describe('passwords, IMEIs and coordinates, when something fails', () => {
       ([name, env]) => [name, service({ ...env, LOG_LEVEL: 'debug' })] as const,
     );
     for (const [name, one] of started) {
-      await eventually(`${name} is told`, () =>
+      await eventually(`${name} is reported`, () =>
         one.logs.filter(({ level }) => level === 'warn' || level === 'error').length >= 2
           ? true
           : undefined,
@@ -106,7 +106,7 @@ describe('passwords, IMEIs and coordinates, when something fails', () => {
     expectNothing(personalDataIn);
   });
 
-  test('a configuration that is wrong is told without what is secret in it', async () => {
+  test('an invalid configuration is reported without its secrets', async () => {
     const misplaced = postgresUrl(secrets.postgres);
     const file = join(stand.dir, 'key.pem');
     await writeFile(file, `-----BEGIN PRIVATE KEY-----\n${secrets.postgres}\n`);

@@ -170,7 +170,7 @@ describe('PEM files', () => {
   });
 
   test.each(['REDIS', 'POSTGRES'])(
-    '%s: what cannot be used is told by variable',
+    '%s: an unusable value is reported by variable',
     async (server) => {
       const variable = `${server}_CA_FILE`;
       const missing = '/nowhere/ca.pem';

@@ -64,7 +64,7 @@ describe('TLS to real servers', () => {
       await askPostgres(postgres.url, `ALTER SYSTEM SET ${name} = '${value}'`);
     }
     await askPostgres(postgres.url, 'SELECT pg_reload_conf()');
-    await eventually('the settings are in force', async () => {
+    await eventually('the settings are effective', async () => {
       for (const [name, value] of Object.entries(settings)) {
         const row = await askPostgres<{ is: string }>(
           postgres.url,
@@ -205,7 +205,7 @@ describe('TLS to real servers', () => {
     await expectBothRefused(tlsTo('localhost', theirs.ca), untrusted);
   });
 
-  describe('servers that ask for a certificate of ours', () => {
+  describe('servers that require a client certificate', () => {
     beforeAll(async () => {
       await show(good);
       await admin.config('SET', 'tls-auth-clients', 'yes');
@@ -248,7 +248,7 @@ describe('TLS to real servers', () => {
           ? true
           : undefined,
       );
-      await eventually('the letter is written', async () =>
+      await eventually('the dead letter is written', async () =>
         (await admin.xlen(`${stream}:dlq`)) === 1 ? true : undefined,
       );
       const clients = String(await admin.client('LIST')).split('\n');

@@ -45,8 +45,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
   try {
     const redisFacts = await askRedis(redis.url);
     const facts = await askPostgres<PostgresFacts>(postgres.url, factsStatement);
-    const { TEST_TIMESCALEDB_LICENSE: told } = process.env;
-    const license = told || facts?.license || null;
+    const { TEST_TIMESCALEDB_LICENSE: reported } = process.env;
+    const license = reported || facts?.license || null;
     const timescaledb = facts?.timescaledb ?? null;
     project.provide('redisUrl', redis.url);
     project.provide('databaseUrl', postgres.url);
@@ -80,6 +80,8 @@ async function provideBoth(): Promise<{ redis: RunningServer; postgres: RunningS
     if (result.status === 'fulfilled') await result.value.stop();
     else reasons.push(result.reason);
   }
-  const told = reasons.map((reason) => (reason instanceof Error ? reason.message : String(reason)));
-  throw new AggregateError(reasons, told.join('; '));
+  const reported = reasons.map((reason) =>
+    reason instanceof Error ? reason.message : String(reason),
+  );
+  throw new AggregateError(reasons, reported.join('; '));
 }

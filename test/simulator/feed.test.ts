@@ -80,18 +80,18 @@ test('a feed with a duration ends when it is over', async () => {
 
 test('an abort ends the feed, which reports what it sent', async () => {
   const stopping = new AbortController();
-  let told = 0;
+  let reported = 0;
   const options = feedOptions({
     records: 1_000_000,
     signal: stopping.signal,
     onSent: () => {
-      told += 1;
-      if (told === 500) stopping.abort();
+      reported += 1;
+      if (reported === 500) stopping.abort();
     },
   });
   const { entries } = await feed(options);
-  expect(entries).toBe(told);
-  expect(await redis.xlen(options.stream)).toBe(told);
+  expect(entries).toBe(reported);
+  expect(await redis.xlen(options.stream)).toBe(reported);
 });
 
 test('a feed with a bound waits for the slowest group', async () => {

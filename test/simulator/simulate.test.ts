@@ -68,9 +68,9 @@ test('the command prints one line about what it sent, and its ledger file holds 
   const ledgerFile = join(await temporaryFolder(), 'ledger.ndjson');
   const { code, stdout } = await simulate(simulateOptions({ ledgerFile, json: true }));
   expect(code).toBe(0);
-  const told: unknown = JSON.parse(stdout);
+  const reported: unknown = JSON.parse(stdout);
   const { totals } = await readLedger(ledgerFile);
-  expect(told).toMatchObject({ entries: totals.entries, records: totals.sent, seed: 9 });
+  expect(reported).toMatchObject({ entries: totals.entries, records: totals.sent, seed: 9 });
   expect(totals.sent).toBeGreaterThanOrEqual(500);
 });
 

@@ -120,7 +120,7 @@ describe('the wrapping', () => {
     });
   });
 
-  test('a wrong CRC is told at its place, and only skipCrc takes it', () => {
+  test('a wrong CRC is reported with its offset, and only skipCrc accepts it', () => {
     const frame = wrapTcp(array(1));
     const changed = withByte(frame, 20, 0x55);
     expect(errorOf(changed)).toMatchObject({ code: 'crc_mismatch', offset: frame.length - 4 });
@@ -200,7 +200,7 @@ describe('the wrapping', () => {
 });
 
 describe('the data field', () => {
-  test('an unknown codec id is told at its place', () => {
+  test('an unknown codec id is reported with its offset', () => {
     expect(errorOf(wrapTcp(withByte(array(1), 0, 0x04)))).toMatchObject({
       code: 'codec_unknown',
       offset: 8,

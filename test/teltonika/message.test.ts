@@ -37,9 +37,9 @@ describe('codec 13 has its time in each of the documented or captured layouts', 
       ms: 1_563_544_372_000,
     },
   ])('$form', ({ body, ms }) => {
-    const { timestamp, text: told, rest } = read(13, body);
+    const { timestamp, text: reported, rest } = read(13, body);
     expect(timestamp).toBe(ms);
-    expect(told).toBe('"GTSL|1"');
+    expect(reported).toBe('"GTSL|1"');
     expect(rest).toHaveLength(0);
   });
 
@@ -47,14 +47,14 @@ describe('codec 13 has its time in each of the documented or captured layouts', 
     expect(read(13, message(6, 4, Buffer.from('ab\0\0', 'latin1')))).toMatchObject({
       timestamp: 1_633_812_480_000,
     });
-    const { timestamp, text: told } = read(13, message(6, 3, Buffer.from('abc')));
-    expect([timestamp, told]).toEqual([null, 'abc']);
+    const { timestamp, text: reported } = read(13, message(6, 3, Buffer.from('abc')));
+    expect([timestamp, reported]).toEqual([null, 'abc']);
   });
 });
 
 test('a payload that is not UTF-8 has no text, but its bytes', () => {
-  const { text: told, payload } = read(12, message(0x0d, 3, Buffer.of(0xff, 0xd8, 0xff)));
-  expect(told).toBeNull();
+  const { text: reported, payload } = read(12, message(0x0d, 3, Buffer.of(0xff, 0xd8, 0xff)));
+  expect(reported).toBeNull();
   expect(payload.toString('hex')).toBe('ffd8ff');
 });
 
@@ -64,18 +64,21 @@ test('an IMEI that starts with a zero keeps it', () => {
 });
 
 test('an IMEI with characters that are not digits is given as hex only', () => {
-  const { imei: told, imeiHex } = read(14, message(6, 8, Buffer.from('0352093081452abc', 'hex')));
-  expect([told, imeiHex]).toEqual([null, '0352093081452abc']);
+  const { imei: reported, imeiHex } = read(
+    14,
+    message(6, 8, Buffer.from('0352093081452abc', 'hex')),
+  );
+  expect([reported, imeiHex]).toEqual([null, '0352093081452abc']);
 });
 
 test('of several messages the first is read and the others are kept', () => {
   const second = message(5, 1, Buffer.from('b'));
-  const { text: told, rest } = read(
+  const { text: reported, rest } = read(
     12,
     Buffer.concat([message(5, 1, Buffer.from('a')), second]),
     2,
   );
-  expect(told).toBe('a');
+  expect(reported).toBe('a');
   expect(rest).toEqual(second);
 });
 

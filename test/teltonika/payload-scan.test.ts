@@ -31,7 +31,7 @@ function expectTaken(json: string): void {
   expect(scanPayload(bytes)).toStrictEqual(readPayload(bytes));
 }
 
-/** Either left alone or read as the full reading does it; -0 and 0 are told apart. */
+/** Either left alone or read as the full reading does it; -0 and 0 are distinguished. */
 function expectNoDisagreement(bytes: Buffer): void {
   const scanned = scanPayload(bytes);
   if (scanned !== null) expect(scanned).toStrictEqual(readPayload(bytes));

@@ -206,7 +206,7 @@ describe('hostile JSON', () => {
     ['as the payload', (deep: string) => deep],
     ['cut off', (deep: string) => deep.slice(0, deep.length / 2)],
     ['after strings with brackets', (deep: string) => `["[[[\\"[[[",${deep}]`],
-  ])('depth %s is told as such', (_name, place) => {
+  ])('depth %s is reported as such', (_name, place) => {
     for (const depth of [20, 5000, 100_000]) {
       const deep = place('['.repeat(depth) + ']'.repeat(depth));
       expect(codeOf(decodeText(deep))).toBe('json_too_deep');
