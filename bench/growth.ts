@@ -101,9 +101,9 @@ function entryOf(index: number, baseMs: number, ioValues: number, devices = 500)
   const timestamp = new Date(baseMs - Math.floor(index / devices) * 1000).toISOString();
   const attributes: Record<string, number> = {};
   for (let id = 1; id <= ioValues; id += 1) attributes[String(id)] = (index * id) % 65_536;
-  const place = { latitude: 54.6872, longitude: 25.2797, altitude: 112, angle: 90, speed: 40 };
+  const position = { latitude: 54.6872, longitude: 25.2797, altitude: 112, angle: 90, speed: 40 };
   const rest = { satellites: 11, priority: 0, event_io_id: 0, attributes };
-  const payload = JSON.stringify({ device_id, timestamp, ...place, ...rest });
+  const payload = JSON.stringify({ device_id, timestamp, ...position, ...rest });
   return ['device_id', device_id, 'ts', timestamp, 'codec', '8E', 'payload', payload];
 }
 

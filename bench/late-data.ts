@@ -66,7 +66,7 @@ const writer = createPositionWriter(database, {
   mayBeCompressed: () => true,
 });
 
-/** The record that is stored at this place; `shiftMs` moves it between two stored ones. */
+/** The record that is stored at this index; `shiftMs` moves it between two stored ones. */
 function record(device: number, index: number, shiftMs: number, speed = index % 120): Position {
   const deviceId = String(350_000_000_000_000 + device);
   if (!isDeviceId(deviceId)) throw new RangeError(`no device id: ${deviceId}`);
@@ -92,9 +92,9 @@ function record(device: number, index: number, shiftMs: number, speed = index % 
 
 /** A batch of `many` devices, each with consecutive records. */
 function batch(many: number, fromIndex: number, shiftMs: number, speed?: number): Position[] {
-  return Array.from({ length: batchRows }, (_, place) => {
+  return Array.from({ length: batchRows }, (_, index) => {
     const per = batchRows / many;
-    return record(place % many, fromIndex + (Math.floor(place / many) % per), shiftMs, speed);
+    return record(index % many, fromIndex + (Math.floor(index / many) % per), shiftMs, speed);
   });
 }
 
@@ -127,8 +127,8 @@ const kinds = {
   'late, new': (many: number, round: number) => batch(many, round * 150, nextShift()),
   'late, half stored already': (many: number, round: number) => {
     const moved = nextShift();
-    return batch(many, round * 150, 0).map((row, place) =>
-      place % 2 === 0 ? row : { ...row, ts: row.ts + moved },
+    return batch(many, round * 150, 0).map((row, index) =>
+      index % 2 === 0 ? row : { ...row, ts: row.ts + moved },
     );
   },
   'late, all stored already': (many: number, round: number) => batch(many, round * 150, 0),

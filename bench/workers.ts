@@ -77,8 +77,11 @@ export function valuesWorker(redis: Redis, url: string, records: number): Promis
 function insertOf(rows: number): string {
   const width = positionColumns.length;
   const tuples = Array.from({ length: rows }, (_, row) => {
-    const places = Array.from({ length: width }, (_, column) => `$${row * width + column + 1}`);
-    return `(${places.join(', ')})`;
+    const placeholders = Array.from(
+      { length: width },
+      (_, column) => `$${row * width + column + 1}`,
+    );
+    return `(${placeholders.join(', ')})`;
   });
   return `INSERT INTO public.positions (${names}) VALUES ${tuples.join(', ')} ON CONFLICT (device_id, ts) DO NOTHING`;
 }

@@ -39,7 +39,7 @@ export interface LedgerCheck {
   readonly problems: string[];
 }
 
-const mostProblems = 20;
+const maxProblems = 20;
 
 export function isClean(check: LedgerCheck): boolean {
   return check.missing === 0 && check.unexpected === 0 && check.doubled === 0;
@@ -93,7 +93,7 @@ function note(
   records = 1,
 ): void {
   check[what] += records;
-  if (check.problems.length < mostProblems) check.problems.push(`${what}: ${words}`);
+  if (check.problems.length < maxProblems) check.problems.push(`${what}: ${words}`);
 }
 
 /** The dead letters that were found; each is taken by the record that expects it. */
@@ -119,9 +119,9 @@ async function collectDeadLetters(
       const entry = entryFingerprint(original);
       for (const { recordIndex, reason } of rejected) {
         const description = `${deadLetter.id} for entry ${entryId}, record ${recordIndex ?? 'none'}, reason ${reason}`;
-        const place = `${entryId}/${recordIndex ?? ''}`;
-        if (seen.has(place)) note(check, 'doubled', `dead letter ${description}`);
-        seen.add(place);
+        const record = `${entryId}/${recordIndex ?? ''}`;
+        if (seen.has(record)) note(check, 'doubled', `dead letter ${description}`);
+        seen.add(record);
         const from = sourceOf(entry, recordIndex);
         const found = bySource.get(from);
         if (found === undefined) bySource.set(from, [{ reason, description }]);

@@ -141,11 +141,11 @@ export function* sentKeys(ledger: Ledger): Generator<SentKey, undefined> {
 }
 
 function* keysOf(deviceId: string, columns: SentColumns): Generator<SentKey, undefined> {
-  const places = Uint32Array.from(columns.ts.keys());
-  places.sort((a, b) => (columns.ts[a] ?? 0) - (columns.ts[b] ?? 0));
+  const indexes = Uint32Array.from(columns.ts.keys());
+  indexes.sort((a, b) => (columns.ts[a] ?? 0) - (columns.ts[b] ?? 0));
   let records: SentRecord[] = [];
-  for (const place of places) {
-    const record = recordAt(columns, place);
+  for (const index of indexes) {
+    const record = recordAt(columns, index);
     const [first] = records;
     if (first !== undefined && first.ts !== record.ts) {
       yield { deviceId, ts: first.ts, records };
@@ -157,12 +157,12 @@ function* keysOf(deviceId: string, columns: SentColumns): Generator<SentKey, und
   if (first !== undefined) yield { deviceId, ts: first.ts, records };
 }
 
-function recordAt({ ts, content, source, codec }: SentColumns, place: number): SentRecord {
+function recordAt({ ts, content, source, codec }: SentColumns, index: number): SentRecord {
   const [atTs, atContent, atSource, atCodec] = [
-    ts[place],
-    content[place],
-    source[place],
-    codec[place],
+    ts[index],
+    content[index],
+    source[index],
+    codec[index],
   ];
   if (
     atTs === undefined ||
@@ -170,7 +170,7 @@ function recordAt({ ts, content, source, codec }: SentColumns, place: number): S
     atSource === undefined ||
     atCodec === undefined
   ) {
-    throw new RangeError(`no record at ${place} of ${ts.length}`);
+    throw new RangeError(`no record at ${index} of ${ts.length}`);
   }
   return { ts: atTs, content: atContent, source: atSource, codec: atCodec };
 }
