@@ -216,6 +216,24 @@ BEGIN
   END LOOP;
 END $$;
 
+-- A job keeps its owner when its table gets another, and only that owner may delete it. The migrator
+-- adds its own job at the next migration.
+DO $$
+DECLARE
+  job record;
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') THEN RETURN; END IF;
+  FOR job IN
+    SELECT j.job_id::integer AS id, n.nspname AS schema
+      FROM timescaledb_information.jobs AS j, pg_extension AS e
+      JOIN pg_namespace AS n ON n.oid = e.extnamespace
+     WHERE e.extname = 'timescaledb' AND j.proc_schema = 'positions' AND j.proc_name = 'forget_devices'
+       AND j.owner::text <> current_setting('processor.migrator')
+  LOOP
+    EXECUTE format('SELECT %I.delete_job(%s)', job.schema, job.id);
+  END LOOP;
+END $$;
+
 -- What is there now.
 SELECT format('REVOKE ALL ON %s FROM %I, %I', name, :'writer', :'reader')
   FROM (VALUES (to_regclass('public.positions')), (to_regclass('public.processor_migrations')))

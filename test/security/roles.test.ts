@@ -178,7 +178,8 @@ describe.skipIf(!hasPsql())(
       test('a second run changes nothing', async () => {
         const state = `SELECT array_agg(relacl::text ORDER BY oid) AS acl,
         (SELECT array_agg(defaclacl::text ORDER BY oid) FROM pg_default_acl) AS defaults,
-        (SELECT array_agg(setconfig::text ORDER BY setrole) FROM pg_db_role_setting) AS settings
+        (SELECT array_agg(setconfig::text ORDER BY setrole) FROM pg_db_role_setting
+          WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())) AS settings
         FROM pg_class WHERE relnamespace = 'positions'::regnamespace`;
         const before = await ask(database.url, state);
 
