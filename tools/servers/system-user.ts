@@ -44,7 +44,8 @@ function entered(folders: readonly string[]): readonly string[] {
   return [...new Set(usable)];
 }
 
-function everybodyEnters(folder: string): boolean {
+/** Whether every user of the machine may enter the folder; not so in the home of root. */
+export function everybodyEnters(folder: string): boolean {
   const path = resolve(folder);
   try {
     if ((statSync(path).mode & 0o001) === 0) return false;
