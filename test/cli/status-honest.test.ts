@@ -115,9 +115,11 @@ describe('status ends with 3 and says why', () => {
 
     const { code, findings } = await status();
     expect(code).toBe(3);
-    expect(findings).toEqual([
-      expect.stringMatching(/^! one has been silent for \d+s and holds \d+ /),
-    ]);
+    expect(findings).toEqual(
+      expect.arrayContaining([
+        expect.stringMatching(/^! one has been silent for \d+s and holds \d+ /),
+      ]),
+    );
   });
 
   test('when entries were lost by trimming, also after the service has counted them', async () => {
