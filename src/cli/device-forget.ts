@@ -7,12 +7,8 @@ import { refuseReadOnly } from '../db/ground.ts';
 import { withClient } from '../db/migrator.ts';
 import { createSwitches } from '../stream/control.ts';
 import { controlKeys } from '../stream/control-keys.ts';
-import {
-  type DeviceTraces,
-  type ForgetPlace,
-  findDevice,
-  removeEntries,
-} from '../stream/forget.ts';
+import { type DeviceTraces, type ForgetPlace, findDevice } from '../stream/forget.ts';
+import { removeEntries } from '../stream/remove-entries.ts';
 import { isDeviceId } from '../teltonika/imei.ts';
 import { noteChange } from './audit.ts';
 import { type ChangeFlags, makeChange } from './change.ts';

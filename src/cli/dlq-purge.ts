@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { removeDeadLetters } from '../stream/stored-dead-letters.ts';
+import { removeEntries } from '../stream/remove-entries.ts';
 import { audit } from './audit.ts';
 import { type ChangeFlags, makeChange } from './change.ts';
 import { auditFilter, filterText, isEmptyFilter } from './dlq/filter.ts';
@@ -41,7 +41,7 @@ export function runDlqPurge(
       planned: { letters: ids.length, purged: 0 },
       isEmpty: ids.length === 0,
       async carryOut() {
-        const purged = await removeDeadLetters(await stores.redis(), stream.deadLetterKey, ids);
+        const purged = await removeEntries(await stores.redis(), stream.deadLetterKey, ids);
         const detail = `${purged} dead letters: ${auditFilter(stores.config, flags)}`;
         return {
           result: { letters: ids.length, purged },

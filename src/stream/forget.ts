@@ -5,6 +5,9 @@ import { callRedis } from './redis.ts';
 import { unsettledIn } from './replay.ts';
 import { unexpectedReply } from './replies.ts';
 
+/** Ids in one step. */
+const chunkIds = 500;
+
 export interface ForgetPlace {
   readonly key: string;
   readonly group: string;
@@ -26,9 +29,6 @@ export interface DeviceTraces {
 
 /** Bounds the memory of one page: an entry may have MAX_ENTRY_BYTES. */
 const pageEntries = 200;
-/** Ids in one XDEL. */
-const removeChunk = 500;
-
 /**
  * Finds a device in the stream, the dead letters, the audit and the requests. An entry matches if
  * any part of it contains the IMEI, as text or as the hex digits of the text: payloads and login
@@ -43,8 +43,8 @@ export async function findDevice(
   const ids = (key: string) => idsNaming(redis, key, device, signal);
   const entries = await ids(place.key);
   const unsettled = new Set<EntryId>();
-  for (let from = 0; from < entries.length; from += removeChunk) {
-    const found = await unsettledIn(redis, place, entries.slice(from, from + removeChunk));
+  for (let from = 0; from < entries.length; from += chunkIds) {
+    const found = await unsettledIn(redis, place, entries.slice(from, from + chunkIds));
     for (const id of [...found.undelivered, ...found.pending]) unsettled.add(id);
   }
   return {
@@ -96,19 +96,4 @@ function isNamed(parts: readonly Buffer[], device: DeviceId): boolean {
   return parts.some(
     (part) => part.includes(device, 0, 'latin1') || part.includes(hex, 0, 'latin1'),
   );
-}
-
-/** Deletes entries by their ids. @returns how many existed @throws DependencyError */
-export async function removeEntries(
-  redis: Redis,
-  key: string,
-  ids: readonly string[],
-): Promise<number> {
-  let removed = 0;
-  await callRedis(async () => {
-    for (let from = 0; from < ids.length; from += removeChunk) {
-      removed += await redis.xdel(key, ...ids.slice(from, from + removeChunk));
-    }
-  });
-  return removed;
 }

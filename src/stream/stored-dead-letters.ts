@@ -47,8 +47,6 @@ export interface DeadLetterRange {
 
 /** A page is short, because one dead letter may have four times DEAD_LETTER_MAX_BYTES. */
 const pageEntries = 50;
-/** Ids in one XDEL. */
-const removeChunk = 500;
 
 /** Reads the dead letters of a range, one page at a time. @throws DependencyError */
 export async function* readDeadLetters(
@@ -81,21 +79,6 @@ async function readPage(
     if (!Array.isArray(reply)) throw unexpectedReply('XRANGE');
     return reply.map(parseDeadLetter);
   });
-}
-
-/** Deletes dead letters by their own ids. @returns how many were there @throws DependencyError */
-export async function removeDeadLetters(
-  redis: Redis,
-  key: string,
-  ids: readonly string[],
-): Promise<number> {
-  let removed = 0;
-  await callRedis(async () => {
-    for (let from = 0; from < ids.length; from += removeChunk) {
-      removed += await redis.xdel(key, ...ids.slice(from, from + removeChunk));
-    }
-  });
-  return removed;
 }
 
 /** Parses one entry of the dead-letter stream: `[id, [name, value, …]]`. */

@@ -3,12 +3,9 @@ import type { Redis } from 'ioredis';
 import type { Entry, EntryId, Interpretation } from '../../core/types.ts';
 import { compareStored } from '../../db/stored-rows.ts';
 import { makeEntry } from '../../stream/make-entry.ts';
+import { removeEntries } from '../../stream/remove-entries.ts';
 import { addEntry, unsettledIn } from '../../stream/replay.ts';
-import {
-  readDeadLetters,
-  removeDeadLetters,
-  type StoredDeadLetter,
-} from '../../stream/stored-dead-letters.ts';
+import { readDeadLetters, type StoredDeadLetter } from '../../stream/stored-dead-letters.ts';
 import type { Stores } from '../stores.ts';
 import { applyFixes, type Fix } from './fix.ts';
 import { replayProblem } from './replayable.ts';
@@ -159,7 +156,7 @@ async function conclude(
       outcomes.set(one.id, { kind: 'unconfirmed' });
     }
   }
-  await removeDeadLetters(redis, deadLetterKey, done);
+  await removeEntries(redis, deadLetterKey, done);
   return outcomes;
 }
 
