@@ -249,6 +249,7 @@ describe('the users of deploy/redis/users.acl', () => {
   test('let the operator end a script that does not end by itself', async () => {
     const client = acl.connect('processor');
     onTestFinished(() => client.disconnect());
+    await client.ping();
     const endless = client.call('EVAL', 'while true do end', '1', stream);
     const outcome = endless.then(String, (error: Error) => error.message);
     const operator = acl.connect('processor-operator');
