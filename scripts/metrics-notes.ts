@@ -109,6 +109,54 @@ export const metricNotes: Readonly<Record<string, Note>> = {
     unit: 'devices',
     look: 'high after a start, then near 0',
   },
+  processor_domain_contract_ok: {
+    unit: flag,
+    look: '0: run `processor domain contract`',
+  },
+  processor_domain_duration_seconds: { unit: 's', look: 'which stage of a batch takes the time' },
+  processor_domain_errors_total: {
+    unit: 'batches',
+    look: '`reload` is normal after a change of geofences; `data` parks a device',
+  },
+  processor_domain_geofences: {
+    unit: 'geofences',
+    look: '`refused` above 0: run `processor domain status`; use `max`',
+  },
+  processor_domain_latency_seconds: {
+    unit: 's',
+    look: 'how soon a crossing is visible',
+  },
+  processor_domain_outbox_oldest_seconds: {
+    unit: 's',
+    look: 'grows while the domain cannot keep up; use `max`',
+  },
+  processor_domain_outbox_rows: {
+    unit: 'rows',
+    look: 'against DOMAIN_OUTBOX_MAX; falls while a backlog is computed; use `max`',
+  },
+  processor_domain_parked_devices: {
+    unit: 'devices',
+    look: 'above 0: run `processor domain status`; use `max`',
+  },
+  processor_domain_paused: { unit: flag, look: 'the outbox grows while it is 1; use `max`' },
+  processor_domain_records_total: {
+    unit: 'timing records',
+    look: '`inserted` follows the traffic; much `superseded` means late positions or edited geofences',
+  },
+  processor_domain_reload_seconds: { unit: 's', look: 'grows with the number of geofences' },
+  processor_domain_state_mismatch_total: {
+    unit: 'windows',
+    look: 'anything but 0 is a bug',
+  },
+  processor_domain_unknown_devices: {
+    unit: 'devices',
+    look: 'devices that Directus does not know; their positions are stored and not computed',
+  },
+  processor_domain_windows_clamped_total: {
+    unit: 'windows',
+    look: 'grows after a recompute that reaches behind RETENTION',
+  },
+  processor_domain_windows_total: { unit: 'windows', look: 'its rate is the work of the domain' },
   processor_end_to_end_latency_seconds: {
     unit: 's',
     look: '`entry` carries the freshness objective, 10 s; `device` holds the network and the delay of trackers that were offline',

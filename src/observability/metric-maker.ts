@@ -22,13 +22,10 @@ export function createMetricMaker(registry: Registry) {
       help: string,
       values: Readonly<Record<First | Second, readonly string[]>>,
     ) {
-      const [first, second] = Object.entries<readonly string[]>(values);
-      if (first === undefined || second === undefined) throw new TypeError(`${name}: two labels`);
+      const [first, second] = twoLabels(name, values);
       const labelNames = [first[0], second[0]];
       const counter = new Counter<string>({ name, help, labelNames, registers });
-      for (const a of first[1]) {
-        for (const b of second[1]) counter.inc({ [first[0]]: a, [second[0]]: b }, 0);
-      }
+      for (const series of combined(first, second)) counter.inc(series, 0);
       return counter;
     },
     gauge: (name: string, help: string) => new Gauge({ name, help, registers }),
@@ -50,7 +47,37 @@ export function createMetricMaker(registry: Registry) {
       for (const value of values) histogram.zero(labels(label, value));
       return histogram;
     },
+    histogramOfTwo<First extends string, Second extends string>(
+      name: string,
+      help: string,
+      values: Readonly<Record<First | Second, readonly string[]>>,
+      buckets: number[],
+    ) {
+      const [first, second] = twoLabels(name, values);
+      const labelNames = [first[0], second[0]];
+      const histogram = new Histogram<string>({ name, help, labelNames, buckets, registers });
+      for (const series of combined(first, second)) histogram.zero(series);
+      return histogram;
+    },
   };
+}
+
+type LabelValues = readonly [label: string, values: readonly string[]];
+
+function twoLabels(
+  name: string,
+  values: Readonly<Record<string, readonly string[]>>,
+): [LabelValues, LabelValues] {
+  const [first, second] = Object.entries(values);
+  if (first === undefined || second === undefined) throw new TypeError(`${name}: two labels`);
+  return [first, second];
+}
+
+function combined(
+  [first, ofFirst]: LabelValues,
+  [second, ofSecond]: LabelValues,
+): Record<string, string>[] {
+  return ofFirst.flatMap((a) => ofSecond.map((b) => ({ [first]: a, [second]: b })));
 }
 
 /** Sets initial values. @returns the gauge */

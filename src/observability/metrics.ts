@@ -4,6 +4,7 @@ import { createDatabaseMetrics } from './metrics-database.ts';
 import { createDeadLettersMetrics } from './metrics-dead-letters.ts';
 import { createDependenciesMetrics } from './metrics-dependencies.ts';
 import { createDevicesMetrics } from './metrics-devices.ts';
+import { createDomainMetrics } from './metrics-domain.ts';
 import { createInstanceMetrics } from './metrics-instance.ts';
 import { createProcessingMetrics } from './metrics-processing.ts';
 import { createStreamMetrics } from './metrics-stream.ts';
@@ -38,6 +39,7 @@ export function createMetrics(build: Build) {
     ...createDevicesMetrics(make),
     ...createDependenciesMetrics(make),
     ...createInstanceMetrics(make),
+    ...createDomainMetrics(make),
   };
 }
 
