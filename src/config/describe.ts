@@ -4,11 +4,12 @@ import { redactUrl } from './urls.ts';
 
 /** The effective configuration for people and logs: every URL without its login. */
 export function describeConfig(config: Config): Config {
-  const { redis, database, tracing } = config;
+  const { redis, database, domain, tracing } = config;
   const endpoint = tracing.endpoint === null ? null : redactUrl(tracing.endpoint);
   return {
     ...config,
     tracing: { ...tracing, endpoint },
+    domain: { ...domain, url: redactUrl(domain.url) },
     audit: { key: config.audit.key === null ? null : '***' },
     redis: { ...redis, url: redactUrl(redis.url), tls: describeTls(redis.tls) },
     database: {

@@ -31,13 +31,14 @@ export function effectiveVariables(env: Environment, config: Config): EffectiveV
 type Values = { readonly [Key in Member['key']]?: string | null };
 
 /** The URL variables. @param config already redacted */
-function urlsOf({ redis, database, tracing }: Config): Values {
+function urlsOf({ redis, database, domain, tracing }: Config): Values {
   // Loading removed sslmode from the URL; it is not secret.
   const query = database.tls === null ? '' : '?sslmode=verify-full';
   return {
     redisUrl: redis.url,
     postgresUrl: `${database.url}${query}`,
     migrationPostgresUrl: `${database.migrationUrl}${query}`,
+    domainPostgresUrl: `${domain.url}${query}`,
     tracingEndpoint: tracing.endpoint,
   };
 }

@@ -123,6 +123,39 @@ export function word(name: string, common: Common): Field<string> {
   return field(name, schema, '1 to 200 printable characters without spaces', common);
 }
 
+/** The name of a table with its schema. */
+export interface TableName {
+  readonly schema: string;
+  readonly name: string;
+}
+
+/** A name that PostgreSQL does not shorten, without quotes and dots. */
+const identifier = '[A-Za-z_][A-Za-z0-9_]{0,62}';
+
+/** A table as schema.table. Names are case-sensitive, because statements quote them. */
+export function table(name: string, common: Common): Field<TableName> {
+  const schema = z
+    .string()
+    .regex(new RegExp(`^${identifier}\\.${identifier}$`))
+    .transform((text): TableName => {
+      const [schema = '', name = ''] = text.split('.');
+      return { schema, name };
+    });
+  const shape = 'a table as schema.table, both of alphanumeric characters and underscores';
+  return field(name, schema, shape, common);
+}
+
+/** A column, case-sensitive. */
+export function column(name: string, common: Common): Field<string> {
+  const schema = z.string().regex(new RegExp(`^${identifier}$`));
+  return field(
+    name,
+    schema,
+    'the name of a column, of alphanumeric characters and underscores',
+    common,
+  );
+}
+
 /** An absolute path in the file system. */
 export function path(name: string, common: Common): Field<string> {
   const schema = z.string().regex(/^\/[\x20-\x7e]{0,500}$/);

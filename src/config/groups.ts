@@ -10,6 +10,7 @@ const beginnings: { readonly [Key in keyof typeof variables]?: string } = {
   writers: 'Batches and entries in flight',
   tsMaxPastMs: 'Accepted entries',
   deviceCapacity: 'Device state',
+  domain: 'Geofences and timing records',
   httpHost: 'Endpoint, log and tracing',
   retriesPerMinute: 'Retries and breakers',
   stallLimitMs: 'Stall limit, panic dump and stop',

@@ -1,4 +1,5 @@
 import { assertComplete } from './complete.ts';
+import { reportDomainProblems } from './domain-problems.ts';
 import type { Field } from './fields.ts';
 import { orderProblems } from './order.ts';
 import { readField, show } from './read.ts';
@@ -30,11 +31,12 @@ export function loadConfig(env: Environment, host: ConfigHost): ConfigResult {
   problems.push(...orderProblems(values));
   problems.push(...tableLifeProblems(values));
   checkStreams(values, report);
+  reportDomainProblems(values, report);
   const transport = readTransport(values, env, host);
   problems.push(...transport.problems);
   if (problems.length > 0) return { ok: false, problems };
-  const { postgresUrl, migrationPostgresUrl } = transport;
-  const effective = { ...values, postgresUrl, migrationPostgresUrl };
+  const { postgresUrl, migrationPostgresUrl, domainPostgresUrl } = transport;
+  const effective = { ...values, postgresUrl, migrationPostgresUrl, domainPostgresUrl };
   assertComplete(effective);
   return { ok: true, config: arrangeSections(effective, host.hostname, transport) };
 }

@@ -26,6 +26,8 @@ export function loadRedisLogin(env: Environment, host: ConfigHost): RedisLoginRe
     postgresUrl: null,
     migrationPostgresUrl: null,
     migrationPostgresPassword: null,
+    domainPostgresUrl: null,
+    domainPostgresPassword: null,
     postgresCaFile: null,
     postgresCertFile: null,
     postgresKeyFile: null,

@@ -71,6 +71,7 @@ export function arrangeSections(
       rehydrateHorizonMs: values.rehydrateHorizonMs,
       negativeTtlMs: values.negativeTtlMs,
     },
+    domain: domainSection(values),
     http: { host: values.httpHost, port: values.httpPort },
     log: { level: values.logLevel },
     tracing: {
@@ -95,13 +96,39 @@ export function arrangeSections(
   });
 }
 
-/** Both database URLs with their passwords; migrations use the service's URL by default. */
 function databaseUrls(values: CompleteValues) {
-  const { postgresPassword, migrationPostgresUrl, migrationPostgresPassword } = values;
-  const url = withPassword(values.postgresUrl, postgresPassword);
-  if (migrationPostgresUrl === null) return { url, migrationUrl: url };
-  const password = migrationPostgresPassword ?? postgresPassword;
-  return { url, migrationUrl: withPassword(migrationPostgresUrl, password) };
+  const { migrationPostgresUrl, migrationPostgresPassword } = values;
+  return {
+    url: withPassword(values.postgresUrl, values.postgresPassword),
+    migrationUrl: urlOfRole(values, migrationPostgresUrl, migrationPostgresPassword),
+  };
+}
+
+/** The URL of another role, with its password; by default both are those of the service. */
+function urlOfRole(
+  { postgresUrl, postgresPassword }: CompleteValues,
+  url: string | null,
+  password: string | null,
+): string {
+  if (url === null) return withPassword(postgresUrl, postgresPassword);
+  return withPassword(url, password ?? postgresPassword);
+}
+
+function domainSection(values: CompleteValues) {
+  return {
+    enabled: values.domain === 'on',
+    url: urlOfRole(values, values.domainPostgresUrl, values.domainPostgresPassword),
+    minSatellites: values.domainMinSatellites,
+    maxHopMs: values.domainMaxHopMs,
+    pollMs: values.domainPollMs,
+    recomputeHorizonMs: values.domainRecomputeHorizonMs,
+    batchDevices: values.domainBatchDevices,
+    outboxMax: values.domainOutboxMax,
+    maxGeofences: values.domainMaxGeofences,
+    maxVertices: values.domainMaxVertices,
+    timingTable: values.domainTimingTable,
+    subjectColumn: values.domainSubjectColumn,
+  };
 }
 
 function nullIfOff(value: number | 'off'): number | null {

@@ -13,6 +13,8 @@ export type TransportValues = Pick<
   | 'postgresUrl'
   | 'migrationPostgresUrl'
   | 'migrationPostgresPassword'
+  | 'domainPostgresUrl'
+  | 'domainPostgresPassword'
   | 'postgresCaFile'
   | 'postgresCertFile'
   | 'postgresKeyFile'
@@ -21,11 +23,12 @@ export type TransportValues = Pick<
 export interface Transport {
   /** Null: plain text. */
   readonly redisTls: TlsSettings | null;
-  /** Applies to both database URLs; null: plain text. */
+  /** Applies to all database URLs; null: plain text. */
   readonly databaseTls: TlsSettings | null;
   /** Without `sslmode`, which pg would interpret differently. */
   readonly postgresUrl: string | null;
   readonly migrationPostgresUrl: string | null;
+  readonly domainPostgresUrl: string | null;
   readonly problems: readonly ConfigProblem[];
 }
 
@@ -49,15 +52,8 @@ export function readTransport(
   problems.push(...verificationSwitchedOff(env));
   const redisIsTls = readRedisUrl(values.redisUrl, report);
   const main = readPostgresUrl('postgresUrl', values.postgresUrl, report);
-  const migration = readPostgresUrl('migrationPostgresUrl', values.migrationPostgresUrl, report);
-  if (main !== null && migration !== null && main.isTls !== migration.isTls) {
-    const expected = 'the same sslmode as in POSTGRES_URL';
-    report('migrationPostgresUrl', 'another sslmode than in POSTGRES_URL', expected);
-  }
-  if (values.migrationPostgresPassword !== null && values.migrationPostgresUrl === null) {
-    const got = 'a password, without MIGRATION_POSTGRES_URL';
-    report('migrationPostgresPassword', got, 'MIGRATION_POSTGRES_URL with the user it is for');
-  }
+  const migration = readRoleUrl('migrationPostgres', main?.isTls ?? null, values, report);
+  const domain = readRoleUrl('domainPostgres', main?.isTls ?? null, values, report);
   const read = { values, host, report };
   return {
     redisTls: readTls('redis', redisIsTls, 'rediss:// in REDIS_URL', read),
@@ -68,9 +64,33 @@ export function readTransport(
       read,
     ),
     postgresUrl: main?.url ?? null,
-    migrationPostgresUrl: migration?.url ?? null,
+    migrationPostgresUrl: migration,
+    domainPostgresUrl: domain,
     problems,
   };
+}
+
+/**
+ * Reads the database URL of a role beside the service's. @returns the URL; null if unset or wrong
+ */
+function readRoleUrl(
+  role: 'migrationPostgres' | 'domainPostgres',
+  mainIsTls: boolean | null,
+  values: TransportValues,
+  report: Report,
+): string | null {
+  const urlKey = `${role}Url` as const;
+  const passwordKey = `${role}Password` as const;
+  const found = readPostgresUrl(urlKey, values[urlKey], report);
+  if (found !== null && mainIsTls !== null && found.isTls !== mainIsTls) {
+    const expected = 'the same sslmode as in POSTGRES_URL';
+    report(urlKey, 'another sslmode than in POSTGRES_URL', expected);
+  }
+  if (values[passwordKey] !== null && values[urlKey] === null) {
+    const { name } = variables[urlKey];
+    report(passwordKey, `a password, without ${name}`, `${name} with the user it is for`);
+  }
+  return found?.url ?? null;
 }
 
 /** Refuses Node.js's process-wide switch: the service ignores it, but its libraries would obey. */

@@ -1,4 +1,5 @@
-type UrlKey = 'redisUrl' | 'postgresUrl' | 'migrationPostgresUrl';
+export type PostgresUrlKey = 'postgresUrl' | 'migrationPostgresUrl' | 'domainPostgresUrl';
+type UrlKey = 'redisUrl' | PostgresUrlKey;
 type Report = (key: UrlKey, got: string, expected: string) => void;
 
 /** @returns whether the URL selects TLS; null if the URL is wrong */
@@ -18,7 +19,7 @@ const knownModes = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'no-ve
 
 /** Removes `sslmode`, the only accepted parameter; null if the URL is wrong. */
 export function readPostgresUrl(
-  key: 'postgresUrl' | 'migrationPostgresUrl',
+  key: PostgresUrlKey,
   url: string | null,
   report: Report,
 ): { readonly isTls: boolean; readonly url: string } | null {

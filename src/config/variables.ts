@@ -1,3 +1,4 @@
+import { domainVariables } from './domain-variables.ts';
 import {
   choice,
   duration,
@@ -167,7 +168,8 @@ export const variables = {
   postgresPassword: secret('POSTGRES_PASSWORD', {
     default: null,
     example: 'a-long-password',
-    meaning: 'Overrides the password in POSTGRES_URL and MIGRATION_POSTGRES_URL.',
+    meaning:
+      'Overrides the password in POSTGRES_URL, MIGRATION_POSTGRES_URL and DOMAIN_POSTGRES_URL.',
   }),
   migrationPostgresUrl: url('MIGRATION_POSTGRES_URL', ['postgres:', 'postgresql:'], {
     path: 'database',
@@ -400,6 +402,7 @@ export const variables = {
       meaning: 'How long a look-up without stored rows is cached.',
     },
   ),
+  ...domainVariables,
   httpHost: host('HTTP_HOST', {
     default: '127.0.0.1',
     example: '0.0.0.0',

@@ -107,7 +107,7 @@ describe('processor config', () => {
     expect(status).toBe(0);
     const column = lines[0]?.indexOf('SOURCE') ?? -1;
     expect(lines[0]).toMatch(/^VARIABLE +VALUE +SOURCE$/);
-    expect(lines.filter((line) => line.startsWith('# ')).length).toBe(11);
+    expect(lines.filter((line) => line.startsWith('# ')).length).toBe(12);
     const line = lines.find((one) => one.startsWith('REDIS_PASSWORD ')) ?? '';
     expect(line.slice(column)).toBe(`file ${file}`);
     expect(lines.find((one) => one.startsWith('READ_COUNT '))?.slice(column)).toBe('default');
@@ -134,12 +134,14 @@ describe('processor config', () => {
       REDIS_URL: `redis://u:${encoded(secrets.redis)}@127.0.0.1:6379`,
       POSTGRES_URL: `postgres://u:${encoded(secrets.postgres)}@db/telemetry`,
       MIGRATION_POSTGRES_URL: `postgres://${encoded(secrets.migration)}@db/telemetry`,
+      DOMAIN_POSTGRES_URL: `postgres://${encoded(secrets.domain)}@db/telemetry`,
       TRACING_ENDPOINT: `http://u:${encoded(secrets.tracing)}@collector:4318/v1/traces`,
     };
     const values = {
       REDIS_PASSWORD: secrets.redis,
       POSTGRES_PASSWORD: secrets.postgres,
       MIGRATION_POSTGRES_PASSWORD: secrets.migration,
+      DOMAIN_POSTGRES_PASSWORD: secrets.domain,
     };
     const cases: readonly (readonly [string, () => Environment, number])[] = [
       ['in URLs', () => urls, 0],

@@ -123,6 +123,7 @@ describe('the configuration for the log', () => {
         url: 'postgres://***:***@db:5432/telemetry',
         migrationUrl: 'postgres://***:***@db2/telemetry',
       },
+      domain: { ...config.domain, url: 'postgres://***:***@db:5432/telemetry' },
     });
     expect(described.pipeline.batchRows).toBe(77);
   });

@@ -128,6 +128,7 @@ describe('passwords, IMEIs and coordinates, when something fails', () => {
       { POSTGRES_URL: misplaced, POSTGRES_PASSWORD_FILE: misplaced, REDIS_CA_FILE: misplaced },
       { POSTGRES_URL: `${misplaced}?sslmode=verify-full`, POSTGRES_KEY_FILE: file },
       { POSTGRES_URL: misplaced, MIGRATION_POSTGRES_PASSWORD: secrets.migration },
+      { POSTGRES_URL: misplaced, DOMAIN_POSTGRES_PASSWORD: secrets.domain },
       { POSTGRES_URL: misplaced, POSTGRES_PASSWORD: secrets.postgres.repeat(100) },
     ];
     for (const [index, env] of envs.entries()) {

@@ -5,6 +5,7 @@ export const secrets = {
   redis: 'r3dis/M@rk er"one',
   postgres: 'p0stgres\\M@rk%er#two',
   migration: 'm1gration?M@rk&er=three',
+  domain: 'd0main#M@rk/er%five',
   tracing: 'tr4cing:M@rk+er$four',
 };
 
