@@ -19,24 +19,54 @@ function copiesOf([west, south, east, north]: Box): Box[] {
 }
 
 export function indexGeofences(all: readonly Geofence[]): GeofenceIndex {
-  const boxes = all.flatMap((geofence, position) =>
-    copiesOf(geofence.box).map((box) => ({ box, position })),
-  );
-  const index = boxes.length === 0 ? null : new Flatbush(boxes.length);
-  for (const { box } of boxes) index?.add(...box);
-  index?.finish();
-  const positions = Uint32Array.from(boxes, ({ position }) => position);
-  const ids = new Map(all.map((geofence) => [geofence.id, geofence]));
+  const building = indexInParts(all);
+  for (;;) {
+    const { done, value } = building.next();
+    if (done === true) return value;
+  }
+}
+
+/** Geofences of one part. Sorting a part takes about 10 ms, during which nothing else runs. */
+const PART = 25_000;
+
+/** Yields after each few milliseconds of work, so that the caller can let others run. */
+export function* indexInParts(all: readonly Geofence[]): Generator<void, GeofenceIndex> {
+  const ids = new Map<GeofenceId, Geofence>();
+  const parts: Part[] = [];
+  for (let start = 0; start < all.length; start += PART) {
+    const part = all.slice(start, start + PART);
+    for (const geofence of part) ids.set(geofence.id, geofence);
+    yield;
+    parts.push(indexPart(part));
+    yield;
+  }
   return {
     all,
     byId: (id) => ids.get(id),
     near(box) {
-      if (index === null) return [];
-      const found = new Set<number>();
-      for (const copy of copiesOf(box)) {
-        for (const at of index.search(...copy)) found.add(positions[at] ?? 0);
-      }
-      return [...found].flatMap((position) => all[position] ?? []);
+      const copies = copiesOf(box);
+      const [only] = parts;
+      if (parts.length === 1 && only !== undefined) return only(copies);
+      return parts.flatMap((part) => part(copies));
     },
+  };
+}
+
+type Part = (copies: readonly Box[]) => Geofence[];
+
+function indexPart(part: readonly Geofence[]): Part {
+  const boxes = part.flatMap((geofence, position) =>
+    copiesOf(geofence.box).map((box) => ({ box, position })),
+  );
+  const index = new Flatbush(boxes.length);
+  for (const { box } of boxes) index.add(...box);
+  index.finish();
+  const positions = Uint32Array.from(boxes, ({ position }) => position);
+  return (copies) => {
+    const found = new Set<number>();
+    for (const copy of copies) {
+      for (const at of index.search(...copy)) found.add(positions[at] ?? 0);
+    }
+    return Array.from(found, (position) => part[position]).filter((one) => one !== undefined);
   };
 }

@@ -1,0 +1,200 @@
+import type {
+  ContractLimits,
+  ContractRefusal,
+  DomainContract,
+  RefusedGeofence,
+  TimingTable,
+} from './contract.ts';
+import { isKey } from './contract-keys.ts';
+import { tooManyGeofences, tooManyRows, tooManyVertices } from './contract-limits.ts';
+import { mergeAssignments } from './evaluation.ts';
+import { type Geofence, readGeofence } from './geofence.ts';
+import { indexInParts } from './geofence-index.ts';
+import type { Assignment, DeviceKey, GeofenceId, SubjectKey, Validity } from './types.ts';
+
+/** A row of `geofences_v1`; the validity is in epoch milliseconds, rounded up. */
+export interface GeofenceViewRow extends Validity {
+  readonly geofence: string | null;
+  readonly scope: string | null;
+  /** GeoJSON text; null: none, or too large to be read. */
+  readonly shape: string | null;
+  readonly isShapeTooLarge: boolean;
+  readonly radiusM: number | null;
+  readonly marginM: number | null;
+}
+
+/** A row of `devices_v1`. */
+export interface AssignmentViewRow extends Validity {
+  readonly imei: string | null;
+  readonly device: string | null;
+  readonly subject: string | null;
+  readonly scope: string | null;
+}
+
+/** A row of `ignored_v1`. */
+export interface IgnoredViewRow extends Validity {
+  readonly imei: string | null;
+}
+
+/**
+ * Vertices of one shape. Finding out whether its edges cross may take the square of this: half a
+ * second at 10,000 where the boxes of all edges overlap.
+ */
+export const MAX_SHAPE_VERTICES = 10_000;
+/** A constant, because no fleet has as many: 1,000,000 rows take about 300 MB. */
+export const MAX_ASSIGNMENTS = 1_000_000;
+export const MAX_IGNORED_RANGES = 1_000_000;
+
+/** Collects rows one at a time and becomes a contract. */
+export interface ContractBuilder {
+  /** @throws ContractBrokenError over the limits */
+  addGeofence(row: GeofenceViewRow): void;
+  addAssignment(row: AssignmentViewRow): void;
+  addIgnored(row: IgnoredViewRow): void;
+  /** Yields after each few milliseconds of work, so that the caller can let others run. */
+  finish(version: number): Generator<void, DomainContract>;
+}
+
+/** The contract does not depend on the order of the rows. */
+export function contractBuilder(timing: TimingTable, limits: ContractLimits): ContractBuilder {
+  const geofences = geofenceCollector(timing, limits);
+  const assignments = new Map<string, Assignment[]>();
+  const ignored = new Map<string, Validity[]>();
+  const intern = internStrings();
+  let refusedAssignments = 0;
+  let ranges = 0;
+  let held = 0;
+
+  return {
+    addGeofence: geofences.add,
+    addAssignment(row) {
+      held += 1;
+      if (held > MAX_ASSIGNMENTS) throw tooManyRows('devices_v1', MAX_ASSIGNMENTS);
+      const assignment = readAssignment(row, timing, intern);
+      if (assignment === null || row.imei === null) refusedAssignments += 1;
+      else append(assignments, row.imei, assignment);
+    },
+    addIgnored({ imei, from, to }) {
+      ranges += 1;
+      if (ranges > MAX_IGNORED_RANGES) throw tooManyRows('ignored_v1', MAX_IGNORED_RANGES);
+      if (imei !== null && from < to) append(ignored, imei, { from, to });
+    },
+    *finish(version) {
+      yield* mergeAll(assignments);
+      const { all, refused, vertices } = geofences.result();
+      const index = yield* indexInParts(all);
+      return {
+        version,
+        index,
+        refused,
+        refusedAssignments,
+        vertices,
+        assignmentsOf: (imei) => assignments.get(imei) ?? [],
+        ignoredOf: (imei) => ignored.get(imei) ?? [],
+        timing,
+      };
+    },
+  };
+}
+
+function geofenceCollector(timing: TimingTable, { maxGeofences, maxVertices }: ContractLimits) {
+  const held = new Map<string, { readonly geofence: Geofence; readonly vertices: number }>();
+  const refused = new Map<string, RefusedGeofence>();
+  const unnamed: RefusedGeofence[] = [];
+  const intern = internStrings();
+  let rows = 0;
+  let vertices = 0;
+
+  function read(row: GeofenceViewRow, id: GeofenceId): ContractRefusal | null {
+    if (row.isShapeTooLarge) return 'shape_too_large';
+    const scope = row.scope === null ? null : intern(row.scope);
+    const reading = readGeofence(
+      { ...row, id, scope, shape: parse(row.shape) },
+      { maxVertices: MAX_SHAPE_VERTICES },
+    );
+    if (!reading.ok) return reading.refusal;
+    vertices += reading.vertices;
+    if (vertices > maxVertices) throw tooManyVertices(maxVertices);
+    held.set(id, reading);
+    return null;
+  }
+
+  /** None of several rows with one id is evaluated: which of them is right is not known here. */
+  function takeOut(id: string): ContractRefusal {
+    vertices -= held.get(id)?.vertices ?? 0;
+    held.delete(id);
+    return 'id_repeated';
+  }
+
+  return {
+    add(row: GeofenceViewRow): void {
+      rows += 1;
+      if (rows > maxGeofences) throw tooManyGeofences(maxGeofences);
+      const { geofence: id } = row;
+      if (id === null || !isKey<GeofenceId>(id, timing.geofenceType)) {
+        unnamed.push({ geofence: id ?? '', reason: 'id_invalid' });
+        return;
+      }
+      const isRepeated = held.has(id) || refused.has(id);
+      const reason = isRepeated ? takeOut(id) : read(row, id);
+      if (reason !== null) refused.set(id, { geofence: id, reason });
+    },
+    result: () => ({
+      all: Array.from(held.values(), ({ geofence }) => geofence),
+      refused: [...refused.values(), ...unnamed],
+      vertices,
+    }),
+  };
+}
+
+function parse(shape: string | null): unknown {
+  if (shape === null) return null;
+  try {
+    return JSON.parse(shape);
+  } catch {
+    // `readGeofence` refuses it as not_geojson; the column's type lets no other text in.
+    return null;
+  }
+}
+
+function readAssignment(
+  { imei, device, subject, scope, from, to }: AssignmentViewRow,
+  timing: TimingTable,
+  intern: (text: string) => string,
+): Assignment | null {
+  if (imei === null || device === null) return null;
+  if (!isKey<DeviceKey>(device, timing.deviceType)) return null;
+  if (subject !== null && !isKey<SubjectKey>(subject, timing.subject?.type ?? 'text')) return null;
+  return { device, subject, scope: scope === null ? null : intern(scope), from, to };
+}
+
+const MERGED_AT_A_TIME = 5000;
+
+function* mergeAll(assignments: Map<string, Assignment[]>): Generator<void> {
+  let done = 0;
+  for (const [imei, all] of assignments) {
+    const [first] = all;
+    if (all.length > 1 || first === undefined || !(first.from < first.to)) {
+      assignments.set(imei, mergeAssignments(all));
+    }
+    done += 1;
+    if (done % MERGED_AT_A_TIME === 0) yield;
+  }
+}
+
+function append<Value>(map: Map<string, Value[]>, key: string, value: Value): void {
+  const values = map.get(key);
+  if (values === undefined) map.set(key, [value]);
+  else values.push(value);
+}
+
+/** Few scopes are on many rows, and every row brings a string of its own. */
+function internStrings(): (text: string) => string {
+  const known = new Map<string, string>();
+  return (text) => {
+    const same = known.get(text);
+    if (same !== undefined) return same;
+    known.set(text, text);
+    return text;
+  };
+}
