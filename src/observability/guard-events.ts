@@ -88,6 +88,7 @@ export function createDeadLetterGuardEvents(
   };
 }
 
-function isPowerOfTwo(count: number): boolean {
+/** The attempts that are logged. */
+export function isPowerOfTwo(count: number): boolean {
   return (count & (count - 1)) === 0;
 }

@@ -1,20 +1,12 @@
+import { batchErrorKinds, batchStages } from '../domain/ports.ts';
 import { initialised, type MetricMaker } from './metric-maker.ts';
 
 /** Handlers of stored positions. Geofences are the only one (decision 0046). */
 export const domainHandlers = ['geofences'] as const;
 const handler = domainHandlers[0];
 
-/** What became of a timing record that a window was compared with. */
-export const recordResults = ['inserted', 'superseded', 'revived', 'unchanged'] as const;
-
-/** The parts of one batch: take rows from the outbox, read windows, compute, write and commit. */
-export const domainStages = ['take', 'read', 'compute', 'write'] as const;
-
-/**
- * Why a batch was rolled back. `unavailable` and `configuration` as of every database error;
- * `reload`: geofences or assignments changed meanwhile; `data`: the computation itself failed.
- */
-export const domainErrorKinds = ['unavailable', 'configuration', 'reload', 'data'] as const;
+/** What became of timing records: the fields of `RecordCounts`. */
+const recordResults = ['inserted', 'superseded', 'revived', 'unchanged'] as const;
 
 const geofenceStates = ['active', 'refused'] as const;
 
@@ -62,7 +54,7 @@ function workerMetrics(make: MetricMaker) {
     domainErrors: make.counterOfTwo(
       'processor_domain_errors_total',
       'Batches of the domain that were rolled back, by kind of error.',
-      { handler: domainHandlers, kind: domainErrorKinds },
+      { handler: domainHandlers, kind: batchErrorKinds },
     ),
     domainMismatches: counter(
       'processor_domain_state_mismatch_total',
@@ -71,7 +63,7 @@ function workerMetrics(make: MetricMaker) {
     domainDuration: make.histogramOfTwo(
       'processor_domain_duration_seconds',
       'Duration of one stage for one batch of devices.',
-      { handler: domainHandlers, stage: domainStages },
+      { handler: domainHandlers, stage: batchStages },
       [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     ),
     domainLatency: make.labelledHistogram(
