@@ -82,6 +82,11 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./verify.ts'),
   },
   {
+    name: 'domain',
+    description: 'inspect, verify, recompute or pause geofences and timing records',
+    load: () => import('./domain.ts'),
+  },
+  {
     name: 'migrate',
     description: 'show or apply the migrations of the database',
     load: () => import('./migrate.ts'),

@@ -13,6 +13,8 @@ export interface Stores {
   readonly config: Config;
   readonly redis: () => Promise<Redis>;
   readonly database: () => Database;
+  /** With the login of the domain, DOMAIN_POSTGRES_URL. */
+  readonly domainDatabase: () => Database;
 }
 
 const closeGraceMs = 1000;
@@ -60,28 +62,33 @@ function openStores(config: Config, releases: AsyncDisposableStack): Stores {
     );
   const connection = createConnection(open, config.stream.key);
   releases.defer(() => connection.close());
-  let database: Database | null = null;
+  const pools = new Map<string, Database>();
+  const pool = (url: string) => {
+    const opened = pools.get(url) ?? openPool(config, url);
+    if (!pools.has(url)) releases.defer(() => opened.close(closeGraceMs));
+    pools.set(url, opened);
+    return opened;
+  };
   return {
     config,
     redis: connection.ready,
-    database() {
-      if (database !== null) return database;
-      const opened = openDatabase(
-        {
-          url: db.url,
-          tls: db.tls,
-          applicationName: 'processor:cli',
-          size: 2,
-          connectTimeoutMs: db.connectTimeoutMs,
-          statementTimeoutMs: db.statementTimeoutMs,
-          lockTimeoutMs: db.lockTimeoutMs,
-          deadlineMs: db.insertDeadlineMs,
-        },
-        silent,
-      );
-      releases.defer(() => opened.close(closeGraceMs));
-      database = opened;
-      return opened;
-    },
+    database: () => pool(db.url),
+    domainDatabase: () => pool(config.domain.url),
   };
+}
+
+function openPool({ database: db }: Config, url: string): Database {
+  return openDatabase(
+    {
+      url,
+      tls: db.tls,
+      applicationName: 'processor:cli',
+      size: 2,
+      connectTimeoutMs: db.connectTimeoutMs,
+      statementTimeoutMs: db.statementTimeoutMs,
+      lockTimeoutMs: db.lockTimeoutMs,
+      deadlineMs: db.insertDeadlineMs,
+    },
+    silent,
+  );
 }

@@ -41,6 +41,13 @@ test.each([
   ['migrate', 'down'],
   ['migrate', 'up', '--nosuch'],
   ['retention', '--nosuch'],
+  ['domain'],
+  ['domain', 'nosuch'],
+  ['domain', 'pause', '--yes'],
+  ['domain', 'resume', '--nosuch'],
+  ['domain', 'retry', '--yes'],
+  ['domain', 'retry', '--device', '123'],
+  ['domain', 'retry', '--device', '356307042441013', '--all'],
 ])('wrong usage ends with 2 and says what is wrong: processor %s %s %s', async (...words) => {
   const { code, stdout, stderr } = await runCommand(
     env,

@@ -1,0 +1,12 @@
+import type { Command } from 'commander';
+import { register as registerPause } from './domain/pause.ts';
+import { register as registerResume } from './domain/resume.ts';
+import { register as registerRetry } from './domain/retry.ts';
+import type { SetExitCode } from './options.ts';
+
+/** Registers the commands of `processor domain`. */
+export function register(domain: Command, setExitCode: SetExitCode): void {
+  registerPause(domain.command('pause'), setExitCode);
+  registerResume(domain.command('resume'), setExitCode);
+  registerRetry(domain.command('retry'), setExitCode);
+}
