@@ -4,6 +4,7 @@ import { type Relation, readRelation, readRole, readSchema } from './domain-cata
 import { faultOfReading } from './domain-read-fault.ts';
 import { checkTiming, type TimingOptions } from './domain-timing.ts';
 import { contractRows, contractViews, type PromisedView } from './domain-views.ts';
+import { asDependencyError } from './errors.ts';
 
 export type ContractCheck =
   | {
@@ -29,12 +30,16 @@ export async function checkContract(
   client: pg.ClientBase,
   options: TimingOptions,
 ): Promise<ContractCheck> {
-  const role = await readRole(client);
-  const faults = await checkViews(client, role);
-  const table = await checkTiming(client, options, role);
-  const all = [...faults, ...table.faults];
-  if (all.length > 0 || table.timing === null) return { ok: false, faults: all };
-  return { ok: true, timing: table.timing, warnings: table.warnings };
+  try {
+    const role = await readRole(client);
+    const faults = await checkViews(client, role);
+    const table = await checkTiming(client, options, role);
+    const all = [...faults, ...table.faults];
+    if (all.length > 0 || table.timing === null) return { ok: false, faults: all };
+    return { ok: true, timing: table.timing, warnings: table.warnings };
+  } catch (error) {
+    throw asDependencyError(error);
+  }
 }
 
 async function checkViews(client: pg.ClientBase, role: string): Promise<readonly ContractFault[]> {

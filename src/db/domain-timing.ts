@@ -69,7 +69,7 @@ export async function checkTiming(
   { timingTable: { schema, name }, subjectColumn }: TimingOptions,
   role: string,
 ): Promise<TimingCheck> {
-  const subject = name_(schema, name);
+  const sql = qualified(schema, name);
   const fail = (problem: string, advice: string): TimingCheck => ({
     timing: null,
     faults: [{ object: `${schema}.${name}`, problem, advice }],
@@ -88,7 +88,7 @@ export async function checkTiming(
     const grant = `GRANT USAGE ON SCHEMA ${pg.escapeIdentifier(schema)} TO ${pg.escapeIdentifier(role)}`;
     return fail(`${role} may not use its schema`, grant);
   }
-  const table: Table = { ...relation, title: `${schema}.${name}`, sql: subject, role };
+  const table: Table = { ...relation, title: `${schema}.${name}`, sql, role };
   const indexes = await readIndexes(client, relation);
   return judge(table, indexes, { schema, name }, subjectColumn);
 }
@@ -101,7 +101,7 @@ interface Table extends Relation {
   readonly role: string;
 }
 
-function name_(schema: string, name: string): string {
+function qualified(schema: string, name: string): string {
   return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
 }
 
