@@ -1,7 +1,7 @@
 import type { Codec, DeviceId } from '../core/types.ts';
 import type { Random } from './random.ts';
 import type { Cell, IoGroups, TrackerRecord } from './record.ts';
-import { createRoute, type Motion, type Phase } from './route.ts';
+import { createRoute, type Motion, type Phase, type Route } from './route.ts';
 import { createSensors, type Sensors } from './sensors.ts';
 
 export interface DeviceOptions {
@@ -13,6 +13,8 @@ export interface DeviceOptions {
   readonly noFixShare: number;
   /** The device sends the IO layout with a group of 16-byte values. */
   readonly hasIo16: boolean;
+  /** Where its vehicle goes; default: made-up roads around a city. */
+  readonly route?: Route;
 }
 
 /** One tracker: a vehicle's motion, sampled and dressed as AVL records. */
@@ -21,7 +23,12 @@ export interface Device {
   readonly codec: Codec;
   /** The device's clock, epoch milliseconds. */
   readonly clock: number;
-  /** The next record, later than all before; at least `minMs` later. */
+  /** The truth about its places is in a ledger: no record may say something else. */
+  readonly hasTruePlaces: boolean;
+  /**
+   * The next record, later than all before; at least `minMs` later, unless the vehicle is on a route
+   * whose changes are reported.
+   */
   next(minMs?: number): TrackerRecord;
   /** From codec 8 to 8 Extended, as when an IO id above 255 is switched on. */
   extendCodec(): void;
@@ -53,7 +60,7 @@ const nowhere: Place = { latitude: 0, longitude: 0, altitude: 0 };
 
 export function createDevice(random: Random, options: DeviceOptions): Device {
   const { deviceId, startTs, noFixShare } = options;
-  const route = createRoute(random);
+  const route = options.route ?? createRoute(random);
   const sensors = createSensors(random, options.hasIo16);
   const lossChance = noFixShare / (noFixRecords * (1 - noFixShare));
   let codec = options.codec;
@@ -68,12 +75,16 @@ export function createDevice(random: Random, options: DeviceOptions): Device {
     const [min, max] = intervals[route.motion.phase];
     const pair = pairMs;
     pairMs = 0;
-    const ms = Math.max(minMs, pair > 0 ? pair : random.int(min, max));
+    const usual = pair > 0 ? pair : random.int(min, max);
+    const change = route.untilChange();
+    const ms =
+      change === Number.POSITIVE_INFINITY ? Math.max(minMs, usual) : Math.min(usual, change);
     return codec === '7' ? Math.max(1, Math.round(ms / 1000)) * 1000 : ms;
   }
 
   function loseOrFindFix(): void {
-    if (noFixLeft > 0) noFixLeft -= 1;
+    if (route.isCovered !== null) noFixLeft = route.isCovered ? 1 : 0;
+    else if (noFixLeft > 0) noFixLeft -= 1;
     else if (random.chance(lossChance)) {
       noFixLeft = random.int(1, 2 * noFixRecords - 1);
       if (random.chance(rebootShare)) lastPlace = nowhere;
@@ -107,6 +118,7 @@ export function createDevice(random: Random, options: DeviceOptions): Device {
     get clock() {
       return clock;
     },
+    hasTruePlaces: route.isCovered !== null,
     next: nextRecord,
     extendCodec() {
       if (codec === '8') codec = '8E';

@@ -1,5 +1,9 @@
 import type { Codec, DeviceId } from '../core/types.ts';
+import { circuits } from './circuit.ts';
+import { geofencesOn } from './circuit-geofences.ts';
+import type { DrivingDevice } from './crossing-ledger.ts';
 import { createDevice, type Device } from './device.ts';
+import { createDrive } from './drive.ts';
 import type { SimulatedEntry } from './entry.ts';
 import { toEntries } from './entry-forms.ts';
 import type { Form } from './faults.ts';
@@ -24,10 +28,14 @@ export interface FleetOptions {
   readonly habits?: Habits;
   /** Records that will be asked for: sets how far before `baseTime` the devices begin. */
   readonly expectedRecords: number;
+  /** All vehicles drive circuits through geofences; default: made-up roads. */
+  readonly drivesCircuits?: boolean;
 }
 
 export interface Fleet {
   readonly deviceIds: readonly DeviceId[];
+  /** Devices that drive circuits; none when `drivesCircuits` is not set. */
+  readonly driving: readonly DrivingDevice[];
   /** @throws RangeError when far more records are asked for than `expectedRecords`. */
   next(): SimulatedEntry;
 }
@@ -53,7 +61,11 @@ interface Unit {
   readonly random: Random;
   readonly transport: 'tcp' | 'udp';
   readonly tellsReceivedAt: boolean;
+  readonly driving: DrivingDevice | null;
 }
+
+/** One device in so many is in no table of the owner: its drive must leave no timing record. */
+const unregisteredEvery = 10;
 
 /**
  * A fleet of trackers and what they send, entry by entry. Uses no clock and no chance but its
@@ -91,6 +103,7 @@ export function createFleet(options: FleetOptions): Fleet {
 
   return {
     deviceIds: units.map((unit) => unit.device.deviceId),
+    driving: units.flatMap(({ driving }) => driving ?? []),
     next() {
       for (;;) {
         const entry = waiting[waitingAt];
@@ -108,20 +121,24 @@ function createUnit(
   deviceId: DeviceId,
   startTs: number,
   habits: Habits,
-  { seed, form, packetRecords }: FleetOptions,
+  options: FleetOptions,
 ): Unit {
+  const { seed, form, packetRecords } = options;
   const random = createRandom(seed, index + 1);
   const mixed = random.pick(codecMix);
   const codec = mixed === '7' && form === 'a' ? '8' : mixed;
   // Staggered, so that devices do not speak at the same millisecond.
   const start = Math.floor((startTs + random.int(0, 600_000)) / 1000) * 1000;
   const offset = codec === '7' ? 0 : random.int(0, 999);
+  const startMs = start + offset;
+  const driving = options.drivesCircuits ? drivingOf(index, deviceId, startMs, options) : null;
   const device = createDevice(random, {
     deviceId,
     codec,
-    startTs: start + offset,
+    startTs: startMs,
     noFixShare: habits.noFix,
     hasIo16: random.chance(habits.io16),
+    ...(driving === null ? {} : { route: driving.drive.route }),
   });
   return {
     device,
@@ -129,6 +146,24 @@ function createUnit(
     random,
     transport: random.chance(habits.udp) ? 'udp' : 'tcp',
     tellsReceivedAt: random.chance(0.5),
+    driving,
+  };
+}
+
+/** A device on one of the circuits; its ways have chance of their own, whatever it reports. */
+function drivingOf(
+  index: number,
+  deviceId: DeviceId,
+  startMs: number,
+  { seed, baseTime, devices }: FleetOptions,
+): DrivingDevice {
+  const circuit = circuits[index % circuits.length];
+  if (circuit === undefined) throw new RangeError('there is no circuit');
+  return {
+    deviceId,
+    drive: createDrive(createRandom(seed, devices + index + 1), circuit, startMs),
+    geofences: geofencesOn(circuit, `${seed}/${baseTime}`),
+    isRegistered: index % unregisteredEvery !== unregisteredEvery - 1,
   };
 }
 

@@ -23,6 +23,12 @@ const outageRecords: readonly [number, number] = [40, 160];
 const outageIntervalMs: readonly [number, number] = [60_000, 120_000];
 const mostRecords = 255;
 
+/** The position of a record, which decides what is in its other GPS fields. */
+function positionOf(record: TrackerRecord) {
+  const { latitude, longitude, altitude, angle, satellites, speed, cell } = record;
+  return { latitude, longitude, altitude, angle, satellites, speed, cell };
+}
+
 /** What a device has to send and in which habits it does so. */
 export function createOutbox(
   device: Device,
@@ -76,7 +82,8 @@ export function createOutbox(
   /** A record with a time that was used before, when the habit and a record to meet are there. */
   function withOwnClock(record: TrackerRecord): TrackerRecord {
     if (history.length === 0 || !random.chance(habits.repeatedClock)) return record;
-    return { ...record, ts: random.pick(history).ts };
+    const before = random.pick(history);
+    return { ...record, ...(device.hasTruePlaces ? positionOf(before) : null), ts: before.ts };
   }
 
   function spoiled(record: TrackerRecord, form: Form): ParcelRecord {

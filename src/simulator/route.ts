@@ -25,6 +25,10 @@ export interface Motion {
 
 export interface Route {
   readonly motion: Motion;
+  /** Satellites are hidden here; null: the fix is lost by chance, wherever the vehicle is. */
+  readonly isCovered: boolean | null;
+  /** Milliseconds until the vehicle turns, starts or stops and its tracker reports that. */
+  untilChange(): number;
   /** Lets `ms` of the vehicle's life go by. */
   advance(ms: number): void;
 }
@@ -120,6 +124,8 @@ export function createRoute(random: Random): Route {
         odometer,
       };
     },
+    isCovered: null,
+    untilChange: () => Number.POSITIVE_INFINITY,
     advance(ms) {
       for (let left = ms; left > 0; left -= longestStepMs) step(Math.min(left, longestStepMs));
     },
