@@ -1,9 +1,16 @@
 import type { Command } from 'commander';
+import {
+  areCrossingsClean,
+  type CrossingCheck,
+  checkCrossings,
+  formatCrossings,
+} from '../simulator/crossing-check.ts';
+import { createCrossingSource } from '../simulator/crossing-source.ts';
 import type { Ledger } from '../simulator/ledger.ts';
 import { createLedger } from '../simulator/ledger.ts';
 import { checkLedger, formatCheck, isClean, type LedgerCheck } from '../simulator/ledger-check.ts';
 import { readLedger } from '../simulator/ledger-file.ts';
-import { createLedgerSource } from '../simulator/ledger-source.ts';
+import { createLedgerSource, type Queryable } from '../simulator/ledger-source.ts';
 import { type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { cliIo, type SetExitCode } from './options.ts';
 import { type Stores, withStores } from './stores.ts';
@@ -21,7 +28,7 @@ export function register(command: Command, setExitCode: SetExitCode): void {
     .option('--json', 'print the result as one JSON line', false)
     .addHelpText(
       'after',
-      '\nRun it when every entry is settled. Exit codes: 0 no difference, 1 failed, 4 something differs.',
+      '\nRun it when every entry is settled and, for a fleet that drove through geofences, when the outbox of the domain is empty. Exit codes: 0 no difference, 1 failed, 4 something differs.',
     )
     .action(async (files: string[], { lettersAfter = null, json }: CheckLedgerOptions) =>
       setExitCode(await runCheckLedger(cliIo(), { files, lettersAfter, json })),
@@ -49,11 +56,40 @@ export function runCheckLedger(io: CliIo, flags: CheckLedgerFlags): Promise<numb
       );
       return checkLedgerExits.failed;
     }
+    const refusal = rulesProblem(ledger, stores.config);
+    if (refusal !== null) {
+      io.stderr.write(`processor check-ledger: ${refusal}\n`);
+      return checkLedgerExits.failed;
+    }
     const check = await compare(stores, ledger, flags.lettersAfter);
-    const { problems } = check;
-    print(io, flags, check, [formatCheck(check), ...problems].join('\n'));
-    return isClean(check) ? checkLedgerExits.ok : checkLedgerExits.different;
+    const crossings = await compareCrossings(stores, ledger);
+    const lines = [formatCheck(check), ...check.problems];
+    if (crossings !== null) lines.push(formatCrossings(crossings), ...crossings.problems);
+    print(io, flags, crossings === null ? check : { ...check, crossings }, lines.join('\n'));
+    const areClean = crossings === null || areCrossingsClean(crossings);
+    return isClean(check) && areClean ? checkLedgerExits.ok : checkLedgerExits.different;
   });
+}
+
+/** Why the ledger's crossings are not those of this service; null: they are, or there are none. */
+function rulesProblem({ crossings }: Ledger, { domain }: Stores['config']): string | null {
+  if (crossings === null) return null;
+  const { maxHopMs, minSatellites } = crossings.rules;
+  if (maxHopMs === domain.maxHopMs && minSatellites === domain.minSatellites) return null;
+  return `the ledger expects crossings for DOMAIN_MAX_HOP=${maxHopMs / 1000}s and DOMAIN_MIN_SATELLITES=${minSatellites}; the service must run with these`;
+}
+
+/** @returns null when the fleet drove through no geofences */
+async function compareCrossings(
+  { config, database }: Stores,
+  { crossings, devices }: Ledger,
+): Promise<CrossingCheck | null> {
+  if (crossings === null) return null;
+  const queries: Queryable = {
+    query: (statement) => database().use((client) => client.query(statement)),
+  };
+  const source = createCrossingSource(queries, config.domain.timingTable);
+  return await checkCrossings(crossings, [...devices.keys()], source);
 }
 
 async function compare(

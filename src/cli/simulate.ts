@@ -3,21 +3,24 @@ import { type Command, Option } from 'commander';
 import { processHost } from '../config/host.ts';
 import { formatProblems } from '../config/load.ts';
 import { loadRedisLogin } from '../config/redis-login.ts';
+import { type CrossingLedger, createCrossingLedger } from '../simulator/crossing-ledger.ts';
+import type { SimulatedEntry } from '../simulator/entry.ts';
 import { type FeedTotals, feed } from '../simulator/feed.ts';
 import { createFleet, type Fleet, type FleetForm, fleetForms } from '../simulator/fleet.ts';
+import { writeGeofences } from '../simulator/geofence-file.ts';
 import { plainHabits, realHabits } from '../simulator/habits.ts';
-import { createLedger, type Ledger } from '../simulator/ledger.ts';
+import { createLedger } from '../simulator/ledger.ts';
 import { openLedgerFile, writeLedger } from '../simulator/ledger-file.ts';
 import { createSender } from '../simulator/sender.ts';
 import { askConsent, operatorOf } from './change.ts';
 import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { cliIo, type SetExitCode, wholeNumber } from './options.ts';
+import { optionProblem, type SimulateOptions } from './simulate-options.ts';
 import {
   checkServer,
   hasLiveConsumers,
   noteSimulation,
   openConnections,
-  type SimulateRedis,
 } from './simulate-redis.ts';
 
 interface SimulateFlags {
@@ -32,6 +35,7 @@ interface SimulateFlags {
   readonly packetRecords: number;
   readonly plain: boolean;
   readonly ledger?: string;
+  readonly geofences?: string;
   readonly baseTime?: number;
   readonly maxBacklog?: number;
   readonly live: boolean;
@@ -62,6 +66,10 @@ export function register(command: Command, setExitCode: SetExitCode): void {
     .option('--packet-records <count>', 'records in a packet, on average', wholeNumber, 10)
     .option('--plain', 'only valid records, each once and in order', false)
     .option('--ledger <file>', 'write what was sent to this file (NDJSON)')
+    .option(
+      '--geofences <file>',
+      'drive circuits through geofences and write these to this file (JSON), for Directus',
+    )
     .option('--base-time <ms>', '"now" of the fleet, epoch milliseconds', wholeNumber)
     .option('--max-backlog <entries>', 'wait while more entries are unprocessed', wholeNumber)
     .option('--live', 'also into a stream whose consumers are alive', false)
@@ -74,7 +82,8 @@ export function register(command: Command, setExitCode: SetExitCode): void {
         '\nExit codes: 0 everything was sent, 1 Redis or the file failed, 2 wrong options, live consumers, or not confirmed.',
     )
     .action(async (flags: SimulateFlags) => {
-      const { redisUrl, records, duration, rate, ledger, baseTime, maxBacklog, ...others } = flags;
+      const { redisUrl, records, duration, rate, ledger, baseTime, maxBacklog, ...rest } = flags;
+      const { geofences, ...others } = rest;
       const login = readLogin(redisUrl);
       if (!login.ok) {
         process.stderr.write(`${formatProblems(login.problems)}\n`);
@@ -88,6 +97,7 @@ export function register(command: Command, setExitCode: SetExitCode): void {
         durationSeconds: duration ?? null,
         rate: rate ?? null,
         ledgerFile: ledger ?? null,
+        geofencesFile: geofences ?? null,
         baseTime: baseTime ?? null,
         maxBacklog: maxBacklog ?? null,
       };
@@ -103,36 +113,6 @@ function readLogin(redisUrl: string | undefined) {
       ? { REDIS_URL: fromEnv, REDIS_URL_FILE: fromFile }
       : { REDIS_URL: redisUrl };
   return loadRedisLogin({ ...env, ...urls }, processHost());
-}
-
-export interface SimulateOptions extends SimulateRedis {
-  readonly stream: string;
-  readonly devices: number;
-  /** Records to send; null: until `durationSeconds` have passed. */
-  readonly records: number | null;
-  readonly durationSeconds: number | null;
-  /** Records per second; null: as fast as possible. */
-  readonly rate: number | null;
-  /** A non-negative integer. */
-  readonly seed: number;
-  readonly form: FleetForm;
-  /** Records in a packet, on average. */
-  readonly packetRecords: number;
-  /** Only valid records, each once and in order. */
-  readonly plain: boolean;
-  /** Where to write what was sent; null: nowhere. */
-  readonly ledgerFile: string | null;
-  /** "Now" for the fleet, epoch milliseconds; null: the clock. */
-  readonly baseTime: number | null;
-  /** Entries unread or unacknowledged above which the simulator waits; null: never. */
-  readonly maxBacklog: number | null;
-  /** Sends to a stream with live consumers too, which store the simulated records. */
-  readonly live: boolean;
-  /** Gives consent without a question. */
-  readonly yes: boolean;
-  /** The operator's name, for the audit line. */
-  readonly by?: string;
-  readonly json: boolean;
 }
 
 /** Faster than Redis accepts them; bounds the records of a run by duration. */
@@ -151,13 +131,21 @@ export async function runSimulate(options: SimulateOptions, io: CliIo): Promise<
   const failures: string[] = [];
   let code: CliExit = cliExits.failed;
   let file: FileHandle | null = null;
+  let crossings: CrossingLedger | null = null;
   const started = performance.now();
   try {
     const fleet = fleetOf(options, baseTime);
     const refusal = await consentTo(options, io);
     if (refusal !== null) return fail(io, refusal, cliExits.refused);
     file = ledgerFile === null ? null : await openLedger(ledgerFile);
-    const totals = await send(options, fleet, ledger, io.signal);
+    if (options.geofencesFile !== null) {
+      await writeGeofences(options.geofencesFile, fleet.driving);
+      crossings = createCrossingLedger(fleet.driving);
+    }
+    const totals = await send(options, fleet, io.signal, (entry) => {
+      ledger?.add(entry);
+      crossings?.add(entry);
+    });
     const seconds = (performance.now() - started) / 1000;
     io.stdout.write(`${summary(options, baseTime, totals, seconds)}\n`);
   } catch (error) {
@@ -168,6 +156,7 @@ export async function runSimulate(options: SimulateOptions, io: CliIo): Promise<
   // Also after a failure: the ledger holds exactly what Redis confirmed.
   if (ledger !== null && file !== null) {
     try {
+      if (crossings !== null) ledger.addCrossings(crossings.expected());
       await writeLedger(ledger, file);
     } catch (error) {
       failures.push(`the ledger could not be written: ${messageOf(error)}`);
@@ -221,21 +210,23 @@ function fleetOf(options: SimulateOptions, baseTime: number): Fleet {
   const expectedRecords =
     records ?? Math.ceil((durationSeconds ?? 0) * (rate ?? MAX_RECORDS_PER_SECOND));
   const habits = options.plain ? plainHabits : realHabits;
-  return createFleet({ seed, baseTime, devices, form, packetRecords, habits, expectedRecords });
+  const drivesCircuits = options.geofencesFile !== null;
+  const load = { seed, baseTime, devices, form, packetRecords, habits, expectedRecords };
+  return createFleet({ ...load, drivesCircuits });
 }
 
 async function send(
   options: SimulateOptions,
   fleet: Fleet,
-  ledger: Ledger | null,
   signal: AbortSignal,
+  onSent: (entry: SimulatedEntry) => void,
 ): Promise<FeedTotals> {
   const { records, durationSeconds, rate } = options;
   const connections = openConnections(options);
   const sender = createSender({
     open: connections.open,
     stream: options.stream,
-    onSent: (entry) => ledger?.add(entry),
+    onSent,
     signal,
   });
   try {
@@ -253,17 +244,6 @@ async function send(
   } finally {
     sender.close();
   }
-}
-
-function optionProblem({ records, durationSeconds, rate, maxBacklog }: SimulateOptions) {
-  if (records === null && durationSeconds === null) {
-    return 'give an end: --records or --duration';
-  }
-  const numbers = { records, duration: durationSeconds, rate, 'max-backlog': maxBacklog };
-  for (const [name, value] of Object.entries(numbers)) {
-    if (value !== null && !(value > 0)) return `--${name} must be above 0`;
-  }
-  return null;
 }
 
 function summary(

@@ -48,7 +48,7 @@ export async function checkCrossings(
   devices: readonly string[],
   source: CrossingSource,
 ): Promise<CrossingCheck> {
-  const stored = await storedBySeries(source, devices, new Set(geofences));
+  const stored = await storedBySeries(source, devices, geofences);
   const check: CrossingCheck = { expected: 0, found: 0, missing: 0, extra: 0, problems: [] };
   // Required ones first: one that may be found must not take the record of one that must.
   for (const crossing of crossings.toSorted(byNeed)) {

@@ -7,7 +7,7 @@ import { type CrossingRules, crossingsOf, type ExpectedCrossing } from './expect
 export interface ExpectedCrossings {
   readonly rules: CrossingRules;
   /** Keys of the geofences; timing records of other ones are not of this run. */
-  readonly geofences: readonly string[];
+  readonly geofences: ReadonlySet<string>;
   readonly crossings: readonly ExpectedCrossing[];
 }
 
@@ -69,7 +69,7 @@ export function createCrossingLedger(
       const crossings = devicesOf.flatMap((device) =>
         expectedOf(device, sentBy(device.deviceId), rules),
       );
-      return { rules, geofences: [...new Set(geofences)], crossings };
+      return { rules, geofences: new Set(geofences), crossings };
     },
   };
 }

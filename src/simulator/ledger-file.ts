@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { codecs, reasons } from '../core/types.ts';
+import type { ExpectedCrossings } from './crossing-ledger.ts';
 import { createLedger, type Ledger, LedgerError, type SentColumns } from './ledger.ts';
 
 /** Records or dead letters on one line of the file. */
@@ -18,6 +19,19 @@ const recordLine = z.object({
 });
 const deadLetterLine = z.object({
   letters: z.array(z.tuple([whole, z.number().int().positive(), z.array(z.enum(reasons))])),
+});
+/** Geofences of a run that drives circuits; a ledger without one expects no timing records. */
+const geofenceLine = z.object({
+  geofences: z.array(z.string()),
+  max_hop_ms: whole,
+  min_satellites: whole,
+});
+/** Of one device: geofence, direction, earliest, latest, whether it is required. */
+const crossingLine = z.object({
+  device: z.string(),
+  crossings: z.array(
+    z.tuple([z.string(), z.enum(['enter', 'exit']), z.number(), z.number(), z.boolean()]),
+  ),
 });
 const headLine = z.object({
   ledger: z.literal(version),
@@ -75,6 +89,24 @@ function* linesOf(ledger: Ledger): Generator<string> {
   for (let from = 0; from < deadLetters.length; from += lineItems) {
     yield line({ letters: deadLetters.slice(from, from + lineItems) });
   }
+  if (ledger.crossings !== null) yield* crossingLinesOf(ledger.crossings);
+}
+
+function* crossingLinesOf({ rules, geofences, crossings }: ExpectedCrossings): Generator<string> {
+  const { maxHopMs, minSatellites } = rules;
+  yield line({ geofences: [...geofences], max_hop_ms: maxHopMs, min_satellites: minSatellites });
+  for (const [device, own] of Map.groupBy(crossings, (crossing) => crossing.device)) {
+    const rows = own.map(({ geofence, direction, earliest, latest, isRequired }) => [
+      geofence,
+      direction,
+      earliest,
+      latest,
+      isRequired,
+    ]);
+    for (let from = 0; from < rows.length; from += lineItems) {
+      yield line({ device, crossings: rows.slice(from, from + lineItems) });
+    }
+  }
 }
 
 function line(value: object): string {
@@ -114,9 +146,30 @@ function takeLine(ledger: Ledger, value: unknown, first: boolean): boolean {
     return true;
   }
   const deadLetters = deadLetterLine.safeParse(value);
-  if (!deadLetters.success) return false;
+  if (!deadLetters.success) return takeCrossings(ledger, value);
   for (const [source, count, allowed] of deadLetters.data.letters) {
     ledger.addDeadLetters(source, allowed, count);
   }
+  return true;
+}
+
+function takeCrossings(ledger: Ledger, value: unknown): boolean {
+  const head = geofenceLine.safeParse(value);
+  if (head.success) {
+    const { geofences, max_hop_ms: maxHopMs, min_satellites: minSatellites } = head.data;
+    const rules = { maxHopMs, minSatellites };
+    ledger.addCrossings({ rules, geofences: new Set(geofences), crossings: [] });
+    return true;
+  }
+  const found = crossingLine.safeParse(value);
+  const known = ledger.crossings;
+  if (!found.success || known === null) return false;
+  const { device } = found.data;
+  const crossings = found.data.crossings.map(
+    ([geofence, direction, earliest, latest, isRequired]) => {
+      return { device, geofence, direction, earliest, latest, isRequired };
+    },
+  );
+  ledger.addCrossings({ rules: known.rules, geofences: new Set(), crossings });
   return true;
 }

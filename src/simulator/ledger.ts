@@ -1,5 +1,7 @@
 import type { Codec, Reason } from '../core/types.ts';
+import type { ExpectedCrossings } from './crossing-ledger.ts';
 import type { SimulatedEntry } from './entry.ts';
+import type { CrossingRules, ExpectedCrossing } from './expected-crossings.ts';
 import { contentFingerprint, entryFingerprint, sourceOf } from './fingerprint.ts';
 
 /** One record that was sent and must become a row, a duplicate or a conflict. */
@@ -55,7 +57,11 @@ export interface Ledger {
   add(entry: SimulatedEntry): void;
   addRecord(deviceId: string, record: SentRecord): void;
   addDeadLetters(source: number, reasons: readonly Reason[], count: number): void;
+  /** @throws LedgerError `ledger_invalid` when crossings of other rules are there already */
+  addCrossings(expected: ExpectedCrossings): void;
   readonly totals: LedgerTotals;
+  /** Null: the fleet drove through no geofences. */
+  readonly crossings: ExpectedCrossings | null;
   readonly devices: ReadonlyMap<string, SentColumns>;
   readonly deadLetters: ReadonlyMap<number, ExpectedDeadLetters>;
 }
@@ -69,6 +75,7 @@ export function createLedger(maxRecords = defaultMaxRecords): Ledger {
   const deadLetters = new Map<number, ExpectedDeadLetters>();
   const totals: LedgerTotals = { entries: 0, sent: 0, messages: 0 };
   let kept = 0;
+  let crossings: KnownCrossings | null = null;
 
   function keep(): void {
     kept += 1;
@@ -105,6 +112,15 @@ export function createLedger(maxRecords = defaultMaxRecords): Ledger {
     totals,
     devices,
     deadLetters,
+    get crossings() {
+      return crossings;
+    },
+    addCrossings(expected) {
+      crossings ??= { rules: expected.rules, geofences: new Set(), crossings: [] };
+      checkRules(crossings.rules, expected.rules);
+      for (const geofence of expected.geofences) crossings.geofences.add(geofence);
+      for (const crossing of expected.crossings) crossings.crossings.push(crossing);
+    },
     addRecord,
     addDeadLetters,
     add({ fields, records }) {
@@ -123,6 +139,19 @@ export function createLedger(maxRecords = defaultMaxRecords): Ledger {
       }
     },
   };
+}
+
+interface KnownCrossings extends ExpectedCrossings {
+  readonly geofences: Set<string>;
+  readonly crossings: ExpectedCrossing[];
+}
+
+function checkRules(known: CrossingRules, { maxHopMs, minSatellites }: CrossingRules): void {
+  if (known.maxHopMs === maxHopMs && known.minSatellites === minSatellites) return;
+  throw new LedgerError(
+    'ledger_invalid',
+    'the ledgers expect crossings for different DOMAIN_MAX_HOP or DOMAIN_MIN_SATELLITES; check them one by one',
+  );
 }
 
 /** All versions that were sent under one key. */

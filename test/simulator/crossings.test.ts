@@ -1,4 +1,7 @@
-import { expect, test } from 'vitest';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
 import { derive } from '../../src/domain/derive.ts';
 import { evaluationOf } from '../../src/domain/evaluation.ts';
 import { readGeofence } from '../../src/domain/geofence.ts';
@@ -13,13 +16,15 @@ import {
 } from '../../src/simulator/crossing-check.ts';
 import {
   createCrossingLedger,
-  defaultCrossingRules,
   type DrivingDevice,
+  defaultCrossingRules,
   type ExpectedCrossings,
 } from '../../src/simulator/crossing-ledger.ts';
 import type { SimulatedEntry } from '../../src/simulator/entry.ts';
 import { createFleet, type FleetOptions } from '../../src/simulator/fleet.ts';
 import { type Habits, plainHabits, realHabits } from '../../src/simulator/habits.ts';
+import { createLedger } from '../../src/simulator/ledger.ts';
+import { readLedger, writeLedger } from '../../src/simulator/ledger-file.ts';
 
 const options = { maxHopMs: defaultCrossingRules.maxHopMs, maxSilenceMs: 7 * 86_400_000 };
 
@@ -80,7 +85,10 @@ function fixesOf(entries: readonly SimulatedEntry[]): Map<string, Fix[]> {
   );
 }
 
-function derived(device: DrivingDevice, fixes: readonly Fix[]): (Crossing & { device: DeviceKey })[] {
+function derived(
+  device: DrivingDevice,
+  fixes: readonly Fix[],
+): (Crossing & { device: DeviceKey })[] {
   const assignment = {
     device: device.deviceId as DeviceKey,
     subject: null,
@@ -107,7 +115,10 @@ async function* pageOf(stored: readonly StoredCrossing[]) {
   yield stored;
 }
 
-function check({ expected, deviceIds }: Run, stored: readonly StoredCrossing[]): Promise<CrossingCheck> {
+function check(
+  { expected, deviceIds }: Run,
+  stored: readonly StoredCrossing[],
+): Promise<CrossingCheck> {
   return checkCrossings(expected, deviceIds, { crossings: () => pageOf(stored) });
 }
 
@@ -178,6 +189,34 @@ test('a lost, a doubled, a late and a foreign timing record are each found', asy
     );
     expect(result.problems).toHaveLength(missing + extra);
   }
+});
+
+test('the ledger file keeps expected crossings, also of two runs', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'processor-crossings-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const both = createLedger();
+  const runs = [run({ records: 3_000 }), run({ records: 3_000, seed: 2 })];
+  for (const [index, { expected }] of runs.entries()) {
+    const ledger = createLedger();
+    ledger.addCrossings(expected);
+    const path = join(folder, String(index));
+    await writeLedger(ledger, path);
+    expect((await readLedger(path)).crossings).toEqual(expected);
+    await readLedger(path, both);
+  }
+  expect(both.crossings?.crossings).toEqual(runs.flatMap(({ expected }) => expected.crossings));
+  const rules = { maxHopMs: 60_000, minSatellites: 4 };
+  expect(() => both.addCrossings({ rules, geofences: new Set(), crossings: [] })).toThrow(
+    'DOMAIN_MAX_HOP',
+  );
+});
+
+test('a ledger of a fleet without geofences expects no timing records', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'processor-crossings-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const path = join(folder, 'ledger');
+  await writeLedger(createLedger(), path);
+  expect((await readLedger(path)).crossings).toBeNull();
 });
 
 test('every circuit gives geofences that the service takes', () => {

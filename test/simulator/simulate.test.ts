@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
-import { runSimulate, type SimulateOptions } from '../../src/cli/simulate.ts';
+import { runSimulate } from '../../src/cli/simulate.ts';
+import type { SimulateOptions } from '../../src/cli/simulate-options.ts';
 import { readLedger } from '../../src/simulator/ledger-file.ts';
 import { freshStream, redisUrl } from '../setup/database.ts';
 
@@ -24,6 +25,7 @@ function simulateOptions(changes: Partial<SimulateOptions> = {}): SimulateOption
     packetRecords: 8,
     plain: false,
     ledgerFile: null,
+    geofencesFile: null,
     baseTime: Date.UTC(2026, 5, 1),
     maxBacklog: null,
     live: false,
@@ -72,6 +74,22 @@ test('the command prints one line about what it sent, and its ledger file holds 
   const { totals } = await readLedger(ledgerFile);
   expect(reported).toMatchObject({ entries: totals.entries, records: totals.sent, seed: 9 });
   expect(totals.sent).toBeGreaterThanOrEqual(500);
+});
+
+test('a fleet on circuits writes its geofences before it sends, and its ledger expects crossings', async () => {
+  const folder = await temporaryFolder();
+  const [ledgerFile, geofencesFile] = ['ledger', 'geofences'].map((name) => join(folder, name));
+  const files = { ledgerFile: ledgerFile ?? '', geofencesFile: geofencesFile ?? '' };
+  const options = simulateOptions({ ...files, records: 5_000 });
+  expect((await simulate(options)).code).toBe(0);
+  const written: unknown = JSON.parse(await readFile(files.geofencesFile, 'utf8'));
+  const { crossings } = await readLedger(files.ledgerFile);
+  const ids = [...(crossings?.geofences ?? [])].map((id) => expect.objectContaining({ id }));
+  expect(written).toMatchObject({ geofences: ids });
+  expect(written).toHaveProperty('devices.length', 9);
+  expect(crossings?.crossings.length).toBeGreaterThan(200);
+  const again = await simulate({ ...options, ledgerFile: null });
+  expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('EEXIST') });
 });
 
 test('the same seed and base time fill two streams with the same entries', async () => {
