@@ -44,6 +44,7 @@ await migrate(
     columnstoreAfterMs: 3650 * dayMs,
     retentionMs: null,
     aggregates: false,
+    domain: { enabled: false, recomputeHorizonMs: 0 },
   },
   quiet,
 );

@@ -74,9 +74,10 @@ export async function openStand(): Promise<Stand> {
       const limits = { connectTimeoutMs: 5000, lockTimeoutMs: 5000, migrationLockTimeoutMs: 5000 };
       const storage = { timescaledb: 'optional', chunkIntervalMs: 86_400_000 } as const;
       const policies = { columnstoreAfterMs, retentionMs: null, aggregates: false };
+      const domain = { enabled: false, recomputeHorizonMs: 0 };
       await migrate(
         migrations,
-        { url: url.href, tls: null, mode: 'auto', ...limits, ...storage, ...policies },
+        { url: url.href, tls: null, mode: 'auto', ...limits, ...storage, ...policies, domain },
         quiet,
       );
       return url.href;

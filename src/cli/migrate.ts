@@ -20,7 +20,7 @@ export function register(migrate: Command, setExitCode: SetExitCode): void {
     .addHelpText('after', '\nExit codes: 0 up to date, 1 not up to date, or failed.')
     .action(async (flags: OutputFlags) => setExitCode(await runMigrateStatus(cliIo(), flags)));
   changing(migrate.command('up'))
-    .description('apply pending migrations, and the configured storage and policies')
+    .description('apply pending migrations, and the configured storage, policies and domain')
     .addHelpText('after', changeExits)
     .action(async (flags: ChangeFlags) => setExitCode(await runMigrateUp(cliIo(), flags)));
 }
@@ -47,7 +47,7 @@ export function runMigrateUp(io: CliIo, flags: ChangeFlags): Promise<CliExit> {
     const what = pending.length === 0 ? 'no migration' : pending.join(', ');
     const where = redactUrl(db.migrationUrl);
     return await makeChange(io, flags, {
-      what: `apply ${what}, and the configured storage and policies, to ${where}`,
+      what: `apply ${what}, and the configured storage, policies and domain, to ${where}`,
       planned: { pending, applied: [] },
       carryOut: () => apply(io, flags, stores, migrations),
     });
@@ -60,13 +60,18 @@ async function apply(
   stores: Stores,
   migrations: readonly Migration[],
 ): Promise<Done> {
-  const { database: db } = stores.config;
-  const options = { ...db, url: db.migrationUrl, mode: 'auto' } as const;
-  const { applied, policies, refusals } = await migrate(migrations, options, toStderr(io));
+  const { database: db, domain } = stores.config;
+  const options = { ...db, url: db.migrationUrl, mode: 'auto', domain } as const;
+  const {
+    applied,
+    policies,
+    refusals,
+    domain: isOn,
+  } = await migrate(migrations, options, toStderr(io));
   for (const { policy, advice } of refusals) io.stderr.write(`processor: ${policy}: ${advice}\n`);
   const text = `applied ${applied.length === 0 ? 'no migration' : applied.join(', ')}`;
   return {
-    result: { applied, policies, refusals },
+    result: { applied, policies, refusals, domain: isOn },
     text,
     audit: () => noteChange(io, flags, stores, 'migrate up', text),
   };

@@ -5,6 +5,12 @@ import type { ConnectionOptions } from 'node:tls';
 import pg from 'pg';
 import { backoffMs } from '../core/backoff.ts';
 import { DependencyError, type Logger } from '../core/types.ts';
+import {
+  applyDomainTrigger,
+  type DomainSwitch,
+  emptyDomain,
+  hasDomainTrigger,
+} from './domain-switch.ts';
 import { readDatabaseFailure, toDependencyError } from './errors.ts';
 import { inOwnSchema } from './first-migration.ts';
 import { refuseReadOnly } from './ground.ts';
@@ -47,6 +53,7 @@ export interface MigrateOptions extends StorageOptions, PolicyOptions {
   readonly migrationLockTimeoutMs: number;
   /** `auto` applies pending migrations; `verify` refuses to start with any; `off` checks nothing. */
   readonly mode: 'auto' | 'verify' | 'off';
+  readonly domain: DomainSwitch;
 }
 
 export interface MigrationResult {
@@ -56,6 +63,8 @@ export interface MigrationResult {
   readonly policies: Policies;
   /** Configured policies that this server does not support; logged once. */
   readonly refusals: readonly PolicyRefusal[];
+  /** Whether inserted rows reach the outbox of the domain. */
+  readonly domain: boolean;
 }
 
 /** Two-part advisory lock key, so that it differs from every single-part key of other applications. */
@@ -85,7 +94,7 @@ export async function readMigrations(directory: URL): Promise<Migration[]> {
 const lockBackoff = { minMs: 100, maxMs: 500 };
 
 /**
- * Applies pending migrations, then the configured storage and policies. Each migration runs in its
+ * Applies pending migrations, then the configured storage, policies and trigger of the domain. Each migration runs in its
  * own transaction, and so do storage and policies, so that a lock lasts only for its step. Each takes
  * the same advisory lock first: of several instances that start together one does the step, and the
  * others wait and find it done. The lock belongs to the transaction, so a pooler in transaction mode
@@ -144,13 +153,14 @@ function migrationFailure(error: unknown): MigrationError | DependencyError {
   return new MigrationError('failed', message, { cause: error });
 }
 
-function logResult({ policies, refusals, storage }: MigrationResult, log: Logger): void {
+function logResult({ policies, refusals, storage, domain }: MigrationResult, log: Logger): void {
   const fields = {
     edition: policies.edition,
     columnstore_after_ms: policies.columnstoreAfterMs,
     compressed_chunks: policies.compressedChunks,
     retention_ms: policies.retentionMs,
     aggregates: policies.aggregates,
+    domain,
   };
   log.info(fields, 'effective policies');
   if (storage.kind === 'plain table' && storage.isOffered) {
@@ -212,8 +222,10 @@ async function takeSteps(
     while (await locked(client, options, () => applyNext(client, migrations, options, applied)));
     refusals = await locked(client, options, async () => {
       await applyStorage(client, options);
+      await applyDomainTrigger(client, options.domain);
       return await applyPolicies(client, options);
     });
+    await locked(client, options, () => emptyDomain(client, options.domain));
   } else if (mode === 'verify') {
     // Under the lock, so that a migration that another instance is applying does not count as pending.
     await locked(client, options, async () =>
@@ -222,7 +234,8 @@ async function takeSteps(
   }
   const storage = await describeStorage(client, options);
   const policies = await describePolicies(client);
-  return { applied, version: migrations.length, storage, policies, refusals };
+  const domain = await hasDomainTrigger(client);
+  return { applied, version: migrations.length, storage, policies, refusals, domain };
 }
 
 /**

@@ -44,11 +44,11 @@ function retryOptions({ health, signal }: Preparation, part: 'database' | 'redis
 
 async function prepareDatabase(options: Preparation): Promise<Storage> {
   const { config, health, log } = options;
-  const { database: db } = config;
+  const { database: db, domain } = config;
   const migrations = await readMigrations(new URL('../../migrations/', import.meta.url));
   const { applied, version, storage } = await retryStep(
     'migrate',
-    () => migrate(migrations, { ...db, url: db.migrationUrl, mode: db.migrations }, log),
+    () => migrate(migrations, { ...db, url: db.migrationUrl, mode: db.migrations, domain }, log),
     retryOptions(options, 'database'),
     log,
   );

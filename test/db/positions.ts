@@ -54,6 +54,7 @@ export function migrateOptions(
     columnstoreAfterMs: null,
     retentionMs: null,
     aggregates: false,
+    domain: { enabled: false, recomputeHorizonMs: 30 * dayMs },
     ...change,
   };
 }
