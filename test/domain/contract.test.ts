@@ -258,6 +258,14 @@ describe('a key of the views', () => {
   });
 });
 
+test('a contract of many rows is finished in steps, between which others can run', () => {
+  const builder = contractBuilder(timing, { maxGeofences: 1e6, maxVertices: 1e6 });
+  for (let n = 0; n < 60_000; n += 1) builder.addGeofence(fence(String(n)));
+  for (let n = 0; n < 20_000; n += 1) builder.addAssignment(assignment({ imei: deviceId(n) }));
+
+  expect([...builder.finish(1)].length).toBeGreaterThanOrEqual(10);
+});
+
 test('an index of several parts finds what one part finds', () => {
   const geofences = Array.from({ length: 60_000 }, (_, n) =>
     fence(String(n), { shape: squareAt((n % 300) - 150, Math.floor(n / 300) / 2 - 50, 0.4) }),
