@@ -43,6 +43,8 @@ test.each([
   ['retention', '--nosuch'],
   ['domain'],
   ['domain', 'nosuch'],
+  ['domain', 'status', '--nosuch'],
+  ['domain', 'contract', 'surplus'],
   ['domain', 'pause', '--yes'],
   ['domain', 'resume', '--nosuch'],
   ['domain', 'retry', '--yes'],
