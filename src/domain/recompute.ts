@@ -86,9 +86,9 @@ export function extend(
 }
 
 /** The state after the window's previous fix. */
-function stateBefore(
+export function stateBefore(
   evaluation: Evaluation,
-  { previous, from }: Window,
+  { previous, from }: Pick<Window, 'previous' | 'from'>,
   live: LiveCrossings,
 ): { readonly inside: boolean; readonly isMismatch: boolean } {
   if (previous === null) return { inside: live.insideAt(evaluation, from), isMismatch: false };

@@ -35,7 +35,7 @@ export function windowOf(
 }
 
 /** The box of a window's fixes; null where it has none. Its west may be beyond -180, its east 180. */
-export function boxOf({ previous, fixes }: Window): Box | null {
+export function boxOf({ previous, fixes }: Pick<Window, 'previous' | 'fixes'>): Box | null {
   const [first] = fixes;
   if (first === undefined) return null;
   let [west, south, east, north] = [Infinity, Infinity, -Infinity, -Infinity];
