@@ -86,6 +86,7 @@ DECLARE
   domain_role CONSTANT text := current_setting('processor.domain_role', true);
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = domain_role) THEN RETURN; END IF;
+  EXECUTE format('GRANT SELECT ON positions.devices TO %I', domain_role);
   EXECUTE format('GRANT SELECT, INSERT, DELETE, UPDATE (enqueued_at) ON positions.outbox TO %I', domain_role);
   EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON positions.outbox_parked, positions.domain_seen,
                   positions.domain_version, positions.domain_pause TO %I', domain_role);

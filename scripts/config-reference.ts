@@ -70,7 +70,7 @@ function ruleLines(): string[] {
     `${named('deadLetterKey')} is another stream than ${named('streamKey')}.`,
     `${named('consumer')} may be left out where the host name is 1 to 200 printable characters without spaces.`,
     `${named('redisUrl')} has no query. Its files for TLS go with \`rediss://\` only, and ${named('redisCertFile')} with ${named('redisKeyFile')}, its private key.`,
-    `${named('postgresUrl')} says \`?sslmode=verify-full\` for TLS, or nothing or \`?sslmode=disable\` for plain text; ${named('migrationPostgresUrl')} and ${named('domainPostgresUrl')} say the same. Its files for TLS go with \`verify-full\` only, and ${named('postgresCertFile')} with ${named('postgresKeyFile')}, its private key.`,
+    `${named('postgresUrl')} says \`?sslmode=verify-full\` for TLS, or nothing or \`?sslmode=disable\` for plain text; ${named('migrationPostgresUrl')} says the same, and so does ${named('domainPostgresUrl')} with ${named('domain')}=on. Its files for TLS go with \`verify-full\` only, and ${named('postgresCertFile')} with ${named('postgresKeyFile')}, its private key.`,
     `${named('migrationPostgresPassword')} goes with ${named('migrationPostgresUrl')} only, and ${named('domainPostgresPassword')} with ${named('domainPostgresUrl')}.`,
     `${named('domainTimingTable')} is ${domainRules.domainTimingTable}: not positions or processor_migrations in public, and nothing in the schema positions.`,
     `${named('domainSubjectColumn')} is ${domainRules.domainSubjectColumn}: no other column of the contract.`,

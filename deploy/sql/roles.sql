@@ -1,10 +1,14 @@
--- The three roles of processor, for psql, run by a superuser in the database of positions:
+-- The four roles of processor, for psql, run by a superuser in the database of positions:
 --
 --   psql --no-psqlrc --dbname telemetry --file deploy/sql/roles.sql
 --
 -- processor_migrator  owns what the migrations make          MIGRATION_POSTGRES_URL
 -- processor_writer    reads and adds positions, no more      POSTGRES_URL
 -- processor_reader    reads positions and the views on them  dashboards, people
+-- processor_domain    derives timing records                 DOMAIN_POSTGRES_URL
+--
+-- What processor_domain may do in the tables of Directus is granted by their owner: see
+-- deploy/sql/directus/. Without DOMAIN=on the role is not used.
 --
 -- Run it before the first start: what the migrations make later is granted by then. Run it again
 -- after an update of TimescaleDB, or at any time: it ends in the same state. Where the tables are
@@ -12,10 +16,12 @@
 --
 -- Passwords come from files that these variables of the environment name; a role without a file
 -- keeps the password it has, and a new one has none and cannot log in before \password gave it one.
---   PROCESSOR_MIGRATOR_PASSWORD_FILE, PROCESSOR_WRITER_PASSWORD_FILE, PROCESSOR_READER_PASSWORD_FILE
+--   PROCESSOR_MIGRATOR_PASSWORD_FILE, PROCESSOR_WRITER_PASSWORD_FILE, PROCESSOR_READER_PASSWORD_FILE,
+--   PROCESSOR_DOMAIN_PASSWORD_FILE
 --
--- Variables of psql (--set name=value): migrator, writer, reader for other names of the roles;
--- migrator_connections, writer_connections, reader_connections for other limits than 10, 50 and 50;
+-- Variables of psql (--set name=value): migrator, writer, reader, domain for other names of the roles;
+-- migrator_connections, writer_connections, reader_connections, domain_connections for other limits
+-- than 10, 50, 50 and 30;
 -- adopt=<role> to take over tables and functions that this role made (a superuser's always are);
 -- keep_public=1 to leave what every role may do in this database as it is (see the end).
 \set ON_ERROR_STOP on
@@ -34,6 +40,10 @@ SET search_path = pg_catalog, pg_temp;
 \else
   \set reader processor_reader
 \endif
+\if :{?domain}
+\else
+  \set domain processor_domain
+\endif
 \if :{?migrator_connections}
 \else
   \set migrator_connections 10
@@ -46,6 +56,10 @@ SET search_path = pg_catalog, pg_temp;
 \else
   \set reader_connections 50
 \endif
+\if :{?domain_connections}
+\else
+  \set domain_connections 30
+\endif
 \if :{?adopt}
 \else
   \set adopt ''
@@ -57,8 +71,9 @@ SET search_path = pg_catalog, pg_temp;
 \set has_migrator_password `test -s "${PROCESSOR_MIGRATOR_PASSWORD_FILE:-}" && echo 1 || echo 0`
 \set has_writer_password `test -s "${PROCESSOR_WRITER_PASSWORD_FILE:-}" && echo 1 || echo 0`
 \set has_reader_password `test -s "${PROCESSOR_READER_PASSWORD_FILE:-}" && echo 1 || echo 0`
+\set has_domain_password `test -s "${PROCESSOR_DOMAIN_PASSWORD_FILE:-}" && echo 1 || echo 0`
 -- A file that is named and not there is a mistake, and must not pass for "no file".
-\set named_and_missing `for f in "${PROCESSOR_MIGRATOR_PASSWORD_FILE:-}" "${PROCESSOR_WRITER_PASSWORD_FILE:-}" "${PROCESSOR_READER_PASSWORD_FILE:-}"; do [ -z "$f" ] || [ -s "$f" ] || echo "$f"; done`
+\set named_and_missing `for f in "${PROCESSOR_MIGRATOR_PASSWORD_FILE:-}" "${PROCESSOR_WRITER_PASSWORD_FILE:-}" "${PROCESSOR_READER_PASSWORD_FILE:-}" "${PROCESSOR_DOMAIN_PASSWORD_FILE:-}"; do [ -z "$f" ] || [ -s "$f" ] || echo "$f"; done`
 
 SET client_min_messages = warning;
 BEGIN;
@@ -70,6 +85,7 @@ SET LOCAL log_min_error_statement = 'panic';
 SELECT set_config('processor.migrator', :'migrator', true),
        set_config('processor.writer', :'writer', true),
        set_config('processor.reader', :'reader', true),
+       set_config('processor.domain', :'domain', true),
        set_config('processor.adopt', :'adopt', true),
        set_config('processor.missing', :'named_and_missing', true) \g /dev/null
 
@@ -80,7 +96,7 @@ DO $$ BEGIN
 END $$;
 
 SELECT format('CREATE ROLE %I LOGIN', name)
-  FROM (VALUES (:'migrator'), (:'writer'), (:'reader')) AS wanted (name)
+  FROM (VALUES (:'migrator'), (:'writer'), (:'reader'), (:'domain')) AS wanted (name)
  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
 
 -- A role that was there before may have rights that no grant below takes away.
@@ -91,7 +107,7 @@ BEGIN
   FOR found IN
     SELECT rolname FROM pg_roles
      WHERE rolname IN (current_setting('processor.migrator'), current_setting('processor.writer'),
-                       current_setting('processor.reader'))
+                       current_setting('processor.reader'), current_setting('processor.domain'))
        AND (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls)
   LOOP
     RAISE EXCEPTION 'the role % has an attribute beyond LOGIN: ALTER ROLE ... NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS', found.rolname;
@@ -101,7 +117,8 @@ BEGIN
       FROM pg_auth_members AS membership
       JOIN pg_roles AS member ON member.oid = membership.member
       JOIN pg_roles AS granted ON granted.oid = membership.roleid
-     WHERE member.rolname IN (current_setting('processor.writer'), current_setting('processor.reader'))
+     WHERE member.rolname IN (current_setting('processor.writer'), current_setting('processor.reader'),
+                              current_setting('processor.domain'))
   LOOP
     RAISE EXCEPTION 'the role % is a member of %, and has its rights too: REVOKE it', found.rolname, found.of;
   END LOOP;
@@ -119,13 +136,18 @@ END $$;
   \set password `cat "$PROCESSOR_READER_PASSWORD_FILE"`
   ALTER ROLE :"reader" PASSWORD :'password';
 \endif
+\if :has_domain_password
+  \set password `cat "$PROCESSOR_DOMAIN_PASSWORD_FILE"`
+  ALTER ROLE :"domain" PASSWORD :'password';
+\endif
 \unset password
 
 -- A role's password then cannot take every connection of the server. For the whole server, also
--- where one writes to several databases: an instance uses WRITERS + 1.
+-- where one writes to several databases: an instance uses WRITERS + 1, and 3 of the domain.
 ALTER ROLE :"migrator" CONNECTION LIMIT :migrator_connections;
 ALTER ROLE :"writer" CONNECTION LIMIT :writer_connections;
 ALTER ROLE :"reader" CONNECTION LIMIT :reader_connections;
+ALTER ROLE :"domain" CONNECTION LIMIT :domain_connections;
 
 -- Of the role and not of a session: behind a transaction pooler a SET may be anybody's. They bound
 -- mistakes; who has the password can set them again. public is not in the search path, because a
@@ -142,10 +164,17 @@ ALTER ROLE :"reader" IN DATABASE :"DBNAME" SET lock_timeout = '5s';
 ALTER ROLE :"reader" IN DATABASE :"DBNAME" SET idle_in_transaction_session_timeout = '60s';
 ALTER ROLE :"reader" IN DATABASE :"DBNAME" SET default_transaction_read_only = on;
 
-GRANT CONNECT ON DATABASE :"DBNAME" TO :"migrator", :"writer", :"reader";
+ALTER ROLE :"domain" IN DATABASE :"DBNAME" SET search_path = pg_catalog, pg_temp;
+ALTER ROLE :"domain" IN DATABASE :"DBNAME" SET statement_timeout = '60s';
+ALTER ROLE :"domain" IN DATABASE :"DBNAME" SET lock_timeout = '5s';
+ALTER ROLE :"domain" IN DATABASE :"DBNAME" SET idle_in_transaction_session_timeout = '60s';
+-- Migration 0007 reads it: the tables of the domain are granted when it makes them.
+ALTER ROLE :"migrator" IN DATABASE :"DBNAME" SET processor.domain_role = :'domain';
+
+GRANT CONNECT ON DATABASE :"DBNAME" TO :"migrator", :"writer", :"reader", :"domain";
 GRANT CREATE, TEMPORARY ON DATABASE :"DBNAME" TO :"migrator";
 GRANT USAGE, CREATE ON SCHEMA public TO :"migrator";
-GRANT USAGE ON SCHEMA public TO :"writer", :"reader";
+GRANT USAGE ON SCHEMA public TO :"writer", :"reader", :"domain";
 
 -- Here and not by the first migration, so that the end of this script can look after its functions.
 SELECT 'CREATE EXTENSION IF NOT EXISTS timescaledb WITH SCHEMA public'
@@ -235,12 +264,12 @@ BEGIN
 END $$;
 
 -- What is there now.
-SELECT format('REVOKE ALL ON %s FROM %I, %I', name, :'writer', :'reader')
+SELECT format('REVOKE ALL ON %s FROM %I, %I, %I', name, :'writer', :'reader', :'domain')
   FROM (VALUES (to_regclass('public.positions')), (to_regclass('public.processor_migrations')))
     AS ours (name) WHERE name IS NOT NULL \gexec
 SELECT format('GRANT SELECT, INSERT ON public.positions TO %I', :'writer')
  WHERE to_regclass('public.positions') IS NOT NULL \gexec
-SELECT format('GRANT SELECT ON public.positions TO %I', :'reader')
+SELECT format('GRANT SELECT ON public.positions TO %I, %I', :'reader', :'domain')
  WHERE to_regclass('public.positions') IS NOT NULL \gexec
 
 -- The migrator's bookkeeping, as src/db/migration-history.ts makes it. It is made here, so that the
@@ -253,10 +282,10 @@ CREATE TABLE IF NOT EXISTS public.processor_migrations (
   applied_at timestamptz NOT NULL DEFAULT now()
 );
 RESET ROLE;
-REVOKE ALL ON public.processor_migrations FROM :"writer", :"reader";
+REVOKE ALL ON public.processor_migrations FROM :"writer", :"reader", :"domain";
 GRANT SELECT ON public.processor_migrations TO :"writer", :"reader";
 
-GRANT USAGE ON SCHEMA positions TO :"reader";
+GRANT USAGE ON SCHEMA positions TO :"reader", :"domain";
 GRANT SELECT ON ALL TABLES IN SCHEMA positions TO :"reader";
 SELECT format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC', oid::regprocedure)
   FROM pg_proc WHERE pronamespace = 'positions'::regnamespace \gexec
@@ -264,12 +293,24 @@ SELECT format('GRANT EXECUTE ON ROUTINE %s TO %I', oid::regprocedure, :'reader')
   FROM pg_proc
  WHERE pronamespace = 'positions'::regnamespace AND prorettype <> 'trigger'::regtype \gexec
 
+-- As migration 0007 has it, for tables that are there already.
+REVOKE ALL ON ALL TABLES IN SCHEMA positions FROM :"domain";
+SELECT format('GRANT %s ON positions.%I TO %I', wanted.rights, c.relname, :'domain')
+  FROM (VALUES ('devices', 'SELECT'),
+               ('outbox', 'SELECT, INSERT, DELETE, UPDATE (enqueued_at)'),
+               ('outbox_parked', 'SELECT, INSERT, UPDATE, DELETE'),
+               ('domain_seen', 'SELECT, INSERT, UPDATE, DELETE'),
+               ('domain_version', 'SELECT, INSERT, UPDATE, DELETE'),
+               ('domain_pause', 'SELECT, INSERT, UPDATE, DELETE')) AS wanted (name, rights)
+  JOIN pg_class AS c ON c.relname = wanted.name AND c.relnamespace = 'positions'::regnamespace \gexec
+
 -- What the migrator makes later. The one table that a migration puts into public is positions;
 -- everything else goes into the schema positions, where the writer has nothing to do.
 ALTER DEFAULT PRIVILEGES FOR ROLE :"migrator" REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
 ALTER DEFAULT PRIVILEGES FOR ROLE :"migrator" IN SCHEMA public
   GRANT SELECT, INSERT ON TABLES TO :"writer";
-ALTER DEFAULT PRIVILEGES FOR ROLE :"migrator" IN SCHEMA public GRANT SELECT ON TABLES TO :"reader";
+ALTER DEFAULT PRIVILEGES FOR ROLE :"migrator" IN SCHEMA public
+  GRANT SELECT ON TABLES TO :"reader", :"domain";
 ALTER DEFAULT PRIVILEGES FOR ROLE :"migrator" IN SCHEMA positions GRANT SELECT ON TABLES TO :"reader";
 ALTER DEFAULT PRIVILEGES FOR ROLE :"migrator" IN SCHEMA positions
   GRANT EXECUTE ON ROUTINES TO :"reader";

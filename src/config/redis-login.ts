@@ -26,6 +26,7 @@ export function loadRedisLogin(env: Environment, host: ConfigHost): RedisLoginRe
     postgresUrl: null,
     migrationPostgresUrl: null,
     migrationPostgresPassword: null,
+    domain: null,
     domainPostgresUrl: null,
     domainPostgresPassword: null,
     postgresCaFile: null,

@@ -13,6 +13,7 @@ export type TransportValues = Pick<
   | 'postgresUrl'
   | 'migrationPostgresUrl'
   | 'migrationPostgresPassword'
+  | 'domain'
   | 'domainPostgresUrl'
   | 'domainPostgresPassword'
   | 'postgresCaFile'
@@ -52,17 +53,15 @@ export function readTransport(
   problems.push(...verificationSwitchedOff(env));
   const redisIsTls = readRedisUrl(values.redisUrl, report);
   const main = readPostgresUrl('postgresUrl', values.postgresUrl, report);
-  const migration = readRoleUrl('migrationPostgres', main?.isTls ?? null, values, report);
-  const domain = readRoleUrl('domainPostgres', main?.isTls ?? null, values, report);
+  const mainIsTls = main?.isTls ?? null;
+  const migration = readRoleUrl('migrationPostgres', mainIsTls, values, report);
+  // The compose files set this URL also where nothing uses it.
+  const isUsed = values.domain === 'on';
+  const domain = readRoleUrl('domainPostgres', isUsed ? mainIsTls : null, values, report);
   const read = { values, host, report };
   return {
     redisTls: readTls('redis', redisIsTls, 'rediss:// in REDIS_URL', read),
-    databaseTls: readTls(
-      'postgres',
-      main?.isTls ?? null,
-      '?sslmode=verify-full in POSTGRES_URL',
-      read,
-    ),
+    databaseTls: readTls('postgres', mainIsTls, '?sslmode=verify-full in POSTGRES_URL', read),
     postgresUrl: main?.url ?? null,
     migrationPostgresUrl: migration,
     domainPostgresUrl: domain,

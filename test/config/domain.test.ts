@@ -172,9 +172,12 @@ describe('a wrong setting of the domain', () => {
   test('its URL has the sslmode of the service', () => {
     const verified = `${required.POSTGRES_URL}?sslmode=verify-full`;
 
-    expect(problemsOf({ ...role, POSTGRES_URL: verified })).toMatchObject([
+    const different = { ...role, POSTGRES_URL: verified };
+
+    expect(problemsOf({ ...different, DOMAIN: 'on' })).toMatchObject([
       { variable: 'DOMAIN_POSTGRES_URL', got: 'another sslmode than in POSTGRES_URL' },
     ]);
+    expect(problemsOf(different)).toEqual([]);
     expect(
       configOf({
         POSTGRES_URL: verified,

@@ -82,7 +82,7 @@ const ofOthers: Readonly<Record<string, readonly string[]>> = {
     'GRAFANA_IMAGE',
   ],
   'deploy/sql/roles.sql': [
-    ...['MIGRATOR', 'WRITER', 'READER'].map((role) => `PROCESSOR_${role}_PASSWORD_FILE`),
+    ...['MIGRATOR', 'WRITER', 'READER', 'DOMAIN'].map((role) => `PROCESSOR_${role}_PASSWORD_FILE`),
     'ON_ERROR_STOP',
   ],
   'terminals and codes of errors': ['NO_COLOR', 'READ_ONLY'],
@@ -93,6 +93,8 @@ const ofOthers: Readonly<Record<string, readonly string[]>> = {
   'the commands, for the audit': ['PROCESSOR_OPERATOR'],
   TimescaleDB: ['TIMESCALEDB_TELEMETRY'],
   'redis-cli': ['REDISCLI_AUTH'],
+  Directus: ['DB_EXCLUDE_TABLES', 'EXTENSIONS_PATH', 'WEBSOCKETS_ENABLED'],
+  'the hook of deploy/sql/directus/websocket': ['MAX_WAITING', 'RETRY_MS'],
   'Node.js': ['CERT_HAS_EXPIRED', 'NODE_OPTIONS', 'NODE_TLS_REJECT_UNAUTHORIZED'],
   Grafana: [
     'GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES',

@@ -64,6 +64,7 @@ describe.skipIf(!hasPsql())(
         for (const words of ['DELETE FROM', 'TRUNCATE', 'DROP TABLE']) {
           const statement = `${words} ${chunk?.name}`;
           expect(await outcomeOf(database.urls.writer, statement), statement).toBe(denied);
+          expect(await outcomeOf(database.urls.domain, statement), statement).toBe(denied);
         }
       });
 
@@ -78,8 +79,9 @@ describe.skipIf(!hasPsql())(
         "SELECT public.add_job('pg_catalog.pg_sleep', '1 hour')",
         'SELECT public.alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs',
         'SELECT FROM positions.device_hours',
-      ])('the writer is refused: %s', async (statement) => {
+      ])('the writer and the domain are refused: %s', async (statement) => {
         expect(await outcomeOf(database.urls.writer, statement)).toBe(denied);
+        expect(await outcomeOf(database.urls.domain, statement)).toBe(denied);
       });
 
       test('the reader reads the continuous aggregates', async () => {

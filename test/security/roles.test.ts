@@ -157,6 +157,7 @@ describe.skipIf(!hasPsql())(
       test('timeouts hold for the role', async () => {
         expect(await timeouts(database.urls.writer)).toEqual(['10s', '5s', '30s']);
         expect(await timeouts(database.urls.reader)).toEqual(['1min', '5s', '1min']);
+        expect(await timeouts(database.urls.domain)).toEqual(['1min', '5s', '1min']);
       });
 
       test.skipIf(!hasPooler())(
@@ -205,13 +206,13 @@ describe.skipIf(!hasPsql())(
 
       test('a role without a password file has none, and cannot log in with any', async () => {
         await database.apply({ passwordsOf: [] });
-        expect(await passwords()).toEqual([false, false, false]);
+        expect(await passwords()).toEqual([false, false, false, false]);
 
         await database.apply({ passwordsOf: ['writer'] });
-        expect(await passwords()).toEqual([false, false, true]);
+        expect(await passwords()).toEqual([false, false, false, true]);
 
         await database.apply({ passwordsOf: [] });
-        expect(await passwords()).toEqual([false, false, true]);
+        expect(await passwords()).toEqual([false, false, false, true]);
       });
 
       test('a password file that is not there ends the script, and nothing is made', async () => {

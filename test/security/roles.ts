@@ -19,7 +19,7 @@ export function hasPsql(): boolean {
   return findProgram('psql') !== null;
 }
 
-export const roleNames = ['migrator', 'writer', 'reader'] as const;
+export const roleNames = ['migrator', 'writer', 'reader', 'domain'] as const;
 type RoleName = (typeof roleNames)[number];
 type OfEach = Readonly<Record<RoleName, string>>;
 
@@ -43,7 +43,7 @@ export interface ApplyOptions {
   readonly variables?: Readonly<Record<string, string>>;
 }
 
-/** A fresh database, and the names and passwords of three roles that are not made yet. */
+/** A fresh database, and the names and passwords of four roles that are not made yet. */
 export async function rolesDatabase(): Promise<RolesDatabase> {
   const database: FreshDatabase = await freshDatabase();
   const dir = await mkdtemp(join(tmpdir(), 'processor-roles-'));
@@ -52,6 +52,7 @@ export async function rolesDatabase(): Promise<RolesDatabase> {
     migrator: value('migrator'),
     writer: value('writer'),
     reader: value('reader'),
+    domain: value('domain'),
   });
   const roles = each((name) => `processor_test_${name}_${mark}`);
   // With what a shell, psql and a URL each would take for something else.

@@ -37,6 +37,14 @@ const statements: Readonly<Record<string, readonly string[]>> = {
   ],
   'write `processor_migrations`': ['DELETE FROM public.processor_migrations'],
   'read the list of devices': ['SELECT FROM positions.devices'],
+  'read the outbox': ['SELECT FROM positions.outbox'],
+  'read, add and delete the outbox': [
+    "INSERT INTO positions.outbox (device_id, from_ts, to_ts) VALUES ('1', now(), now())",
+    'SELECT FROM positions.outbox FOR UPDATE SKIP LOCKED',
+    'DELETE FROM positions.outbox',
+  ],
+  'change the outbox': ['UPDATE positions.outbox SET from_ts = now()', 'TRUNCATE positions.outbox'],
+  'delete the list of devices': ['DELETE FROM positions.devices'],
   'create tables, temporary ones too': [
     'CREATE TABLE public.mine (x int)',
     'CREATE TEMPORARY TABLE mine (x int)',

@@ -29,7 +29,8 @@ const service = z.strictObject({
     .optional(),
   entrypoint: words.optional(),
   command: words.optional(),
-  environment: z.record(z.string().regex(/^[A-Z][A-Z0-9_]*$/), text).optional(),
+  // A variable may be empty: processor takes it for unset.
+  environment: z.record(z.string().regex(/^[A-Z][A-Z0-9_]*$/), z.string()).optional(),
   secrets: words.optional(),
   configs: words.optional(),
   volumes: words.optional(),
