@@ -27,7 +27,7 @@ export function sourcesOf(hasIgnored: boolean): readonly Source[] {
 function differences({ kind, current }: Source): string {
   return `
     current AS MATERIALIZED (${current}),
-    seen AS (SELECT * FROM positions.domain_seen WHERE kind = '${kind}'),
+    seen AS (SELECT * FROM positions.domain_seen WHERE kind = '${kind}' AND hash <> ''::bytea),
     difference AS MATERIALIZED (
       SELECT coalesce(c.key, s.key) AS key, coalesce(c.imei, s.imei) AS imei, c.hash, c.from_ts, c.to_ts,
              c.key IS NOT NULL AS is_present, s.key IS NOT NULL AS was_present,
@@ -60,6 +60,8 @@ const reachedByImei = `
     reached AS (
       SELECT imei, change_from, change_to FROM affected)`;
 
+const heldAssignment = "a.kind = 'assignment' AND a.hash <> ''::bytea";
+
 /**
  * Devices of the scopes that a geofence has and had. Times are joined by scope before devices are, so
  * the cost is devices plus geofences, not their product. Assignments that changed bring their own times.
@@ -73,15 +75,28 @@ const reachedByScope = `
     reached AS (
       SELECT a.imei, greatest(a.from_ts, s.change_from) AS change_from,
              least(a.to_ts, s.change_to) AS change_to
-        FROM scopes AS s JOIN positions.domain_seen AS a ON a.kind = 'assignment' AND a.scope = s.scope
+        FROM scopes AS s JOIN positions.domain_seen AS a ON ${heldAssignment} AND a.scope = s.scope
       UNION ALL
       SELECT a.imei, greatest(a.from_ts, s.change_from), least(a.to_ts, s.change_to)
-        FROM scopes AS s JOIN positions.domain_seen AS a ON a.kind = 'assignment'
+        FROM scopes AS s JOIN positions.domain_seen AS a ON ${heldAssignment}
        WHERE s.scope IS NULL)`;
+
+/** Its key stays known until everything that was enqueued of it is older than the horizon. */
+const keepFormer = `
+      UPDATE positions.domain_seen AS s SET hash = '', from_ts = $2, to_ts = $2, scope = NULL
+        FROM difference AS d WHERE s.kind = 'assignment' AND s.key = d.key AND NOT d.is_present`;
+
+const remove = (kind: Kind): string => `
+      DELETE FROM positions.domain_seen AS s USING difference AS d
+       WHERE s.kind = '${kind}' AND s.key = d.key AND NOT d.is_present`;
+
+/** Forgets former keys after the horizon. $1: the earliest time to enqueue. */
+export const forgetFormer = `
+  DELETE FROM positions.domain_seen WHERE kind = 'assignment' AND hash = ''::bytea AND to_ts < $1`;
 
 /**
  * One statement that compares one kind of rows with `domain_seen`, enqueues the affected times and
- * stores what it compared. $1: the earliest time to enqueue.
+ * stores what it compared. $1: the earliest time to enqueue; $2, of assignments only: now.
  */
 export function applyStatement(source: Source): string {
   const { kind } = source;
@@ -99,9 +114,7 @@ export function applyStatement(source: Source): string {
       ON CONFLICT (kind, key) DO UPDATE
          SET hash = excluded.hash, from_ts = excluded.from_ts, to_ts = excluded.to_ts,
              imei = excluded.imei, scope = excluded.scope),
-    removed AS (
-      DELETE FROM positions.domain_seen AS s USING difference AS d
-       WHERE s.kind = '${kind}' AND s.key = d.key AND NOT d.is_present)
+    removed AS (${kind === 'assignment' ? keepFormer : remove(kind)})
     SELECT (SELECT count(*) FROM difference)::int AS changed, (SELECT count(*) FROM enqueued)::int AS enqueued`;
 }
 

@@ -4,6 +4,7 @@ import { tooManyGeofences } from '../domain/contract-limits.ts';
 import {
   applyStatement,
   differenceStatement,
+  forgetFormer,
   type Source,
   sourcesOf,
 } from './domain-change-sql.ts';
@@ -74,20 +75,21 @@ async function compare(
   const earliest = new Date(now.getTime() - recomputeHorizonMs);
   const total = { ...idle };
   for (const source of sourcesOf(await hasIgnoredView(client))) {
-    const { changed, enqueued } = await apply(client, source, earliest);
+    const { changed, enqueued } = await apply(client, source, earliest, now);
     total.changed += changed;
     total.enqueued += enqueued;
   }
+  if (total.changed > 0) await client.query(forgetFormer, [earliest]);
   const version = total.changed === 0 ? await readVersion(client) : await raiseVersion(client);
   return { ...total, version, isBusy: false };
 }
 
-async function apply(client: pg.ClientBase, source: Source, earliest: Date) {
+async function apply(client: pg.ClientBase, source: Source, earliest: Date, now: Date) {
   await client.query('SAVEPOINT comparing');
   try {
     const { rows } = await client.query<{ changed: number; enqueued: number }>(
       applyStatement(source),
-      [earliest],
+      source.kind === 'assignment' ? [earliest, now] : [earliest],
     );
     return oneRow(rows);
   } catch (error) {

@@ -11,6 +11,7 @@ import {
   type AssignmentViewRow,
   type ContractBuilder,
   contractBuilder,
+  type FormerDeviceRow,
   type GeofenceViewRow,
   type IgnoredViewRow,
 } from '../domain/contract-builder.ts';
@@ -22,7 +23,7 @@ import {
   readVersion,
 } from './domain-changes.ts';
 import { readingViews } from './domain-read-fault.ts';
-import { contractRows } from './domain-views.ts';
+import { contractRows, formerDevices } from './domain-views.ts';
 import { asDependencyError } from './errors.ts';
 
 export type LoadOptions = ContractLimits & ChangeOptions;
@@ -92,31 +93,36 @@ async function readRows(
   builder: ContractBuilder,
   slices: Slices,
 ): Promise<void> {
-  const { geofences_v1: geofences, devices_v1: devices, ignored_v1: ignored } = contractRows;
-  await readPages<GeofenceViewRow>(client, 'geofences_v1', geofences, builder.addGeofence, slices);
-  await readPages<AssignmentViewRow>(client, 'devices_v1', devices, builder.addAssignment, slices);
+  const view = (name: keyof typeof contractRows) =>
+    [`processor_contract.${name}`, contractRows[name]] as const;
+  await readPages<GeofenceViewRow>(client, ...view('geofences_v1'), builder.addGeofence, slices);
+  await readPages<AssignmentViewRow>(client, ...view('devices_v1'), builder.addAssignment, slices);
+  await readPages<FormerDeviceRow>(client, null, formerDevices, builder.addFormerDevice, slices);
   if (!(await hasIgnoredView(client))) return;
-  await readPages<IgnoredViewRow>(client, 'ignored_v1', ignored, builder.addIgnored, slices);
+  await readPages<IgnoredViewRow>(client, ...view('ignored_v1'), builder.addIgnored, slices);
 }
 
 /** Shapes are at most 1 MB each, so a page of them is at most this many megabytes. */
 const PAGE_ROWS = 64;
 
+/** @param object the view that a failure is the fault of; null: a table of this service */
 async function readPages<Row extends pg.QueryResultRow>(
   client: pg.ClientBase,
-  view: string,
+  object: string | null,
   query: string,
   add: (row: Row) => void,
   slices: Slices,
 ): Promise<void> {
-  const object = `processor_contract.${view}`;
-  await readingViews(object, () =>
-    client.query(`DECLARE contract_rows NO SCROLL CURSOR FOR ${query}`),
-  );
+  const read = async (sql: string): Promise<Row[]> => {
+    const { rows } =
+      object === null
+        ? await client.query<Row>(sql)
+        : await readingViews(object, () => client.query<Row>(sql));
+    return rows;
+  };
+  await read(`DECLARE contract_rows NO SCROLL CURSOR FOR ${query}`);
   for (;;) {
-    const { rows } = await readingViews(object, () =>
-      client.query<Row>(`FETCH ${PAGE_ROWS} FROM contract_rows`),
-    );
+    const rows = await read(`FETCH ${PAGE_ROWS} FROM contract_rows`);
     for (const row of rows) {
       add(row);
       await slices.pause();

@@ -107,16 +107,17 @@ export const currentRows: Readonly<Record<Kind, string>> = {
                              coalesce((margin_m::float8)::text, ''), shape::text)`)} AS hash
               FROM processor_contract.geofences_v1 WHERE geofence IS NOT NULL) AS geofences
      GROUP BY key`,
-  // The end is no part of the key: an assignment that ends is not another assignment.
+  // The end is no part of the key: an assignment that ends is not another assignment. The device is,
+  // because it is still needed after the row is gone.
   assignment: `
-    SELECT encode(hash, 'hex') AS key, hash, from_ts, max(to_ts) AS to_ts, imei, scope
-      FROM (SELECT imei::text AS imei, scope::text AS scope,
+    SELECT encode(hash, 'hex') || ':' || device AS key, hash, from_ts, max(to_ts) AS to_ts, imei, scope
+      FROM (SELECT imei::text AS imei, device::text AS device, scope::text AS scope,
                    coalesce(valid_from, ${earliest}) AS from_ts, coalesce(valid_to, ${latest}) AS to_ts,
                    ${hashed(`ROW(imei::text, device::text, subject::text, scope::text,
                              ${seconds('valid_from')})::text`)} AS hash
               FROM processor_contract.devices_v1
              WHERE imei IS NOT NULL AND device IS NOT NULL) AS assignments
-     GROUP BY hash, from_ts, imei, scope`,
+     GROUP BY hash, from_ts, imei, device, scope`,
   ignored: `
     SELECT DISTINCT encode(hash, 'hex') AS key, hash, from_ts, to_ts, imei, NULL::text AS scope
       FROM (SELECT imei::text AS imei,
@@ -129,6 +130,15 @@ export const currentRows: Readonly<Record<Kind, string>> = {
 export const noIgnoredRows = `
   SELECT NULL::text AS key, NULL::bytea AS hash, NULL::timestamptz AS from_ts,
          NULL::timestamptz AS to_ts, NULL::text AS imei, NULL::text AS scope WHERE false`;
+
+/**
+ * Keys of devices whose assignments were removed: \`applyStatement\` keeps them for the horizon with an
+ * empty hash. Timing records under them are superseded by the next evaluation of their IMEI.
+ */
+export const formerDevices = `
+  SELECT imei, substr(key, strpos(key, ':') + 1) AS device
+    FROM positions.domain_seen WHERE kind = 'assignment' AND hash = ''::bytea
+   ORDER BY to_ts DESC LIMIT 1000000`;
 
 /**
  * A fingerprint of each view that costs no more than reading its short columns: rows, and a sum of

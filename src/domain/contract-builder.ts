@@ -5,12 +5,13 @@ import type {
   RefusedGeofence,
   TimingTable,
 } from './contract.ts';
+import { assignmentCollector } from './contract-assignments.ts';
 import { isKey } from './contract-keys.ts';
 import { tooManyGeofences, tooManyRows, tooManyVertices } from './contract-limits.ts';
-import { mergeAssignments } from './evaluation.ts';
 import { type Geofence, readGeofence } from './geofence.ts';
 import { indexInParts } from './geofence-index.ts';
-import type { Assignment, DeviceKey, GeofenceId, SubjectKey, Validity } from './types.ts';
+import { internStrings } from './intern.ts';
+import type { GeofenceId, Validity } from './types.ts';
 
 /** A row of `geofences_v1`; the validity is in epoch milliseconds, rounded up. */
 export interface GeofenceViewRow extends Validity {
@@ -31,6 +32,12 @@ export interface AssignmentViewRow extends Validity {
   readonly scope: string | null;
 }
 
+/** A key that the device had before its assignment was removed from the view. */
+export interface FormerDeviceRow {
+  readonly imei: string;
+  readonly device: string;
+}
+
 /** A row of `ignored_v1`. */
 export interface IgnoredViewRow extends Validity {
   readonly imei: string | null;
@@ -41,8 +48,6 @@ export interface IgnoredViewRow extends Validity {
  * second at 10,000 where the boxes of all edges overlap.
  */
 export const MAX_SHAPE_VERTICES = 10_000;
-/** A constant, because no fleet has as many: 1,000,000 rows take about 300 MB. */
-export const MAX_ASSIGNMENTS = 1_000_000;
 export const MAX_IGNORED_RANGES = 1_000_000;
 
 /** Collects rows one at a time and becomes a contract. */
@@ -50,6 +55,7 @@ export interface ContractBuilder {
   /** @throws ContractBrokenError over the limits */
   addGeofence(row: GeofenceViewRow): void;
   addAssignment(row: AssignmentViewRow): void;
+  addFormerDevice(row: FormerDeviceRow): void;
   addIgnored(row: IgnoredViewRow): void;
   /** Yields after each few milliseconds of work, so that the caller can let others run. */
   finish(version: number): Generator<void, DomainContract>;
@@ -58,29 +64,24 @@ export interface ContractBuilder {
 /** The contract does not depend on the order of the rows. */
 export function contractBuilder(timing: TimingTable, limits: ContractLimits): ContractBuilder {
   const geofences = geofenceCollector(timing, limits);
-  const assignments = new Map<string, Assignment[]>();
+  const assignments = assignmentCollector(timing);
   const ignored = new Map<string, Validity[]>();
-  const intern = internStrings();
-  let refusedAssignments = 0;
   let ranges = 0;
-  let held = 0;
 
   return {
     addGeofence: geofences.add,
-    addAssignment(row) {
-      held += 1;
-      if (held > MAX_ASSIGNMENTS) throw tooManyRows('devices_v1', MAX_ASSIGNMENTS);
-      const assignment = readAssignment(row, timing, intern);
-      if (assignment === null || row.imei === null) refusedAssignments += 1;
-      else append(assignments, row.imei, assignment);
-    },
+    addAssignment: assignments.add,
+    addFormerDevice: assignments.addFormer,
     addIgnored({ imei, from, to }) {
       ranges += 1;
       if (ranges > MAX_IGNORED_RANGES) throw tooManyRows('ignored_v1', MAX_IGNORED_RANGES);
-      if (imei !== null && from < to) append(ignored, imei, { from, to });
+      if (imei === null || !(from < to)) return;
+      const held = ignored.get(imei);
+      if (held === undefined) ignored.set(imei, [{ from, to }]);
+      else held.push({ from, to });
     },
     *finish(version) {
-      yield* mergeAll(assignments);
+      const { byImei, refused: refusedAssignments } = yield* assignments.finish();
       const { all, refused, vertices } = geofences.result();
       const index = yield* indexInParts(all);
       return {
@@ -89,7 +90,7 @@ export function contractBuilder(timing: TimingTable, limits: ContractLimits): Co
         refused,
         refusedAssignments,
         vertices,
-        assignmentsOf: (imei) => assignments.get(imei) ?? [],
+        assignmentsOf: (imei) => byImei.get(imei) ?? [],
         ignoredOf: (imei) => ignored.get(imei) ?? [],
         timing,
       };
@@ -155,46 +156,4 @@ function parse(shape: string | null): unknown {
     // `readGeofence` refuses it as not_geojson; the column's type lets no other text in.
     return null;
   }
-}
-
-function readAssignment(
-  { imei, device, subject, scope, from, to }: AssignmentViewRow,
-  timing: TimingTable,
-  intern: (text: string) => string,
-): Assignment | null {
-  if (imei === null || device === null) return null;
-  if (!isKey<DeviceKey>(device, timing.deviceType)) return null;
-  if (subject !== null && !isKey<SubjectKey>(subject, timing.subject?.type ?? 'text')) return null;
-  return { device, subject, scope: scope === null ? null : intern(scope), from, to };
-}
-
-const MERGED_AT_A_TIME = 5000;
-
-function* mergeAll(assignments: Map<string, Assignment[]>): Generator<void> {
-  let done = 0;
-  for (const [imei, all] of assignments) {
-    const [first] = all;
-    if (all.length > 1 || first === undefined || !(first.from < first.to)) {
-      assignments.set(imei, mergeAssignments(all));
-    }
-    done += 1;
-    if (done % MERGED_AT_A_TIME === 0) yield;
-  }
-}
-
-function append<Value>(map: Map<string, Value[]>, key: string, value: Value): void {
-  const values = map.get(key);
-  if (values === undefined) map.set(key, [value]);
-  else values.push(value);
-}
-
-/** Few scopes are on many rows, and every row brings a string of its own. */
-function internStrings(): (text: string) => string {
-  const known = new Map<string, string>();
-  return (text) => {
-    const same = known.get(text);
-    if (same !== undefined) return same;
-    known.set(text, text);
-    return text;
-  };
 }

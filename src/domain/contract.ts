@@ -67,11 +67,14 @@ export interface DomainContract {
   readonly version: number;
   readonly index: GeofenceIndex;
   readonly refused: readonly RefusedGeofence[];
-  /** Rows of `devices_v1` without a usable IMEI or key. */
+  /** Rows of `devices_v1` without a usable IMEI or key, or with a key that several IMEIs have. */
   readonly refusedAssignments: number;
   /** Vertices of all shapes that are evaluated. */
   readonly vertices: number;
-  /** Merged (`mergeAssignments`); empty: the device is not known. */
+  /**
+   * Merged (`mergeAssignments`); empty: the device is not known. One that is never valid names a key
+   * under which older timing records may be stored.
+   */
   assignmentsOf(imei: DeviceId): readonly Assignment[];
   /** Ranges whose fixes do not count, half open. */
   ignoredOf(imei: DeviceId): readonly Validity[];

@@ -10,6 +10,7 @@ import {
 import {
   type AssignmentViewRow,
   contractBuilder,
+  type FormerDeviceRow,
   type GeofenceViewRow,
   type IgnoredViewRow,
 } from '../../src/domain/contract-builder.ts';
@@ -53,7 +54,13 @@ function assignment(change: Partial<AssignmentViewRow> = {}): AssignmentViewRow 
   return { imei: deviceId(1), device: 'd1', subject: null, scope: null, ...always, ...change };
 }
 
+const neverValid = (device: string) => {
+  const never = { from: -Infinity, to: -Infinity };
+  return { device, subject: null, scope: null, ...never };
+};
+
 interface Rows {
+  readonly former?: readonly FormerDeviceRow[];
   readonly geofences?: readonly GeofenceViewRow[];
   readonly assignments?: readonly AssignmentViewRow[];
   readonly ignored?: readonly IgnoredViewRow[];
@@ -63,6 +70,7 @@ function contractOf(rows: Rows, table = timing, bounds = limits): DomainContract
   const builder = contractBuilder(table, bounds);
   for (const row of rows.geofences ?? []) builder.addGeofence(row);
   for (const row of rows.assignments ?? []) builder.addAssignment(row);
+  for (const row of rows.former ?? []) builder.addFormerDevice(row);
   for (const row of rows.ignored ?? []) builder.addIgnored(row);
   const finishing = builder.finish(7);
   for (;;) {
@@ -162,15 +170,66 @@ describe('a contract from rows of the views', () => {
         assignment({ from: 5, to: 9 }),
         assignment({ from: 1, to: 5 }),
         assignment({ from: 9, to: 9 }),
-        assignment({ imei: unknown, from: 3, to: 2 }),
+        assignment({ imei: unknown, device: 'd2', from: 3, to: 2 }),
       ],
     });
 
     expect(contract.assignmentsOf(deviceId(1))).toEqual([
       { device: 'd1', subject: null, scope: null, from: 1, to: 9 },
     ]);
-    expect(contract.assignmentsOf(unknown)).toEqual([]);
+    expect(contract.assignmentsOf(unknown)).toEqual([neverValid('d2')]);
     expect(contract.assignmentsOf(deviceId(2))).toEqual([]);
+  });
+
+  test('refuses every assignment of a key that several IMEIs have', () => {
+    const contract = contractOf({
+      assignments: [
+        assignment({ from: 1, to: 2 }),
+        assignment({ device: 'd2' }),
+        assignment({ imei: deviceId(2), from: 5 }),
+        assignment({ imei: deviceId(3), device: 'd3' }),
+      ],
+    });
+
+    expect(contract.refusedAssignments).toBe(2);
+    expect(contract.assignmentsOf(deviceId(1))).toMatchObject([{ device: 'd2' }]);
+    expect(contract.assignmentsOf(deviceId(2))).toEqual([]);
+    expect(contract.assignmentsOf(deviceId(3))).toMatchObject([{ device: 'd3' }]);
+  });
+
+  test('knows a former key of a device, unless a device has it now', () => {
+    const contract = contractOf({
+      assignments: [assignment(), assignment({ imei: deviceId(2), device: 'd2' })],
+      former: [
+        { imei: deviceId(1), device: 'd1' },
+        { imei: deviceId(1), device: 'd2' },
+        { imei: deviceId(1), device: 'd3' },
+        { imei: deviceId(4), device: 'd4' },
+        { imei: deviceId(4), device: '' },
+      ],
+    });
+
+    expect(contract.assignmentsOf(deviceId(1))).toEqual([
+      { device: 'd1', subject: null, scope: null, ...always },
+      neverValid('d3'),
+    ]);
+    expect(contract.assignmentsOf(deviceId(4))).toEqual([neverValid('d4')]);
+  });
+
+  test('leaves subjects out where the table has no column for them', () => {
+    const contract = contractOf(
+      {
+        assignments: [
+          assignment({ subject: '1', from: 1, to: 5 }),
+          assignment({ subject: 'x', from: 5, to: 9 }),
+        ],
+      },
+      { ...timing, subject: null },
+    );
+
+    expect(contract.assignmentsOf(deviceId(1))).toEqual([
+      { device: 'd1', subject: null, scope: null, from: 1, to: 9 },
+    ]);
   });
 
   test('counts assignments without an IMEI or with a key that the table cannot hold', () => {
@@ -216,7 +275,7 @@ describe('a contract from rows of the views', () => {
     const times = fc.constantFrom(-Infinity, 1, 5, 9, Infinity);
     const anyAssignment = fc
       .tuple(fc.constantFrom(...imeis), fc.constantFrom('1', '2', 'x'), times, times)
-      .map(([imei, subject, from, to]) => assignment({ imei, subject, from, to }));
+      .map(([imei, subject, from, to]) => assignment({ imei, device: imei, subject, from, to }));
     const rows = fc.tuple(fc.array(anyFence, { maxLength: 8 }), fc.array(anyAssignment));
     fc.assert(
       fc.property(
