@@ -36,7 +36,7 @@ const degrees = ['double precision', 'real', 'numeric'] as const;
 /** Milliseconds: a fix is found again by its time. */
 const MIN_PRECISION = 3;
 
-const requiredColumns: readonly WrittenColumn[] = [
+export const requiredColumns: readonly WrittenColumn[] = [
   { name: 'id', types: idTypes },
   { name: 'device', types: keyTypes },
   { name: 'geofence', types: keyTypes },
@@ -48,7 +48,7 @@ const requiredColumns: readonly WrittenColumn[] = [
   { name: 'source', types: words },
   { name: 'superseded_at', types: times, holdsNull: true },
 ];
-const coordinates: readonly WrittenColumn[] = [
+export const coordinates: readonly WrittenColumn[] = [
   { name: 'latitude', types: degrees },
   { name: 'longitude', types: degrees },
 ];
