@@ -19,6 +19,8 @@ export class InFlight {
   #bytes = 0;
   #full = false;
   #waiting: (() => void)[] = [];
+  /** Entries released since `rememberReleases`; null while nobody needs them. */
+  #released: Set<number | EntryId> | null = null;
 
   constructor(limits: InFlightLimits) {
     this.#limits = limits;
@@ -32,7 +34,9 @@ export class InFlight {
   }
 
   release(held: HeldEntry): void {
-    if (!this.#held.delete(keyOf(held.entry.id))) return;
+    const key = keyOf(held.entry.id);
+    if (!this.#held.delete(key)) return;
+    this.#released?.add(key);
     this.#records -= held.records;
     this.#bytes -= held.entry.bytes;
     const { records, bytes } = this.#limits;
@@ -42,6 +46,22 @@ export class InFlight {
 
   has(id: EntryId): boolean {
     return this.#held.has(keyOf(id));
+  }
+
+  /**
+   * From here to `forgetReleases`, `wasReleased` knows the entries that are released. A read of pending
+   * entries may find one that is acknowledged before its reply is processed.
+   */
+  rememberReleases(): void {
+    this.#released ??= new Set();
+  }
+
+  wasReleased(id: EntryId): boolean {
+    return this.#released?.has(keyOf(id)) ?? false;
+  }
+
+  forgetReleases(): void {
+    this.#released = null;
   }
 
   ids(): EntryId[] {

@@ -32,8 +32,12 @@ export interface PipelineParts
   readonly states: DeviceStates;
   readonly isolation: PoisonIsolation;
   readonly guards: Readonly<Record<Dependency, Guard>>;
-  /** Waits a bounded time for entries; resolves with none when there are none. @throws DependencyError */
-  readonly read: (limit: number) => Promise<readonly Entry[]>;
+  /**
+   * Waits a bounded time for entries; resolves with none when there are none. Calls `beforePending`
+   * before it asks for entries that were delivered before.
+   * @throws DependencyError
+   */
+  readonly read: (limit: number, beforePending: () => void) => Promise<readonly Entry[]>;
   /** Decodes and validates; never throws. */
   readonly interpret: (entry: Entry) => Interpretation;
   /** Stores rows and sets `outcomes`; those set are durable, also if it throws a DependencyError. */
@@ -139,8 +143,9 @@ export class Pipeline {
   }
 
   async #readLoop(): Promise<void> {
-    const { guards, read, options } = this.#parts;
+    const { guards, inFlight, read, options } = this.#parts;
     const { signal } = this.#stopped;
+    const beforePending = () => inFlight.rememberReleases();
     while (!signal.aborted) {
       const cause = this.#pauseCause();
       if (cause !== null) {
@@ -148,7 +153,10 @@ export class Pipeline {
         continue;
       }
       const since = performance.now();
-      const entries = await guards.redis.untilDone(() => read(options.readCount), signal);
+      const entries = await guards.redis.untilDone(
+        () => read(options.readCount, beforePending),
+        signal,
+      );
       if (entries === null || entries.length === 0) continue;
       await this.#accept(entries, performance.now() - since);
     }
@@ -169,8 +177,10 @@ export class Pipeline {
   /** Interprets entries and passes them on; writers and acknowledgement run during the next read. */
   async #accept(entries: readonly Entry[], readMs: number): Promise<void> {
     const { inFlight, isolation, events } = this.#parts;
-    // After a reconnect the consumer's own pending entries are read again; those in flight are skipped.
-    const fresh = entries.filter((entry) => !inFlight.has(entry.id));
+    // Own pending entries are read again after a reconnect, and a slow one may be claimed. Those in
+    // flight are skipped, and those that were acknowledged while this reply was on its way.
+    const fresh = entries.filter(({ id }) => !inFlight.has(id) && !inFlight.wasReleased(id));
+    inFlight.forgetReleases();
     const isolated = fresh.filter((entry) => isolation.needsIsolation(entry));
     events.read(fresh, readMs);
     await this.#interpretInTurns(fresh.filter((entry) => !isolation.needsIsolation(entry)));

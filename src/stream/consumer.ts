@@ -54,9 +54,10 @@ export interface Consumer {
    * Reads own pending entries first after every new connection, because a reply that was lost with
    * the old one left its entries pending. Then claims orphaned entries when a scan is due, then
    * reads new ones. Blocks for at most `blockMs` plus the slack.
+   * @param beforePending called before pending entries are read or claimed
    * @throws DependencyError
    */
-  read(limit: number): Promise<readonly Entry[]>;
+  read(limit: number, beforePending?: () => void): Promise<readonly Entry[]>;
   close(): void;
 }
 
@@ -172,13 +173,15 @@ export function createConsumer(
     if (found.kind === 'went_back') events.streamWentBack(found.entries);
   }
 
-  async function readNext(limit: number): Promise<readonly Entry[]> {
+  async function readNext(limit: number, beforePending: () => void): Promise<readonly Entry[]> {
     const connection = await connected();
     if (pendingCursor !== null) {
+      beforePending();
       const pending = await readPending(await shared(), pendingCursor, limit);
       if (pendingCursor !== null || pending.length > 0) return pending;
     }
     if (now() >= claimDueMs) {
+      beforePending();
       const claimed = await claim(await shared(), limit);
       if (claimed.length > 0) return claimed;
     }
@@ -192,9 +195,9 @@ export function createConsumer(
     async recreateGroup() {
       if (await ensureGroup()) events.groupRecreated();
     },
-    async read(limit) {
+    async read(limit, beforePending = () => undefined) {
       try {
-        return await readNext(limit);
+        return await readNext(limit, beforePending);
       } catch (error) {
         if (!isGroupGone(error)) {
           discard();

@@ -15,7 +15,16 @@ import {
   type Rejection,
   type RowOutcome,
 } from '../../src/core/types.ts';
-import { deviceId, entry, events, type GuardChange, guard, position, turn } from './parts.ts';
+import {
+  deviceId,
+  entry,
+  entryId,
+  events,
+  type GuardChange,
+  guard,
+  position,
+  turn,
+} from './parts.ts';
 
 /** What an entry holds, and what the database will say of its rows. */
 interface Planned {
@@ -321,6 +330,56 @@ describe('an entry', () => {
     await pipeline.drain(20_000);
 
     expect(account.totals()).toMatchObject({ read: 1, settled: { inserted: 1 } });
+  });
+
+  test('that is acknowledged while a read of pending entries returns it is not processed again', async () => {
+    let reads = 0;
+    const ended = Promise.withResolvers<void>();
+    const { pipeline, account, inFlight, acknowledged } = setUp([oneRow], noTrouble, {
+      async read(_limit, beforePending) {
+        reads += 1;
+        if (reads === 1) return [entry(0)];
+        if (reads > 2) {
+          ended.resolve();
+          await turn();
+          return [];
+        }
+        beforePending();
+        expect(inFlight.has(entryId(0))).toBe(true);
+        while (inFlight.has(entryId(0))) await turn();
+        return [{ ...entry(0), source: 'claimed', deliveries: 2 }];
+      },
+    });
+    pipeline.start();
+    await ended.promise;
+    await pipeline.drain(20_000);
+
+    expect(acknowledged).toEqual(['0-0']);
+    expect(account.totals()).toMatchObject({ read: 1, settled: { inserted: 1, duplicate: 0 } });
+  });
+
+  test('that is claimed after it was released is processed, because another instance had it', async () => {
+    let reads = 0;
+    const ended = Promise.withResolvers<void>();
+    const { pipeline, acknowledged, inFlight } = setUp([oneRow], noTrouble, {
+      async read(_limit, beforePending) {
+        reads += 1;
+        if (reads === 1) return [entry(0)];
+        if (reads > 2) {
+          ended.resolve();
+          await turn();
+          return [];
+        }
+        while (inFlight.has(entryId(0))) await turn();
+        beforePending();
+        return [{ ...entry(0), source: 'claimed', deliveries: 2 }];
+      },
+    });
+    pipeline.start();
+    await ended.promise;
+    await pipeline.drain(20_000);
+
+    expect(acknowledged).toEqual(['0-0', '0-0']);
   });
 });
 

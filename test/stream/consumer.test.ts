@@ -145,6 +145,22 @@ describe('own pending entries', () => {
     expect(reads.map(sources)).toEqual([['own_pending'], ['own_pending'], ['new']]);
   });
 
+  test('are announced before they are read, and so is a claim; new ones are not', async () => {
+    const { stream, add } = await setUp(1);
+    const { consumer } = openConsumer(stream, { claimIntervalMs: 3_600_000 });
+    await consumer.prepare();
+    let announced = 0;
+    const count = () => {
+      announced += 1;
+    };
+
+    expect((await consumer.read(100, count)).map(({ source }) => source)).toEqual(['new']);
+    expect(announced).toBe(2);
+    await add(2, 2);
+    expect((await consumer.read(100, count)).map(({ source }) => source)).toEqual(['new']);
+    expect(announced).toBe(2);
+  });
+
   test('come first after the connection was lost', async () => {
     const { stream, redis, add } = await setUp(3);
     const { consumer, heard } = openConsumer(stream);

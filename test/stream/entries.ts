@@ -46,6 +46,7 @@ export interface Heard {
 export interface ConsumerChange {
   readonly consumer?: string;
   readonly claimThresholdMs?: number;
+  readonly claimIntervalMs?: number;
   readonly consumerIdleMs?: number;
   readonly url?: string;
 }
@@ -61,6 +62,7 @@ export function openConsumer(
   {
     consumer = 'one',
     claimThresholdMs = 3_600_000,
+    claimIntervalMs = 1,
     consumerIdleMs = 3_600_000,
     url = redisUrl(),
   }: ConsumerChange = {},
@@ -128,7 +130,7 @@ export function openConsumer(
       blockMs: 100,
       slackMs: 5000,
       claimThresholdMs,
-      claimIntervalMs: 1,
+      claimIntervalMs,
       consumerIdleMs,
       now: () => Date.now(),
     },
