@@ -88,6 +88,33 @@ async function loadSeen(
   return await runInSlices(builder.finish(version));
 }
 
+export interface ContractReading {
+  readonly contract: DomainContract;
+  /** Rows of the views that were not compared yet: the worker enqueues their ranges at its next poll. */
+  readonly unseen: number;
+}
+
+/**
+ * Reads what the views hold in the snapshot of the caller's transaction, and writes nothing: for
+ * commands, which must not enqueue. @throws as `loadContract`
+ */
+export async function readContract(
+  client: pg.ClientBase,
+  timing: TimingTable,
+  limits: ContractLimits,
+): Promise<ContractReading> {
+  try {
+    const version = await readVersion(client);
+    const unseen = await countDifferences(client);
+    const builder = contractBuilder(timing, limits);
+    await readRows(client, builder, timeSlices());
+    return { contract: await runInSlices(builder.finish(version)), unseen };
+  } catch (error) {
+    if (error instanceof ContractBrokenError) throw error;
+    throw asDependencyError(error);
+  }
+}
+
 async function readRows(
   client: pg.ClientBase,
   builder: ContractBuilder,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { insertGeofence } from '../../tools/domain-fixture.ts';
 import { useDomainStack } from './domain-stack.ts';
 import { imei } from './stack.ts';
 
@@ -14,7 +15,7 @@ describe('processor domain status', () => {
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toContain('domain    on\n');
     expect(stdout).toContain('outbox    0 ranges of 0 devices\n');
-    expect(stdout).toContain('contract  as promised\n');
+    expect(stdout).toContain('contract  as promised, 0 geofences\n');
     expect(stdout).toMatch(/\nall is well\n$/);
   });
 
@@ -82,7 +83,7 @@ describe('processor domain status', () => {
 describe('processor domain contract', () => {
   test('ends with 0 where the contract is as promised', async () => {
     const { code, stdout } = await stack.domain('contract');
-    expect([code, stdout]).toEqual([0, 'the contract is as promised\n']);
+    expect([code, stdout]).toEqual([0, 'the contract is as promised: 0 geofences evaluated\n']);
   });
 
   test('names each fault with the statement that fixes it, and ends with 3', async () => {
@@ -114,8 +115,50 @@ describe('processor domain contract', () => {
     expect(stdout).toMatch(/^! public\.timing_records: no index on .*\n {4}CREATE INDEX /);
   });
 
+  test('lists refused rows of the views with their reasons, and ends with 3', async () => {
+    await stack.addDevice(imei(1));
+    await stack.query('ALTER TABLE public.devices ALTER COLUMN imei DROP NOT NULL');
+    await stack.query('UPDATE public.devices SET imei = NULL');
+    const unclosed = {
+      type: 'Polygon',
+      coordinates: [
+        [
+          [25, 54],
+          [26, 54],
+          [26, 55],
+        ],
+      ],
+    };
+    const circle = { type: 'Point', coordinates: [25, 54] };
+    const ids = await stack.onDatabase(async (client) => [
+      await insertGeofence(client, { shape: unclosed }),
+      await insertGeofence(client, { shape: circle }),
+      await insertGeofence(client, { shape: circle, radiusM: 50 }),
+    ]);
+    const { code, stdout } = await stack.domain('contract', '--json');
+    expect(code).toBe(3);
+    const found = JSON.parse(stdout);
+    expect(found).toMatchObject({
+      ok: true,
+      geofences: 1,
+      refused_geofences: 2,
+      refused_assignments: 1,
+    });
+    const named = found.refused.map(({ geofence }: { geofence: string }) => geofence);
+    expect(named.toSorted()).toEqual(ids.slice(0, 2).toSorted());
+    const text = await stack.domain('contract', '--limit', '1');
+    expect(text.stdout).toContain('and 1 more; list them with --limit\n');
+    const status = await stack.domain('status');
+    expect(status.code).toBe(3);
+    expect(status.stdout).toContain('! 2 geofences are refused: processor domain contract\n');
+    expect(status.stdout).toContain('! 1 assignment is refused: processor domain contract\n');
+    // A command that reads enqueues nothing and remembers nothing.
+    expect(await stack.query('SELECT key FROM positions.domain_seen')).toEqual([]);
+    expect(await stack.query('SELECT id FROM positions.outbox')).toEqual([]);
+  });
+
   test('can be checked before the domain is turned on', async () => {
     const { code, stdout } = await stack.processor('domain', 'contract');
-    expect([code, stdout]).toEqual([0, 'the contract is as promised\n']);
+    expect([code, stdout]).toEqual([0, 'the contract is as promised: 0 geofences evaluated\n']);
   });
 });

@@ -1,6 +1,7 @@
 import type { DomainPause, DomainQueue, ParkedDevice } from '../../db/domain-operators.ts';
 import { countText, durationText, plural } from '../format.ts';
 import { table } from '../table.ts';
+import { contractJson, refusedOf } from './contract.ts';
 import type { ContractView } from './contract-view.ts';
 import { pauseText } from './resume.ts';
 
@@ -17,6 +18,7 @@ export interface DomainStatus {
 }
 
 export const shownParked = 20;
+const shownRefused = 20;
 /** As the alert ProcessorDomainLagging. */
 const lagMs = 60_000;
 
@@ -40,7 +42,18 @@ export function attentionOf(status: DomainStatus): string[] {
       `the contract is broken: ${plural(contract.faults.length, 'fault', 'faults')}: processor domain contract`,
     );
   }
-  return found;
+  return [...found, ...refusedTexts(contract)];
+}
+
+function refusedTexts(contract: ContractView): string[] {
+  const { refused, assignments } = refusedOf(contract);
+  const counts = [
+    [refused.length, 'geofence is', 'geofences are'],
+    [assignments, 'assignment is', 'assignments are'],
+  ] as const;
+  return counts
+    .filter(([count]) => count > 0)
+    .map(([count, one, many]) => `${plural(count, one, many)} refused: processor domain contract`);
 }
 
 function triggerText(isEnabled: boolean): string {
@@ -84,10 +97,11 @@ function factsOf({ isEnabled, queue, contract, unknownDevices }: DomainStatus): 
   ];
 }
 
-function contractText({ faults, warnings }: ContractView): string {
-  if (faults.length > 0) return plural(faults.length, 'fault', 'faults');
+function contractText({ faults, warnings, reading }: ContractView): string {
+  if (reading === null) return plural(faults.length, 'fault', 'faults');
   const more = warnings.length === 0 ? '' : `, ${plural(warnings.length, 'warning', 'warnings')}`;
-  return `as promised${more}`;
+  const { index } = reading.contract;
+  return `as promised, ${plural(index.all.length, 'geofence', 'geofences')}${more}`;
 }
 
 function parkedLines({ parked, queue }: DomainStatus): string[] {
@@ -133,7 +147,7 @@ export function domainStatusJson(status: DomainStatus): object {
     }),
     pause,
     version: queue.version,
-    contract: { ok: contract.faults.length === 0, ...contract },
+    contract: contractJson(contract, shownRefused),
     unknown_devices: unknownDevices,
   };
 }
