@@ -48,16 +48,30 @@ export interface ParkedDevice {
   readonly parkedAt: Date;
 }
 
+const selectParked = `
+  SELECT device_id AS device, attempts, error, parked_at AS "parkedAt",
+         (extract(epoch FROM from_ts) * 1000)::float8 AS from,
+         (extract(epoch FROM to_ts) * 1000)::float8 AS to
+    FROM positions.outbox_parked`;
+
 /** Reads parked devices, the longest parked first. */
 export async function readParked(client: Client, limit: number): Promise<ParkedDevice[]> {
   const { rows } = await client.query<ParkedDevice>(
-    `SELECT device_id AS device, attempts, error, parked_at AS "parkedAt",
-            (extract(epoch FROM from_ts) * 1000)::float8 AS from,
-            (extract(epoch FROM to_ts) * 1000)::float8 AS to
-       FROM positions.outbox_parked ORDER BY parked_at, device_id LIMIT $1`,
+    `${selectParked} ORDER BY parked_at, device_id LIMIT $1`,
     [limit],
   );
   return rows;
+}
+
+/** @returns null: the device is not parked */
+export async function readParkedDevice(
+  client: Client,
+  device: string,
+): Promise<ParkedDevice | null> {
+  const { rows } = await client.query<ParkedDevice>(`${selectParked} WHERE device_id = $1`, [
+    device,
+  ]);
+  return rows[0] ?? null;
 }
 
 /** @param device null: all */
