@@ -83,7 +83,7 @@ async function editAndBack(
   const { api, geofences } = situation;
   const original = geofences.find((one) => one.id === id);
   if (original === undefined) throw new Error(`no geofence ${id}`);
-  const shape = movedEast(original, MOVED_DEGREES);
+  const shape = movedEast(original.shape, MOVED_DEGREES);
   const edited = geofences.map((one) => (one === original ? { ...one, shape } : one));
   await report.check('a geofence edited by the API supersedes its records', async () => {
     await moveGeofence(api, id, shape);

@@ -67,6 +67,6 @@ async function compile(
 
 /** The first error rather than the last lines, which only say that make failed. */
 function reasonOf(output: string): string {
-  const line = output.split('\n').find((text) => /\berror\b|\bERR!/i.test(text));
+  const line = output.split('\n').find((text) => /error: |Error: /.test(text));
   return line?.trim() ?? lastLines(output);
 }

@@ -6,6 +6,8 @@ import type { SimulatedGeofence } from '../src/simulator/circuit-geofences.ts';
 import type { DrivingDevice } from '../src/simulator/crossing-ledger.ts';
 import type { Api } from './api.ts';
 
+type Shape = SimulatedGeofence['shape'];
+
 const MAX_VERTICES = 1_000;
 const BEFORE_MS = 20 * 86_400_000;
 
@@ -20,7 +22,8 @@ export async function drawGeofences(
   api: Api,
   devices: readonly DrivingDevice[],
 ): Promise<readonly SimulatedGeofence[]> {
-  const byId = new Map(devices.flatMap(({ geofences }) => geofences.map((one) => [one.id, one])));
+  const driven = devices.flatMap(({ geofences }) => geofences);
+  const byId = new Map(driven.map((one) => [one.id, { ...one, shape: rounded(one.shape) }]));
   for (const { id, name, shape, radiusM, marginM } of byId.values()) {
     const row = { id, name, shape, radius_m: radiusM, margin_m: marginM, status: 'published' };
     await create(api, 'geofences', row);
@@ -51,16 +54,25 @@ export async function moveGeofence(api: Api, id: string, shape: object): Promise
 }
 
 /** The same shape, farther east. */
-export function movedEast(
-  { shape }: SimulatedGeofence,
-  degrees: number,
-): SimulatedGeofence['shape'] {
-  const moved = (value: unknown): unknown => {
+export function movedEast(shape: Shape, degrees: number): Shape {
+  return mapped(shape, ([longitude, latitude]) => [longitude + degrees, latitude]);
+}
+
+type Position = readonly [longitude: number, latitude: number];
+
+/** As a map sends it; ST_AsGeoJSON of PostGIS would round what is finer than 1e-9 degrees. */
+function rounded(shape: Shape): Shape {
+  const round = (degrees: number) => Math.round(degrees * 1e7) / 1e7;
+  return mapped(shape, ([longitude, latitude]) => [round(longitude), round(latitude)]);
+}
+
+function mapped({ type, coordinates }: Shape, change: (position: Position) => Position): Shape {
+  const walk = (value: unknown): unknown => {
     if (!Array.isArray(value)) return value;
-    const [first, ...rest]: unknown[] = value;
-    return typeof first === 'number' ? [first + degrees, ...rest] : value.map(moved);
+    const [x, y]: unknown[] = value;
+    return typeof x === 'number' && typeof y === 'number' ? change([x, y]) : value.map(walk);
   };
-  return { type: shape.type, coordinates: moved(shape.coordinates) };
+  return { type, coordinates: walk(coordinates) };
 }
 
 /** Geofences as the domain reads them. @throws when one would be refused */

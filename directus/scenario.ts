@@ -19,6 +19,8 @@ export interface Run {
   readonly signal: AbortSignal;
 }
 
+const LOG_LINES = 20;
+
 /**
  * From servers without a table to timing records in a client of Directus.
  * @returns whether PostgreSQL has PostGIS, so that shapes can be geometries too
@@ -38,8 +40,25 @@ export async function runScenario(run: Run): Promise<boolean> {
 }
 
 async function runOn(cleanup: AsyncDisposableStack, run: Run): Promise<boolean> {
-  const { report } = run;
   const parts = await startParts(cleanup, run);
+  try {
+    await runChecks(parts, run);
+  } catch (error) {
+    process.stderr.write(`${await logsOf(parts)}\n`);
+    throw error;
+  }
+  return await offersPostgis(parts.urls.superuser);
+}
+
+/** The end of both logs, because their files go with the run. */
+async function logsOf({ directus, service }: Parts): Promise<string> {
+  const lines = service.logs.slice(-LOG_LINES).map((line) => JSON.stringify(line));
+  const parts = ['the service:', ...lines, service.stderr(), 'Directus:', await directus.log()];
+  return parts.filter((part) => part !== '').join('\n');
+}
+
+async function runChecks(parts: Parts, run: Run): Promise<void> {
+  const { report } = run;
   const { urls, directus, service } = parts;
   const { api } = directus;
 
@@ -83,7 +102,6 @@ async function runOn(cleanup: AsyncDisposableStack, run: Run): Promise<boolean> 
     const code = await service.end('SIGTERM');
     if (code !== 0) throw new Error(`exit code ${code}: ${service.stderr()}`);
   });
-  return await offersPostgis(urls.superuser);
 }
 
 async function startParts(cleanup: AsyncDisposableStack, run: Run): Promise<Parts> {
