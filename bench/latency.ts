@@ -66,12 +66,21 @@ async function latenciesAt(stand: Stand, load: Load, rate: number, count: number
   const sentMs = await send(stand, load, rate, count);
   await untilDrained(stand.redis);
   await service?.end('SIGTERM');
+  return await latenciesOf(url, sentMs);
+}
+
+/** Milliseconds from the sent times to the commits of the rows. */
+export async function latenciesOf(
+  url: string,
+  sentMs: ReadonlyMap<string, number>,
+): Promise<number[]> {
   const client = new pg.Client(url);
   await client.connect();
   const { rows } = await client.query<{ device_id: string; ts: number; committed: number | null }>(
     `SELECT device_id, (extract(epoch FROM ts) * 1000)::float8 AS ts,
             (extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000)::float8 AS committed
-     FROM public.positions`,
+     FROM public.positions WHERE device_id = ANY ($1)`,
+    [[...new Set([...sentMs.keys()].map((key) => key.split(' ')[0]))]],
   );
   await client.end();
   return rows.flatMap(({ device_id, ts, committed }) => {
@@ -80,13 +89,16 @@ async function latenciesAt(stand: Stand, load: Load, rate: number, count: number
   });
 }
 
-/** Sends at a steady rate; the times of what came after the warm-up, by key. */
-async function send(stand: Stand, load: Load, rate: number, count: number) {
+/**
+ * Sends entries of one record at a steady rate, from the entry `from` up to `to`; the times of what
+ * came after the warm-up, by key.
+ */
+export async function send(stand: Stand, load: Load, rate: number, to: number, from = 0) {
   const sentMs = new Map<string, number>();
   const began = performance.now();
-  const counted = Math.min(rate * warmUpSeconds, count / 2);
-  for (let sent = 0; sent < count; ) {
-    const due = Math.min(count, Math.floor(((performance.now() - began) * rate) / 1000));
+  const counted = from + Math.min(rate * warmUpSeconds, (to - from) / 2);
+  for (let sent = from; sent < to; ) {
+    const due = Math.min(to, from + Math.floor(((performance.now() - began) * rate) / 1000));
     if (due > sent) {
       const pipeline = stand.redis.pipeline();
       for (const fields of load.entries.slice(sent, due)) {

@@ -2,6 +2,12 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { decoderRound, installDecoders } from './decoder.ts';
+import { contractCosts } from './domain/contract.ts';
+import { editCase } from './domain/edit.ts';
+import { triggerInstructions } from './domain/instructions.ts';
+import { stepCosts } from './domain/step.ts';
+import { triggerCosts } from './domain/trigger.ts';
+import { catchUpCase, visibleCase } from './domain/worker.ts';
 import { Figures, median } from './figures.ts';
 import { growthCases } from './growth.ts';
 import { capacityCase, latencyCases } from './latency.ts';
@@ -14,14 +20,18 @@ import { makeLoads, throughputRound } from './throughput.ts';
 
 /**
  * `npm run bench`. BENCH_ROUNDS (5), BENCH_RECORDS (300000, a third of which warms up), BENCH_BACKLOG (1000000; 0 leaves it
- * out), BENCH_ONLY (throughput,decoder,stages,latency,scale,growth,start,backlog) choose how much. What
+ * out), BENCH_ONLY (throughput,decoder,stages,latency,scale,growth,start,backlog; domain_step,
+ * domain_trigger,domain_contract,domain_visible,domain_catch_up,domain_edit, or domain for these) and
+ * BENCH_EDIT_DAYS (3; days of positions that an edited geofence is computed over) choose how much. What
  * BENCH_ONLY leaves out keeps the figures of the newest whole run.
  */
 const rounds = Number(process.env.BENCH_ROUNDS ?? 5);
 const records = Number(process.env.BENCH_RECORDS ?? 300_000);
 const backlog = Number(process.env.BENCH_BACKLOG ?? 1_000_000);
 const only = process.env.BENCH_ONLY?.split(',') ?? null;
-const isAsked = (part: string) => only === null || only.includes(part);
+const editDays = Number(process.env.BENCH_EDIT_DAYS ?? 3);
+const isAsked = (part: string) =>
+  only === null || only.includes(part) || (part.startsWith('domain_') && only.includes('domain'));
 
 // What is deployed is measured: the built program, with the image's options of Node.
 await import('../scripts/build.ts');
@@ -39,6 +49,15 @@ if (isAsked('decoder')) {
     decoderRound(round === 0 ? new Figures() : figures, folder);
   }
   remove();
+}
+
+if (isAsked('domain_step')) {
+  say('geofences: the step function');
+  stepCosts(figures);
+}
+if (isAsked('domain_trigger')) {
+  say('geofences: instructions of the trigger');
+  await triggerInstructions(figures);
 }
 
 const stand = await openStand();
@@ -80,6 +99,26 @@ try {
   if (isAsked('backlog') && backlog > 0) {
     say('memory with a long backlog');
     await backlogCase(stand, backlog, baseTime, figures);
+  }
+  if (isAsked('domain_trigger')) {
+    say('geofences: the trigger');
+    await triggerCosts(stand, rounds, figures);
+  }
+  if (isAsked('domain_contract')) {
+    say('geofences: load and poll');
+    await contractCosts(stand, figures);
+  }
+  if (isAsked('domain_visible')) {
+    say('geofences: stored to visible');
+    await visibleCase(stand, baseTime, figures);
+  }
+  if (isAsked('domain_catch_up')) {
+    say('geofences: catch-up');
+    await catchUpCase(stand, baseTime, figures);
+  }
+  if (isAsked('domain_edit')) {
+    say('geofences: an edit');
+    await editCase(stand, editDays, baseTime, figures);
   }
 } finally {
   await stand.close();
