@@ -5,6 +5,7 @@ import { isGroundCode } from '../stream/ground.ts';
 import { asRedisError } from '../stream/redis.ts';
 import { type Check, failure } from './doctor/check.ts';
 import { checkDatabase } from './doctor/database.ts';
+import { checkDomain } from './doctor/domain.ts';
 import { checkRedis } from './doctor/redis.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { cliIo, type SetExitCode } from './options.ts';
@@ -28,7 +29,11 @@ export function register(command: Command, setExitCode: SetExitCode): void {
  */
 export function runDoctor(io: CliIo, flags: OutputFlags & { strict: boolean }): Promise<CliExit> {
   return withStores(io, async (stores) => {
-    const checks = [...(await redisChecks(stores)), ...(await databaseChecks(stores))];
+    const checks = [
+      ...(await redisChecks(stores)),
+      ...(await databaseChecks(stores)),
+      ...(await checkDomain(stores)),
+    ];
     const width = Math.max(...checks.map(({ name }) => name.length));
     const lines = checks.map(
       ({ name, state, message }) =>

@@ -108,8 +108,6 @@ export interface DomainQueue {
   /** Of the oldest row, milliseconds; null: the outbox is empty. */
   readonly oldestMs: number | null;
   readonly parkedDevices: number;
-  /** Whether the trigger that fills the outbox exists: the state of DOMAIN in the database. */
-  readonly hasTrigger: boolean;
   readonly version: number;
 }
 
@@ -119,9 +117,6 @@ export async function readDomainQueue(client: Client): Promise<DomainQueue> {
     SELECT count(*)::int AS rows, count(DISTINCT device_id)::int AS devices,
            (extract(epoch FROM clock_timestamp() - min(enqueued_at)) * 1000)::float8 AS "oldestMs",
            (SELECT count(*)::int FROM positions.outbox_parked) AS "parkedDevices",
-           EXISTS (SELECT FROM pg_catalog.pg_trigger AS t
-                    WHERE t.tgrelid = to_regclass('public.positions') AND NOT t.tgisinternal
-                      AND t.tgfoid = to_regproc('positions.note_outbox')) AS "hasTrigger",
            (SELECT version::float8 FROM positions.domain_version) AS version
       FROM positions.outbox`);
   const [queue] = rows;

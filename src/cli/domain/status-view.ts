@@ -8,6 +8,8 @@ import { pauseText } from './resume.ts';
 export interface DomainStatus {
   /** DOMAIN in the environment of this command. */
   readonly isEnabled: boolean;
+  /** Whether inserted positions reach the outbox: DOMAIN in the database. */
+  readonly hasTrigger: boolean;
   readonly queue: DomainQueue;
   readonly pause: DomainPause | null;
   /** The longest parked ones, at most `shownParked`. */
@@ -24,10 +26,10 @@ const lagMs = 60_000;
 
 /** What an operator should act on, one sentence each. */
 export function attentionOf(status: DomainStatus): string[] {
-  const { isEnabled, queue, pause, contract } = status;
-  if (!isEnabled && !queue.hasTrigger) return [];
+  const { isEnabled, hasTrigger, queue, pause, contract } = status;
+  if (!isEnabled && !hasTrigger) return [];
   const found = [];
-  if (isEnabled !== queue.hasTrigger) found.push(triggerText(isEnabled));
+  if (isEnabled !== hasTrigger) found.push(triggerText(isEnabled));
   if (pause !== null) found.push(pauseText(pause));
   if (queue.oldestMs !== null && queue.oldestMs > lagMs) {
     found.push(`the oldest range waits for ${durationText(queue.oldestMs)}`);
@@ -130,11 +132,11 @@ export function timeOf(ms: number): string | null {
 }
 
 export function domainStatusJson(status: DomainStatus): object {
-  const { isEnabled, queue, pause, parked, contract, unknownDevices } = status;
+  const { isEnabled, hasTrigger, queue, pause, parked, contract, unknownDevices } = status;
   return {
     attention: attentionOf(status),
     domain: isEnabled ? 'on' : 'off',
-    trigger: queue.hasTrigger,
+    trigger: hasTrigger,
     outbox: {
       rows: queue.rows,
       devices: queue.devices,

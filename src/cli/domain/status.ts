@@ -5,6 +5,7 @@ import {
   readDomainQueue,
   readParked,
 } from '../../db/domain-operators.ts';
+import { hasDomainTrigger } from '../../db/domain-switch.ts';
 import { type CliIo, type OutputFlags, print } from '../io.ts';
 import { cliIo, type SetExitCode } from '../options.ts';
 import { type Stores, withStores } from '../stores.ts';
@@ -42,6 +43,7 @@ export function runDomainStatus(io: CliIo, flags: OutputFlags): Promise<number> 
 
 async function readStatus(stores: Stores): Promise<DomainStatus> {
   const stored = await onDomain(stores, async (client) => ({
+    hasTrigger: await hasDomainTrigger(client),
     queue: await readDomainQueue(client),
     pause: await readDomainPause(client),
     parked: await readParked(client, shownParked),
