@@ -1,7 +1,8 @@
+import { z } from 'zod';
 import { eventually, type RunningService } from '../tools/service.ts';
 import { checkKept, checkRefusals, checkRename } from './changes.ts';
 import { compareWithDrive, type Situation, untilDerived, untilStored } from './crossings.ts';
-import { runSql, type Urls } from './database.ts';
+import { ask, runSql, type Urls } from './database.ts';
 import { checkPromises, domainOptions, stream } from './domain-service.ts';
 import { createDrive, type Drive, send } from './drive.ts';
 import type { Directus } from './instance.ts';
@@ -97,6 +98,18 @@ async function editAndBack(
   });
 }
 
+/** Ends the connection of the hook timing-live and waits for the next one. */
+async function endListener(url: string): Promise<void> {
+  const listener = "FROM pg_stat_activity WHERE usename = 'directus' AND query LIKE 'LISTEN %'";
+  const ended = await ask(url, `SELECT pid, pg_terminate_backend(pid) ${listener}`);
+  const [old] = z.array(z.object({ pid: z.number() })).parse(ended);
+  if (old === undefined) throw new Error('the hook does not listen');
+  await eventually('the hook listens', async () => {
+    const rows = await ask(url, `SELECT pid ${listener} AND pid <> $1`, [old.pid]);
+    return rows.length > 0 ? true : undefined;
+  });
+}
+
 async function secondPart(
   { urls, redisUrl, directus }: Parts,
   { report, signal }: Run,
@@ -105,6 +118,9 @@ async function secondPart(
 ): Promise<void> {
   const { api } = directus;
   await runSql(urls.directus, 'deploy/sql/directus/websocket/announce.sql');
+  await report.check('the hook listens again after its connection was ended', () =>
+    endListener(urls.superuser),
+  );
   const subscriber = await subscribe(api.url, api.token, 'timing_records');
   try {
     const before = new Set((await untilDerived(situation)).map(({ id }) => id));
