@@ -92,7 +92,7 @@ function readAssignment(
   if (imei === null || device === null) return null;
   if (!isKey<DeviceKey>(device, timing.deviceType)) return null;
   const place = { device, scope: scope === null ? null : intern(scope), from, to };
-  // Without a column for them, subjects cannot be told apart, and their assignments are one.
+  // Without a column for them, subjects cannot be distinguished, and their assignments are one.
   if (subject === null || timing.subject === null) return { ...place, subject: null };
   return isKey<SubjectKey>(subject, timing.subject.type) ? { ...place, subject } : null;
 }
