@@ -16,6 +16,7 @@ export interface SimulatedStore {
   store(fixes: readonly Fix[]): void;
   remove(range: Range): void;
   setGeofences(geofences: readonly Geofence[]): void;
+  setAssignments(assignments: readonly Assignment[]): void;
   /** Computes a range again and applies the result, as one transaction does. */
   work(range: Range): void;
   live(): LiveCrossing[];
@@ -28,9 +29,10 @@ export interface SimulatedStore {
 const PAGE = 2;
 
 export function simulatedStore(
-  assignments: readonly Assignment[],
+  initial: readonly Assignment[],
   options: DomainOptions,
 ): SimulatedStore {
+  let assignments = initial;
   let stored: Fix[] = [];
   let index: GeofenceIndex = indexGeofences([]);
   let doubled = 0;
@@ -63,6 +65,9 @@ export function simulatedStore(
     },
     setGeofences(geofences) {
       index = indexGeofences(geofences);
+    },
+    setAssignments(next) {
+      assignments = next;
     },
     work({ since, until }) {
       const before = stored.findLast(({ ts }) => ts < since) ?? null;
