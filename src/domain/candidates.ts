@@ -1,4 +1,4 @@
-import { type Evaluation, evaluationOf } from './evaluation.ts';
+import { type Evaluation, evaluationsOf } from './evaluation.ts';
 import type { Geofence } from './geofence.ts';
 import type { GeofenceIndex } from './geofence-index.ts';
 import type { Assignment, GeofenceId } from './types.ts';
@@ -23,7 +23,5 @@ export function candidatesOf(
     const geofence = index.byId(id);
     if (geofence !== undefined) geofences.add(geofence);
   }
-  return [...geofences].flatMap((geofence) =>
-    assignments.flatMap((assignment) => evaluationOf(geofence, assignment) ?? []),
-  );
+  return [...geofences].flatMap((geofence) => evaluationsOf(geofence, assignments));
 }

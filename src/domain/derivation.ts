@@ -1,4 +1,4 @@
-import { type Evaluation, evaluationOf } from './evaluation.ts';
+import { type Evaluation, evaluationsOf } from './evaluation.ts';
 import type { Geofence } from './geofence.ts';
 import type { GeofenceIndex } from './geofence-index.ts';
 import { step } from './step.ts';
@@ -25,7 +25,7 @@ export function derivation(
   options: DomainOptions,
   start: DerivationStart,
 ): Derivation {
-  const evaluationsOf = evaluationCache(assignments, start.inside);
+  const cached = evaluationCache(assignments, start.inside);
   const inside = new Set(start.inside);
   let { previous } = start;
 
@@ -46,7 +46,7 @@ export function derivation(
       if (box === null) return [];
       const found: Crossing[] = [];
       // An evaluation that is neither near nor inside has no crossing and no state to carry.
-      for (const one of new Set([...index.near(box).flatMap(evaluationsOf), ...inside])) {
+      for (const one of new Set([...index.near(box).flatMap(cached), ...inside])) {
         walk(one, fixes, found);
       }
       previous = fixes.at(-1) ?? previous;
@@ -64,11 +64,20 @@ function evaluationCache(
   return (geofence) => {
     const cached = cache.get(geofence);
     if (cached !== undefined) return cached;
-    const made = assignments.flatMap((assignment) => {
-      const same = known.find((one) => one.geofence === geofence && one.assignment === assignment);
-      return same ?? evaluationOf(geofence, assignment) ?? [];
-    });
+    const made = evaluationsOf(geofence, assignments).map(
+      (evaluation) => known.find((one) => isSame(one, evaluation)) ?? evaluation,
+    );
     cache.set(geofence, made);
     return made;
   };
+}
+
+function isSame(one: Evaluation, other: Evaluation): boolean {
+  return (
+    one.geofence === other.geofence &&
+    one.from === other.from &&
+    one.to === other.to &&
+    one.assignment.device === other.assignment.device &&
+    one.assignment.subject === other.assignment.subject
+  );
 }

@@ -19,6 +19,26 @@ export function evaluationOf(geofence: Geofence, assignment: Assignment): Evalua
 }
 
 /**
+ * The evaluations of a geofence for all assignments of a device. A geofence without a scope does not
+ * tell scopes apart: assignments that differ in nothing else are one, so that no two evaluations overlap.
+ * @param assignments merged
+ */
+export function evaluationsOf(
+  geofence: Geofence,
+  assignments: readonly Assignment[],
+): Evaluation[] {
+  const isOne = geofence.scope !== null || assignments.length === 1;
+  return (isOne ? assignments : withoutScope(assignments)).flatMap(
+    (assignment) => evaluationOf(geofence, assignment) ?? [],
+  );
+}
+
+function withoutScope(assignments: readonly Assignment[]): readonly Assignment[] {
+  if (assignments.every(({ scope }) => scope === assignments[0]?.scope)) return assignments;
+  return mergeAssignments(assignments.map((assignment) => ({ ...assignment, scope: null })));
+}
+
+/**
  * Joins assignments of the same device, subject and scope that overlap or follow each other without
  * a gap, so that a move between them is no exit.
  */

@@ -7,7 +7,7 @@ import { loadContract } from '../../src/db/domain-load.ts';
 import type { DomainContract } from '../../src/domain/contract.ts';
 import { crossingId } from '../../src/domain/crossing-id.ts';
 import { derive } from '../../src/domain/derive.ts';
-import { evaluationOf } from '../../src/domain/evaluation.ts';
+import { evaluationsOf } from '../../src/domain/evaluation.ts';
 import type { DomainOptions, Fix } from '../../src/domain/types.ts';
 import { type SimulatedStore, simulatedStore } from '../domain/simulated-store.ts';
 import { changesDatabase, horizonMs, loadOptions, now, timing } from './domain-changes-subject.ts';
@@ -155,9 +155,7 @@ function apply(subject: Subject, contract: DomainContract): void {
 
 function expected(subject: Subject, contract: DomainContract): string[] {
   const evaluations = contract.index.all.flatMap((geofence) =>
-    contract
-      .assignmentsOf(subject.imei)
-      .flatMap((assignment) => evaluationOf(geofence, assignment) ?? []),
+    evaluationsOf(geofence, contract.assignmentsOf(subject.imei)),
   );
   return derive(usable(subject, contract), evaluations, options).map(crossingId).toSorted();
 }

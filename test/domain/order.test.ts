@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { crossingId } from '../../src/domain/crossing-id.ts';
 import { derive } from '../../src/domain/derive.ts';
-import { evaluationOf, mergeAssignments } from '../../src/domain/evaluation.ts';
+import { evaluationsOf, mergeAssignments } from '../../src/domain/evaluation.ts';
 import { type Geofence, type GeofenceRow, readGeofence } from '../../src/domain/geofence.ts';
 import type { Assignment, DomainOptions, Fix } from '../../src/domain/types.ts';
 import { assignmentLists, drive, geofenceRow, origins } from './places.ts';
@@ -131,9 +131,7 @@ function expectDerived(
   geofences: Geofence[],
   merged: readonly Assignment[],
 ) {
-  const evaluations = geofences.flatMap((geofence) =>
-    merged.flatMap((assignment) => evaluationOf(geofence, assignment) ?? []),
-  );
+  const evaluations = geofences.flatMap((geofence) => evaluationsOf(geofence, merged));
   const derived = derive(store.fixes(), evaluations, options).map(crossingId).sort();
   const live = store
     .live()

@@ -115,22 +115,30 @@ const validity = fc.oneof(
 
 export function geofenceRow(origin: Origin, id: string): fc.Arbitrary<GeofenceRow> {
   return fc
-    .tuple(drawn(origin), fc.constantFrom(null, 0, 15, 40), validity)
-    .map(([{ shape, radiusM }, marginM, { from, to }]) => {
-      return { id: geofenceId(id), scope: null, shape, radiusM, marginM, from, to };
+    .tuple(
+      drawn(origin),
+      fc.constantFrom(null, 0, 15, 40),
+      validity,
+      fc.constantFrom(null, null, 'a'),
+    )
+    .map(([{ shape, radiusM }, marginM, { from, to }, scope]) => {
+      return { id: geofenceId(id), scope, shape, radiusM, marginM, from, to };
     });
 }
 
 export const device = deviceKey('device-1');
 
 export const assignmentLists: fc.Arbitrary<readonly Assignment[]> = fc
-  .array(fc.tuple(validity, fc.constantFrom('car', 'van', null)), { minLength: 1, maxLength: 3 })
+  .array(
+    fc.tuple(validity, fc.constantFrom('car', 'van', null), fc.constantFrom('a', 'a', 'b', null)),
+    { minLength: 1, maxLength: 3 },
+  )
   .map((list) =>
-    list.map(([{ from, to }, subject]) => {
+    list.map(([{ from, to }, subject, scope]) => {
       return {
         device,
         subject: subject === null ? null : subjectKey(subject),
-        scope: null,
+        scope,
         from,
         to,
       };
