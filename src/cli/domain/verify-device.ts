@@ -9,7 +9,7 @@ import {
 import type { DomainContract } from '../../domain/contract.ts';
 import { crossingId } from '../../domain/crossing-id.ts';
 import { type DerivationStart, derivation } from '../../domain/derivation.ts';
-import { evaluationOf } from '../../domain/evaluation.ts';
+import { evaluationsOf } from '../../domain/evaluation.ts';
 import { liveCrossings } from '../../domain/live-crossings.ts';
 import { stateBefore } from '../../domain/recompute.ts';
 import type { Crossing, DeviceKey, DomainOptions, Fix } from '../../domain/types.ts';
@@ -139,7 +139,7 @@ async function startAt(
   const named = before.flatMap(({ geofence }) => index.byId(geofence) ?? []);
   const geofences = new Set([...(box === null ? [] : index.near(box)), ...named]);
   const evaluations = [...geofences].flatMap((geofence) =>
-    contract.assignmentsOf(imei).flatMap((assignment) => evaluationOf(geofence, assignment) ?? []),
+    evaluationsOf(geofence, contract.assignmentsOf(imei)),
   );
   const window = { previous, from: previous.ts };
   const inside = evaluations.filter((one) => stateBefore(one, window, live).inside);
