@@ -1,5 +1,5 @@
 import type { Geofence } from './geofence.ts';
-import type { Assignment, Crossing, Validity } from './types.ts';
+import type { Assignment, LiveCrossing, Validity } from './types.ts';
 
 /**
  * The unit of evaluation: one geofence for one assignment of one device, while both are valid.
@@ -62,7 +62,7 @@ function mergeOverlapping(assignments: readonly Assignment[]): Assignment[] {
 
 /** Whether a crossing came from this evaluation, or would come from it again. */
 export function belongsTo(
-  crossing: Crossing,
+  crossing: Omit<LiveCrossing, 'id'>,
   { geofence, assignment, from, to }: Evaluation,
 ): boolean {
   const isSame =

@@ -1,23 +1,26 @@
 import { crossingId } from './crossing-id.ts';
 import { belongsTo, type Evaluation } from './evaluation.ts';
 import { standingOf } from './geofence.ts';
-import type { LiveCrossing, LiveCrossings } from './live-crossings.ts';
+import type { LiveCrossings } from './live-crossings.ts';
 import { step } from './step.ts';
-import type { Crossing, DomainOptions, Fix } from './types.ts';
+import type { Crossing, DomainOptions, Fix, KeyedCrossing, LiveCrossing } from './types.ts';
 import type { Window } from './window.ts';
 
 /** What a window's crossings must become. */
 export interface Reconciliation {
   /** Crossings that must be live and are not, with their keys. */
-  readonly insert: readonly LiveCrossing[];
+  readonly insert: readonly KeyedCrossing[];
   /** Keys of live crossings that must not be. */
   readonly supersede: readonly string[];
   /** Live crossings that are right as they are. */
   readonly unchanged: number;
   /** Evaluations whose state at the window's end is not the one that later crossings follow from. */
   readonly unsettled: readonly Unsettled[];
-  /** The previous fix decides otherwise than the live crossings: evidence of a bug or of queued work. */
-  readonly mismatches: number;
+  /**
+   * Live crossings that the previous fix contradicts, null where it is inside and there is none:
+   * evidence of a bug, of queued work, or of an edit that reaches back beyond the horizon.
+   */
+  readonly mismatches: readonly (LiveCrossing | null)[];
 }
 
 /** An evaluation to go on with, from the window's last fix. */
@@ -38,14 +41,29 @@ export function recompute(
   live: LiveCrossings,
   options: DomainOptions,
 ): Reconciliation {
+  const steps = recomputeInSteps(window, evaluations, live, options);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+/** The same, with a stop after each evaluation where the caller may let other work run. */
+export function* recomputeInSteps(
+  window: Window,
+  evaluations: readonly Evaluation[],
+  live: LiveCrossings,
+  options: DomainOptions,
+): Generator<undefined, Reconciliation> {
   const want: Crossing[] = [];
   const unsettled: Unsettled[] = [];
-  let mismatches = 0;
+  const mismatches: (LiveCrossing | null)[] = [];
   const last = window.fixes.at(-1);
   for (const evaluation of evaluations) {
     const start = stateBefore(evaluation, window, live);
-    if (start.isMismatch) mismatches += 1;
+    if (start.mismatch !== undefined) mismatches.push(start.mismatch);
     const inside = walk(evaluation, start.inside, window.previous, window.fixes, options, want);
+    yield;
     // A window that reaches the end of the table has nothing behind it that could follow from it.
     if (last === undefined || window.to === Infinity) continue;
     if (inside !== live.insideAt(evaluation, last.ts)) unsettled.push({ evaluation, inside, last });
@@ -90,13 +108,12 @@ export function stateBefore(
   evaluation: Evaluation,
   { previous, from }: Pick<Window, 'previous' | 'from'>,
   live: LiveCrossings,
-): { readonly inside: boolean; readonly isMismatch: boolean } {
-  if (previous === null) return { inside: live.insideAt(evaluation, from), isMismatch: false };
-  const decided = decidedBy(evaluation, previous);
-  if (decided === null) {
-    return { inside: live.insideAt(evaluation, previous.ts), isMismatch: false };
-  }
-  return { inside: decided, isMismatch: live.insideAt(evaluation, previous.ts) !== decided };
+): { readonly inside: boolean; readonly mismatch?: LiveCrossing | null } {
+  if (previous === null) return { inside: live.insideAt(evaluation, from) };
+  const last = live.lastAt(evaluation, previous.ts);
+  const implied = last?.direction === 'enter';
+  const inside = decidedBy(evaluation, previous) ?? implied;
+  return inside === implied ? { inside } : { inside, mismatch: last ?? null };
 }
 
 /** The state that a fix alone decides; null in the margin, where what was before counts. */

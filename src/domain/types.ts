@@ -62,6 +62,17 @@ export interface Crossing {
   readonly longitude: number;
 }
 
+/** A crossing with the key of its timing record. */
+export interface KeyedCrossing extends Crossing {
+  readonly id: string;
+}
+
+/**
+ * A timing record of this service that is not superseded. Its coordinates are not needed, because its
+ * key names its content.
+ */
+export type LiveCrossing = Omit<KeyedCrossing, 'latitude' | 'longitude'>;
+
 export interface DomainOptions {
   /** Two fixes farther apart than this are not interpolated. */
   readonly maxHopMs: number;

@@ -1,9 +1,9 @@
 import { candidatesOf } from '../../src/domain/candidates.ts';
 import type { Geofence } from '../../src/domain/geofence.ts';
 import { type GeofenceIndex, indexGeofences } from '../../src/domain/geofence-index.ts';
-import { type LiveCrossing, liveCrossings } from '../../src/domain/live-crossings.ts';
+import { liveCrossings } from '../../src/domain/live-crossings.ts';
 import { extend, type Reconciliation, recompute } from '../../src/domain/recompute.ts';
-import type { Assignment, DomainOptions, Fix } from '../../src/domain/types.ts';
+import type { Assignment, DomainOptions, Fix, KeyedCrossing } from '../../src/domain/types.ts';
 import { windowOf } from '../../src/domain/window.ts';
 
 export interface Range {
@@ -19,7 +19,7 @@ export interface SimulatedStore {
   setAssignments(assignments: readonly Assignment[]): void;
   /** Computes a range again and applies the result, as one transaction does. */
   work(range: Range): void;
-  live(): LiveCrossing[];
+  live(): KeyedCrossing[];
   fixes(): Fix[];
   /** Keys that were inserted while they were live already. */
   readonly doubled: number;
@@ -36,7 +36,7 @@ export function simulatedStore(
   let stored: Fix[] = [];
   let index: GeofenceIndex = indexGeofences([]);
   let doubled = 0;
-  const records = new Map<string, LiveCrossing>();
+  const records = new Map<string, KeyedCrossing>();
 
   function apply({ insert, supersede }: Pick<Reconciliation, 'insert' | 'supersede'>): void {
     for (const id of supersede) records.delete(id);
