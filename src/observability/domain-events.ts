@@ -108,7 +108,14 @@ function setLoaded(metrics: Metrics, { active, refused, durationMs }: LoadReport
   metrics.domainReload.observe({ handler }, durationMs / 1000);
 }
 
-function setSample(metrics: Metrics, sample: QueueSample): void {
+function setSample(metrics: Metrics, sample: QueueSample | null): void {
+  if (sample === null) {
+    const { domainOutboxRows, domainOutboxOldest, domainParked, domainPaused } = metrics;
+    for (const gauge of [domainOutboxRows, domainOutboxOldest, domainParked, domainPaused]) {
+      gauge.reset();
+    }
+    return;
+  }
   metrics.domainOutboxRows.set({ handler }, sample.rows);
   metrics.domainOutboxOldest.set({ handler }, sample.oldestMs / 1000);
   metrics.domainParked.set({ handler }, sample.parkedDevices);
