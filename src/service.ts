@@ -10,6 +10,7 @@ import { createMaintenance } from './maintenance.ts';
 import { describeError } from './observability/log-error.ts';
 import { createMetrics, type Metrics } from './observability/metrics.ts';
 import { createTracing } from './observability/tracing.ts';
+import { buildDomain, type DomainPart } from './service/domain-parts.ts';
 import { buildParts, type Parts } from './service/parts.ts';
 import { type Build, prepare } from './service/preparation.ts';
 
@@ -36,7 +37,7 @@ export interface ProcessorService extends Service {
 /** Builds the service from its configuration; starts nothing. */
 export function createService(config: Config, build: Build, log: Logger): ProcessorService {
   const stopping = new AbortController();
-  const { order, parts, metrics, health, stalled, state } = assemble(
+  const { order, parts, domain, metrics, health, stalled, state } = assemble(
     config,
     build,
     log,
@@ -79,6 +80,7 @@ export function createService(config: Config, build: Build, log: Logger): Proces
     stalled: () => stalled,
     drain() {
       showStopping(health, metrics);
+      domain?.quiesce();
       return drain(config, parts, log);
     },
     stop,
@@ -96,7 +98,14 @@ export function assemble(config: Config, build: Build, log: Logger, signal: Abor
   const health = createHealth(['startup', 'redis', 'database', 'consumption', 'dead_letters']);
   const { instance } = config.service;
   const tracing = createTracing({ ...config.tracing, instance, version: build.version });
-  const parts = buildParts({ config, metrics, health, log, extraEvents: tracing.events });
+  const domain: DomainPart | null = buildDomain({
+    config,
+    metrics,
+    log,
+    isIngestionFailing: () => parts.guards.database.isFailing,
+  });
+  const extraEvents = domain?.observe(tracing.events) ?? tracing.events;
+  const parts = buildParts({ config, metrics, health, log, extraEvents });
   const stalled = Promise.withResolvers<void>();
   const onStalled = () => {
     log.error(
@@ -117,10 +126,11 @@ export function assemble(config: Config, build: Build, log: Logger, signal: Abor
     releasable('redis connection', () => parts.connection.close()),
     releasable('consumer', () => parts.consumer.close()),
     preparation({ config, build, parts, health, log, signal }),
+    ...(domain === null ? [] : [domain]),
     createMaintenance({ config, parts, metrics, health, log, onStalled }),
     runningPipeline(parts, (error) => panic.panic('pipeline', error)),
   ];
-  return { order, parts, metrics, health, stalled: stalled.promise, state };
+  return { order, parts, domain, metrics, health, stalled: stalled.promise, state };
 }
 
 function preparation(options: Parameters<typeof prepare>[0]): Service {

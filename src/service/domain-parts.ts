@@ -1,0 +1,170 @@
+import { setTimeout } from 'node:timers/promises';
+import type { Config } from '../config/load.ts';
+import { DependencyError, type Logger, type PipelineEvents, type Service } from '../core/types.ts';
+import { createDomainStore } from '../db/domain-store.ts';
+import { hasDomainTrigger } from '../db/domain-switch.ts';
+import { contractWatch } from '../db/domain-watch.ts';
+import { readDatabaseFailure } from '../db/errors.ts';
+import { type Database, openDatabase } from '../db/pool.ts';
+import type { ContractFault } from '../domain/contract.ts';
+import { type ContractTurn, createContractWatch } from '../domain/contract-watch.ts';
+import { createQueueWatch } from '../domain/queue-watch.ts';
+import { createWorker } from '../domain/worker.ts';
+import type { BatchErrorMeaning, WorkerOptions } from '../domain/worker-parts.ts';
+import { createDomainEvents } from '../observability/domain-events.ts';
+import type { Metrics } from '../observability/metrics.ts';
+import { retryBackoff } from './guard-parts.ts';
+
+/** One for the batch, one for the contract, one for the samples of the outbox. */
+const poolSize = 3;
+/** Commits of other instances are found by looking at the outbox, twice a second. */
+const idleMs = 500;
+const sampleMs = 5000;
+const countMs = 60_000;
+const parkAfter = 5;
+/** Positions that a transaction reads at most: memory, and the time for which devices are locked. */
+const limits = { rangeRows: 5000, layerRows: 50_000, layers: 8, extensionRows: 50_000 };
+/** Longest wait for the running batch and for busy connections; a batch that is cut off rolls back. */
+const stopGraceMs = 2000;
+const poolGraceMs = 1000;
+
+export interface DomainOptions {
+  readonly config: Config;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  /** Whether ingestion waits for its database. */
+  readonly isIngestionFailing: () => boolean;
+}
+
+/** The domain as a part of the service. Nothing of it decides about readiness. */
+export interface DomainPart extends Service {
+  /** The same events; besides, a batch that inserted rows wakes the worker. */
+  observe(events: PipelineEvents): PipelineEvents;
+  /** Takes no further batch; `stop` waits for the running one. */
+  quiesce(): void;
+}
+
+/** Builds the domain; null with DOMAIN=off. Nothing connects yet. */
+export function buildDomain(options: DomainOptions): DomainPart | null {
+  return options.config.domain.enabled ? buildEnabled(options) : null;
+}
+
+function buildEnabled({ config, metrics, log, isIngestionFailing }: DomainOptions): DomainPart {
+  const { domain } = config;
+  const events = createDomainEvents(metrics, log);
+  const database = buildDomainDatabase(config, log);
+  const store = createDomainStore(database, domain);
+  const contract = createContractWatch(domain, {
+    turn: contractTurns(config, database),
+    events,
+    meaningOf,
+    onChange: () => worker.wake(),
+  });
+  const worker = createWorker(workerOptions(config), {
+    store,
+    events,
+    contract: contract.current,
+    reload: contract.reload,
+    meaningOf,
+    isIngestionFailing,
+  });
+  const queue = createQueueWatch({ sampleMs, countMs, ...domain }, { store, events, meaningOf });
+  const loops = [contract, worker, queue];
+  const stopLoops = () => Promise.all(loops.map((loop) => loop.stop()));
+  return {
+    name: 'domain',
+    observe: (observed) => wakeAfterWrites(observed, worker.wake),
+    start() {
+      for (const loop of loops) loop.start();
+      return Promise.resolve();
+    },
+    quiesce: () => void stopLoops(),
+    async stop() {
+      await Promise.race([stopLoops(), setTimeout(stopGraceMs, undefined, { ref: false })]);
+      await database.close(poolGraceMs);
+    },
+  };
+}
+
+function buildDomainDatabase({ database, domain, service }: Config, log: Logger): Database {
+  return openDatabase(
+    {
+      ...database,
+      url: domain.url,
+      applicationName: `processor:${service.instance}:domain`,
+      size: poolSize,
+      deadlineMs: database.insertDeadlineMs,
+      needsPrimary: true,
+    },
+    log,
+  );
+}
+
+function workerOptions({ domain, database, deviceState }: Config): WorkerOptions {
+  return {
+    maxHopMs: domain.maxHopMs,
+    maxSilenceMs: deviceState.rehydrateHorizonMs,
+    retentionMs: database.retentionMs,
+    recomputeHorizonMs: domain.recomputeHorizonMs,
+    batchDevices: domain.batchDevices,
+    limits,
+    idleMs,
+    backoff: retryBackoff,
+    parkAfter,
+  };
+}
+
+/** A turn also looks at the trigger: without it no position reaches the outbox. */
+function contractTurns({ domain }: Config, database: Database): () => Promise<ContractTurn> {
+  const watch = contractWatch(domain);
+  return () =>
+    database.use(async (client) => {
+      if (!(await hasDomainTrigger(client))) return { ok: false, faults: [missingTrigger] };
+      return await watch.turn(client);
+    });
+}
+
+const missingTrigger: ContractFault = {
+  object: 'public.positions.note_outbox',
+  problem: 'the trigger is missing or disabled, so no position is noted for the domain',
+  advice: 'run processor migrate with DOMAIN=on, as the role that migrates',
+};
+
+function wakeAfterWrites(events: PipelineEvents, wake: () => void): PipelineEvents {
+  return {
+    ...events,
+    batch(batch, outcomes, durationMs, statements) {
+      events.batch(batch, outcomes, durationMs, statements);
+      if (outcomes.includes('inserted')) wake();
+    },
+  };
+}
+
+/** A geofence or device that was deleted after the contract was loaded. */
+const foreignKeyViolation = '23503';
+const queryCancelled = '57014';
+
+/** What an error of a batch means. */
+export function meaningOf(error: unknown): BatchErrorMeaning {
+  if (error instanceof DependencyError) {
+    return { kind: error.kind, code: error.code, isTimeout: error.code === queryCancelled };
+  }
+  const failure = readFailure(error);
+  if (failure === null) {
+    const code = error instanceof Error ? error.name : 'UNKNOWN';
+    return { kind: 'data', code, isTimeout: false };
+  }
+  const { class: kind, code } = failure;
+  if (code === foreignKeyViolation) return { kind: 'reload', code, isTimeout: false };
+  const isOfRows = kind === 'row' || kind === 'batch';
+  return { kind: isOfRows ? 'data' : kind, code, isTimeout: code === queryCancelled };
+}
+
+/** Null: no failure of the database, but of the computation. */
+function readFailure(error: unknown) {
+  try {
+    return readDatabaseFailure(error);
+  } catch {
+    return null;
+  }
+}
