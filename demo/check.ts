@@ -2,6 +2,13 @@ import type { Redis } from 'ioredis';
 import { Client } from 'pg';
 import type { Config } from '../src/config/load.ts';
 import type { Outcome } from '../src/core/types.ts';
+import {
+  type CrossingCheck,
+  checkCrossings,
+  formatCrossings,
+} from '../src/simulator/crossing-check.ts';
+import type { ExpectedCrossings } from '../src/simulator/crossing-ledger.ts';
+import { createCrossingSource } from '../src/simulator/crossing-source.ts';
 import type { Ledger } from '../src/simulator/ledger.ts';
 import {
   checkLedger,
@@ -14,8 +21,11 @@ import type { ServiceMetrics } from './metrics.ts';
 
 export interface RunResult {
   readonly clean: boolean;
-  /** `sent=… inserted=… duplicate=… conflict=… dead_letter=… message=… missing=…` */
-  readonly summary: string;
+  /**
+   * `crossings expected=… found=… missing=… extra=…` where the domain is on, and last
+   * `sent=… inserted=… duplicate=… conflict=… dead_letter=… message=… missing=…`
+   */
+  readonly summary: readonly string[];
   readonly problems: readonly string[];
 }
 
@@ -23,6 +33,8 @@ export interface StoppedRun {
   readonly config: Config;
   readonly redis: Redis;
   readonly ledger: Ledger;
+  /** Null: the domain is off. */
+  readonly crossings: ExpectedCrossings | null;
   /** The service's own account, before it stopped. */
   readonly metrics: ServiceMetrics;
   readonly ended: { readonly code: number | null; readonly signal: NodeJS.Signals | null };
@@ -33,19 +45,27 @@ const QUERY_TIMEOUT_MS = 60_000;
 
 /** Compares the ledger with the table, the dead letters, the metrics and the exit code. */
 export async function checkRun(run: StoppedRun): Promise<RunResult> {
-  const check = await checkStored(run);
+  const { check, crossings } = await checkStored(run);
   const problems = [
     ...check.problems,
+    ...(crossings?.problems ?? []),
     ...metricProblems(check, run.metrics, run.ledger),
     ...(run.ended.code === 0
       ? []
       : [`the service ended with ${run.ended.code ?? run.ended.signal}, not with 0`]),
   ];
   const clean = isClean(check) && problems.length === 0;
-  return { clean, summary: formatCheck(check), problems };
+  const summary = [...(crossings === null ? [] : [formatCrossings(crossings)]), formatCheck(check)];
+  return { clean, summary, problems };
 }
 
-async function checkStored({ config, redis, ledger }: StoppedRun): Promise<LedgerCheck> {
+interface Checks {
+  readonly check: LedgerCheck;
+  readonly crossings: CrossingCheck | null;
+}
+
+async function checkStored(run: StoppedRun): Promise<Checks> {
+  const { config, redis, ledger } = run;
   const database = new Client({
     connectionString: config.database.url,
     application_name: 'processor:demo',
@@ -58,7 +78,11 @@ async function checkStored({ config, redis, ledger }: StoppedRun): Promise<Ledge
     await database.connect();
     const { deadLetterKey } = config.stream;
     const source = createLedgerSource({ database, redis, deadLetterKey, deadLettersAfter: null });
-    return await checkLedger(ledger, source);
+    const check = await checkLedger(ledger, source);
+    if (run.crossings === null) return { check, crossings: null };
+    const records = createCrossingSource(database, config.domain.timingTable);
+    const devices = [...ledger.devices.keys()];
+    return { check, crossings: await checkCrossings(run.crossings, devices, records) };
   } finally {
     // The result or the error above counts, not how the connection ended.
     await database.end().catch(() => {});

@@ -5,12 +5,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { showProgress } from '../scripts/prepare/progress.mjs';
 import { type Config, formatProblems, loadConfig } from '../src/config/load.ts';
+import { type CrossingLedger, createCrossingLedger } from '../src/simulator/crossing-ledger.ts';
+import type { CrossingRules } from '../src/simulator/expected-crossings.ts';
 import { feed } from '../src/simulator/feed.ts';
 import { createFleet, type Fleet } from '../src/simulator/fleet.ts';
 import { createLedger, type Ledger } from '../src/simulator/ledger.ts';
 import { createSender } from '../src/simulator/sender.ts';
 import { freePort } from '../tools/servers/ports.ts';
 import { checkRun, type RunResult } from './check.ts';
+import { prepareDomain, untilComputed } from './domain.ts';
 import { scrape } from './metrics.ts';
 import type { DemoOptions } from './options.ts';
 import { createProgress, type Terminal } from './progress.ts';
@@ -69,7 +72,7 @@ export async function runDemo(options: DemoOptions, io: DemoIo): Promise<number>
     const message = failure instanceof Error ? failure.message : String(failure);
     io.stderr.write(`processor demo: ${message}\n`);
   }
-  if (result !== null) io.stdout.write(`${result.summary}\n`);
+  for (const line of result?.summary ?? []) io.stdout.write(`${line}\n`);
   return result?.clean === true && failure === null ? exitCodes.clean : exitCodes.failed;
 }
 
@@ -87,12 +90,6 @@ async function runOn(
   const redis = await openDemoRedis(configure(wanted).redis.url);
   cleanup.defer(() => redis.disconnect());
   const stream = await chooseStream(redis, deadLettersOf(configure(wanted)), String(seed));
-  const env = {
-    ...wanted,
-    REDIS_TELEMETRY_STREAM: stream.key,
-    DEAD_LETTER_STREAM: stream.deadLetterKey,
-  };
-  const config = configure(env);
   const fleet = createFleet({
     seed,
     devices,
@@ -100,16 +97,28 @@ async function runOn(
     form: 'mixed',
     packetRecords: 8,
     expectedRecords: options.seconds * options.rate + options.burst,
+    drivesCircuits: true,
   });
+  const hasDomain = await prepareDomain(configure(wanted).database.url, fleet.driving);
+  const env = {
+    ...wanted,
+    REDIS_TELEMETRY_STREAM: stream.key,
+    DEAD_LETTER_STREAM: stream.deadLetterKey,
+    DOMAIN: hasDomain ? 'on' : 'off',
+  };
+  const config = configure(env);
   io.stdout.write(`processor demo: seed ${seed}, ${devices} devices, stream ${stream.key}\n`);
   const origin = (url: string | null) => (url === null ? 'given' : 'started here');
   io.stdout.write(
     `Redis ${origin(servers.redisUrl)}, PostgreSQL ${origin(servers.postgresUrl)}, ${table(config)}\n`,
   );
+  io.stdout.write(`geofences ${describeDomain(hasDomain, fleet)}\n`);
 
   const service = await startService(env, config.http.port);
   cleanup.defer(() => service.close());
-  const run: Run = { options, io, config, redis, fleet, service, ledger: createLedger() };
+  const crossings = hasDomain ? createCrossingLedger(fleet.driving, rulesOf(config)) : null;
+  const ledger = createLedger();
+  const run: Run = { options, io, config, redis, fleet, service, ledger, crossings };
   try {
     const result = await runService(run);
     return result.clean ? result : withLog(result, await service.keepLog());
@@ -128,11 +137,13 @@ interface Run {
   readonly fleet: Fleet;
   readonly service: ServiceProcess;
   readonly ledger: Ledger;
+  /** Null: the domain is off. */
+  readonly crossings: CrossingLedger | null;
 }
 
 /** From a starting service to the result of a stopped one. */
 async function runService(run: Run): Promise<RunResult> {
-  const { io, config, service, ledger } = run;
+  const { io, config, service } = run;
   const waiting = showWait(io, 'starting the service');
   await untilReady(service, READY_TIMEOUT_MS, io.signal).finally(() => waiting.done());
   await watched(run);
@@ -140,7 +151,8 @@ async function runService(run: Run): Promise<RunResult> {
   const ended = await service.stop(config.lifecycle.drainBudgetMs + STOP_GRACE_MS);
   await io.beforeCheck?.({ databaseUrl: config.database.url });
   io.signal.throwIfAborted();
-  return await checkRun({ ...run, ledger, metrics, ended });
+  const crossings = run.crossings?.expected() ?? null;
+  return await checkRun({ ...run, crossings, metrics, ended });
 }
 
 /** Sends at the rate, then flat out, then waits for the last acknowledgement; shows it all. */
@@ -160,7 +172,10 @@ async function watched(run: Run): Promise<void> {
   const sender = createSender({
     open: () => redis.duplicate({ lazyConnect: true }).on('error', () => {}),
     stream: stream.key,
-    onSent: ledger.add,
+    onSent: (entry) => {
+      ledger.add(entry);
+      run.crossings?.add(entry);
+    },
     signal,
   });
   const common = { sender, fleet, maxBacklog: null, signal };
@@ -171,6 +186,10 @@ async function watched(run: Run): Promise<void> {
     if (burst > 0) await feed({ ...common, records: burst, durationMs: null, rate: null });
     phase = 'settling';
     await untilSettled({ redis, stream: stream.key, group: stream.group, service, signal });
+    if (run.crossings !== null) {
+      phase = 'finding crossings';
+      await untilComputed({ databaseUrl: config.database.url, service, signal });
+    }
   } finally {
     sender.close();
     await shown.stop();
@@ -251,6 +270,17 @@ function table({ database }: Config): string {
   return database.timescaledb === 'required'
     ? 'TimescaleDB: a hypertable'
     : 'no TimescaleDB: a plain table';
+}
+
+function describeDomain(hasDomain: boolean, { driving }: Fleet): string {
+  const count = new Set(driving.flatMap(({ geofences }) => geofences.map(({ id }) => id))).size;
+  return hasDomain
+    ? `${count}, in tables as Directus has them`
+    : 'none: the database has collections of its own, which the demo leaves alone';
+}
+
+function rulesOf({ domain: { maxHopMs, minSatellites } }: Config): CrossingRules {
+  return { maxHopMs, minSatellites };
 }
 
 function deadLettersOf({ stream }: Config) {

@@ -75,6 +75,49 @@ test('everything that is sent arrives, and the last line says so', async () => {
   expect(stored?.rows).toBe(counts[1]);
 });
 
+test('every crossing of the fleet is found, and a line says how many', async () => {
+  const { code, stdout } = await demo(await freshPlace(), 5);
+  const [, expected, found] =
+    /^crossings expected=(\d+) found=(\d+) missing=0 extra=0$/m.exec(stdout) ?? [];
+  expect({ code, found }).toEqual({ code: 0, found: expected });
+  expect(Number(found)).toBeGreaterThan(50);
+});
+
+test('one timing record removed before the check fails the demo, by its geofence', async () => {
+  const place = await freshPlace();
+  let removed: { geofence: string } | undefined;
+  const { code, stdout, stderr } = await demo(place, 6, async ({ databaseUrl }) => {
+    // A device leaves in the middle of its drive: such a crossing is never one that may be missing.
+    removed = await askPostgres(
+      databaseUrl,
+      `UPDATE public.timing_records SET superseded_at = now() WHERE id IN (
+         SELECT id FROM public.timing_records
+          WHERE method = 'interpolated' AND direction = 'exit' AND superseded_at IS NULL
+          ORDER BY at LIMIT 1) RETURNING geofence`,
+    );
+  });
+  expect(code).toBe(1);
+  expect(stdout).toMatch(/^crossings expected=\d+ found=\d+ missing=1 extra=0$/m);
+  expect(stderr).toContain(`missing: exit of geofence ${removed?.geofence} by `);
+  const log = /the service's log: (\S+)/.exec(stderr)?.[1];
+  if (log !== undefined) await rm(dirname(log), { recursive: true });
+});
+
+test('collections of Directus that exist are left alone, and the domain stays off', async () => {
+  const place = await freshPlace();
+  await askPostgres(place.databaseUrl, 'CREATE TABLE public.devices (imei text)');
+  const { code, stdout } = await demo(place, 8);
+  expect(code).toBe(0);
+  expect(stdout).toContain('geofences none: the database has collections of its own');
+  expect(stdout).not.toContain('crossings expected');
+  const found = await askPostgres<{ rows: number; triggers: number }>(
+    place.databaseUrl,
+    `SELECT (SELECT count(*)::int4 FROM public.devices) AS rows,
+            (SELECT count(*)::int4 FROM pg_trigger WHERE tgname = 'note_outbox') AS triggers`,
+  );
+  expect(found).toEqual({ rows: 0, triggers: 0 });
+});
+
 test('a stream that exists is left alone', async () => {
   const place = await freshPlace();
   const redis = new Redis(redisUrl());
