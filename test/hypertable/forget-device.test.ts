@@ -98,6 +98,24 @@ describeEachTable('forgetting a device', (fresh, kind) => {
     expect(await forgetDevice(client, deviceId(1), never)).toEqual({ rows: 0, derived: 0 });
   });
 
+  test('deletes what the domain keeps of the device, and of no other', async () => {
+    const { client, url } = await filled(fresh, kind);
+    const domain = { enabled: true, recomputeHorizonMs: 30 * dayMs };
+    const policies = kind === 'hypertable' ? tables : {};
+    await migrate(migrations, migrateOptions(url, { ...policies, domain }), silent);
+    await client.query(
+      `INSERT INTO positions.outbox_parked (device_id, from_ts, to_ts, attempts, error)
+       SELECT device_id, from_ts, to_ts, 5, 'x' FROM positions.outbox`,
+    );
+
+    await forgetDevice(client, deviceId(1), never);
+
+    for (const table of ['outbox', 'outbox_parked']) {
+      const { rows } = await client.query(`SELECT DISTINCT device_id FROM positions.${table}`);
+      expect(rows, table).toEqual([{ device_id: deviceId(2) }]);
+    }
+  });
+
   test('that was interrupted goes on with the next run', async () => {
     const { client } = await filled(fresh, kind);
     const interrupted = new AbortController();

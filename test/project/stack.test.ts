@@ -183,6 +183,28 @@ describe.skipIf(!hasPsql())('the steps of compose.yaml', { meta: { needs: needsP
     }
   });
 
+  test('switch the domain on by DOMAIN, with a role that works the outbox', async () => {
+    const domain = urlOf('processor_domain', 'postgres_domain');
+    const { command = [], environment, ...migrate } = serviceOf(file, 'migrate');
+    const switched = (to: string) =>
+      runProcessorHere(
+        { ...migrate, environment: { ...environment, DOMAIN: to } },
+        places,
+        command,
+      );
+    const many = async () =>
+      (await ask<{ n: number }>(domain, 'SELECT count(*)::int AS n FROM positions.outbox'))[0]?.n;
+    expect(environment).toMatchObject({ DOMAIN: 'off' });
+    expect(await many()).toBe(0);
+
+    await switched('on');
+    expect(await many()).toBeGreaterThan(0);
+    await ask(domain, 'DELETE FROM positions.outbox');
+    expect(await outcomeOf(domain, 'DELETE FROM public.positions')).toBe(denied);
+    await switched('off');
+    expect(await many()).toBe(0);
+  });
+
   test('leave the service without a way to migrate', async () => {
     const words = ['migrate', 'up', '--yes'];
     await ask(
