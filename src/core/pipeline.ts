@@ -157,8 +157,10 @@ export class Pipeline {
         () => read(options.readCount, beforePending),
         signal,
       );
-      if (entries === null || entries.length === 0) continue;
-      await this.#accept(entries, performance.now() - since);
+      if (entries !== null && entries.length > 0) {
+        await this.#accept(entries, performance.now() - since);
+      }
+      inFlight.forgetReleases();
     }
   }
 
@@ -178,9 +180,11 @@ export class Pipeline {
   async #accept(entries: readonly Entry[], readMs: number): Promise<void> {
     const { inFlight, isolation, events } = this.#parts;
     // Own pending entries are read again after a reconnect, and a slow one may be claimed. Those in
-    // flight are skipped, and those that were acknowledged while this reply was on its way.
-    const fresh = entries.filter(({ id }) => !inFlight.has(id) && !inFlight.wasReleased(id));
-    inFlight.forgetReleases();
+    // flight are skipped, and those that were acknowledged while this reply was on its way. A new one
+    // is never skipped: a group that is moved back delivers entries again.
+    const fresh = entries.filter(
+      ({ id, source }) => !inFlight.has(id) && (source === 'new' || !inFlight.wasReleased(id)),
+    );
     const isolated = fresh.filter((entry) => isolation.needsIsolation(entry));
     events.read(fresh, readMs);
     await this.#interpretInTurns(fresh.filter((entry) => !isolation.needsIsolation(entry)));

@@ -358,6 +358,28 @@ describe('an entry', () => {
     expect(account.totals()).toMatchObject({ read: 1, settled: { inserted: 1, duplicate: 0 } });
   });
 
+  test('that is delivered again as new, by a group that was moved back, is processed', async () => {
+    let reads = 0;
+    const ended = Promise.withResolvers<void>();
+    const { pipeline, acknowledged, inFlight } = setUp([oneRow], noTrouble, {
+      async read(_limit, beforePending) {
+        reads += 1;
+        if (reads === 1) return [entry(0)];
+        if (reads > 3) ended.resolve();
+        if (reads > 3) await turn();
+        if (reads !== 2) return [];
+        beforePending();
+        while (inFlight.has(entryId(0))) await turn();
+        return [entry(0)];
+      },
+    });
+    pipeline.start();
+    await ended.promise;
+    await pipeline.drain(20_000);
+
+    expect(acknowledged).toEqual(['0-0', '0-0']);
+  });
+
   test('that is claimed after it was released is processed, because another instance had it', async () => {
     let reads = 0;
     const ended = Promise.withResolvers<void>();
