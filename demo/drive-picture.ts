@@ -133,7 +133,9 @@ function polygon(parts: readonly (readonly (readonly GeoPosition[])[])[], at: Pr
 /** The name, on the side of the geofence that faces away from the middle of the map. */
 function label({ name, shape }: GeofenceRow, at: Project): string {
   const read = shapeOf.parse(shape);
-  const all = [read.coordinates].flat(4).filter((value) => typeof value === 'number');
+  // A corridor leads across the map: its name stands at its first end.
+  const shown = read.type === 'LineString' ? read.coordinates.slice(0, 1) : read.coordinates;
+  const all = [shown].flat(4).filter((value) => typeof value === 'number');
   const points: Xy[] = [];
   for (let index = 0; index + 1 < all.length; index += 2) {
     points.push(at({ longitude: all[index] ?? 0, latitude: all[index + 1] ?? 0 }));
@@ -142,7 +144,8 @@ function label({ name, shape }: GeofenceRow, at: Project): string {
   const [x, y] = [mean(0), mean(1)];
   const [awayX, awayY] = [x - map.left - map.width / 2, y - map.top - map.height / 2];
   const length = Math.hypot(awayX, awayY);
-  const [left, top] = [x + (awayX / length) * 54, y + (awayY / length) * 44];
+  const distance = read.type === 'LineString' ? 22 : 50;
+  const [left, top] = [x + (awayX / length) * distance, y + (awayY / length) * distance];
   return text(left, top + 4, 'text', name.split(' ').slice(1).join(' '), 'middle');
 }
 
