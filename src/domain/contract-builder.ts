@@ -10,8 +10,9 @@ import { isKey } from './contract-keys.ts';
 import { tooManyGeofences, tooManyRows, tooManyVertices } from './contract-limits.ts';
 import { type Geofence, readGeofence } from './geofence.ts';
 import { indexInParts } from './geofence-index.ts';
+import { geofencePacker } from './geofence-packer.ts';
 import { internStrings } from './intern.ts';
-import type { GeofenceId, Validity } from './types.ts';
+import type { Assignment, GeofenceId, Validity } from './types.ts';
 
 /** A row of `geofences_v1`; the validity is in epoch milliseconds, rounded up. */
 export interface GeofenceViewRow extends Validity {
@@ -81,21 +82,37 @@ export function contractBuilder(timing: TimingTable, limits: ContractLimits): Co
       else held.push({ from, to });
     },
     *finish(version) {
-      const { byImei, refused: refusedAssignments } = yield* assignments.finish();
-      const { all, refused, vertices } = geofences.result();
-      const index = yield* indexInParts(all);
-      return {
-        version,
-        index,
-        refused,
-        refusedAssignments,
-        vertices,
-        assignmentsOf: (imei) => byImei.get(imei) ?? [],
-        ignoredOf: (imei) => ignored.get(imei) ?? [],
-        timing,
-      };
+      const { byImei, refused } = yield* assignments.finish();
+      const geofencesNow = geofences.result();
+      const index = yield* indexInParts(geofencesNow.all);
+      const parts = { ...geofencesNow, index, byImei, ignored, refusedAssignments: refused };
+      return contractOf(version, timing, parts);
     },
   };
+}
+
+/** A function of its own: its closures keep nothing of the builder alive. */
+function contractOf(
+  version: number,
+  timing: TimingTable,
+  { index, refused, refusedAssignments, vertices, byImei, ignored }: ContractParts,
+): DomainContract {
+  return {
+    version,
+    index,
+    refused,
+    refusedAssignments,
+    vertices,
+    assignmentsOf: (imei) => byImei.get(imei) ?? [],
+    ignoredOf: (imei) => ignored.get(imei) ?? [],
+    timing,
+  };
+}
+
+interface ContractParts
+  extends Pick<DomainContract, 'index' | 'refused' | 'refusedAssignments' | 'vertices'> {
+  readonly byImei: ReadonlyMap<string, readonly Assignment[]>;
+  readonly ignored: ReadonlyMap<string, readonly Validity[]>;
 }
 
 function geofenceCollector(timing: TimingTable, { maxGeofences, maxVertices }: ContractLimits) {
@@ -103,6 +120,7 @@ function geofenceCollector(timing: TimingTable, { maxGeofences, maxVertices }: C
   const refused = new Map<string, RefusedGeofence>();
   const unnamed: RefusedGeofence[] = [];
   const intern = internStrings();
+  const compact = geofencePacker();
   let rows = 0;
   let vertices = 0;
 
@@ -116,7 +134,7 @@ function geofenceCollector(timing: TimingTable, { maxGeofences, maxVertices }: C
     if (!reading.ok) return reading.refusal;
     vertices += reading.vertices;
     if (vertices > maxVertices) throw tooManyVertices(maxVertices);
-    held.set(id, reading);
+    held.set(id, { vertices: reading.vertices, geofence: compact(reading.geofence) });
     return null;
   }
 

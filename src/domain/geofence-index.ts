@@ -12,7 +12,9 @@ export interface GeofenceIndex {
 }
 
 /** A box and its copies a turn away: what lies across ±180° is found from both sides. */
-function copiesOf([west, south, east, north]: Box): Box[] {
+function copiesOf(box: Box): Box[] {
+  const [west, south, east, north] = box;
+  if (west > -180 && east < 180) return [box];
   return [-360, 0, 360]
     .map((turn): Box => [west + turn, south, east + turn, north])
     .filter(([w, , e]) => e >= -180 && w <= 180);
@@ -26,18 +28,21 @@ export function indexGeofences(all: readonly Geofence[]): GeofenceIndex {
   }
 }
 
-/** Geofences of one part. Sorting a part takes about 10 ms, during which nothing else runs. */
+/** Geofences of one part. Sorting a part takes a few milliseconds, during which nothing else runs. */
 const PART = 25_000;
+/** Geofences that are added before others can run. */
+const STEP = 2500;
 
 /** Yields after each few milliseconds of work, so that the caller can let others run. */
 export function* indexInParts(all: readonly Geofence[]): Generator<void, GeofenceIndex> {
   const ids = new Map<GeofenceId, Geofence>();
+  for (const [position, geofence] of all.entries()) {
+    ids.set(geofence.id, geofence);
+    if (position % STEP === STEP - 1) yield;
+  }
   const parts: Part[] = [];
   for (let start = 0; start < all.length; start += PART) {
-    const part = all.slice(start, start + PART);
-    for (const geofence of part) ids.set(geofence.id, geofence);
-    yield;
-    parts.push(indexPart(part));
+    parts.push(yield* indexPart(all.slice(start, start + PART)));
     yield;
   }
   return {
@@ -54,14 +59,21 @@ export function* indexInParts(all: readonly Geofence[]): Generator<void, Geofenc
 
 type Part = (copies: readonly Box[]) => Geofence[];
 
-function indexPart(part: readonly Geofence[]): Part {
-  const boxes = part.flatMap((geofence, position) =>
-    copiesOf(geofence.box).map((box) => ({ box, position })),
-  );
+function* indexPart(part: readonly Geofence[]): Generator<void, Part> {
+  const boxes: Box[] = [];
+  const owners: number[] = [];
+  for (const [position, geofence] of part.entries()) {
+    for (const box of copiesOf(geofence.box)) {
+      boxes.push(box);
+      owners.push(position);
+    }
+    if (position % STEP === STEP - 1) yield;
+  }
   const index = new Flatbush(boxes.length);
-  for (const { box } of boxes) index.add(...box);
+  for (const box of boxes) index.add(...box);
+  yield;
   index.finish();
-  const positions = Uint32Array.from(boxes, ({ position }) => position);
+  const positions = Uint32Array.from(owners);
   return (copies) => {
     const found = new Set<number>();
     for (const copy of copies) {

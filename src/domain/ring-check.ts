@@ -17,8 +17,37 @@ function edgesOf({ ringEnds }: Shape): number[] {
  * would then not be what the map shows. Rings that touch in a point are taken.
  */
 export function ringsIntersect(shape: Shape): boolean {
-  const { coordinates: c } = shape;
   const edges = edgesOf(shape);
+  return edges.length <= FEW_EDGES
+    ? someOfFewCross(shape.coordinates, edges)
+    : someCross(shape.coordinates, edges);
+}
+
+/** Up to here comparing all pairs takes less time than an index of the edges. */
+const FEW_EDGES = 100;
+
+function someOfFewCross(c: Float64Array, edges: readonly number[]): boolean {
+  for (let a = 0; a < edges.length; a += 1) {
+    const one = edges[a] ?? 0;
+    for (let b = a + 1; b < edges.length; b += 1) {
+      const other = edges[b] ?? 0;
+      if (boxesMeet(c, one, other) && cross(c, one, other)) return true;
+    }
+  }
+  return false;
+}
+
+function boxesMeet(c: Float64Array, a: number, b: number): boolean {
+  return overlap(c, a, b) && overlap(c, a + 1, b + 1);
+}
+
+/** Whether two edges overlap in one coordinate. */
+function overlap(c: Float64Array, a: number, b: number): boolean {
+  const [a1, a2, b1, b2] = [c[a] ?? 0, c[a + 2] ?? 0, c[b] ?? 0, c[b + 2] ?? 0];
+  return Math.max(a1, a2) >= Math.min(b1, b2) && Math.max(b1, b2) >= Math.min(a1, a2);
+}
+
+function someCross(c: Float64Array, edges: readonly number[]): boolean {
   const index = new Flatbush(edges.length);
   for (const at of edges) index.add(...edgeBox(c, at));
   index.finish();

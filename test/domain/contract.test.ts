@@ -325,6 +325,22 @@ test('a contract of many rows is finished in steps, between which others can run
   expect([...builder.finish(1)].length).toBeGreaterThanOrEqual(10);
 });
 
+test('a contract holds the coordinates of each shape, in buffers that shapes share', () => {
+  const shapes = Array.from({ length: 20_000 }, (_, n) => squareAt((n % 300) - 150, n / 300));
+  const geofences = shapes.map((shape, n) => fence(String(n), { shape }));
+  const ring = Array.from({ length: 9000 }, (_, n) => [n / 1e4, 10 + (n % 2)]);
+  const line = JSON.stringify({ type: 'LineString', coordinates: ring });
+  geofences.push(fence('line', { shape: line, radiusM: 5 }));
+  const { index } = contractOf({ geofences }, timing, { maxGeofences: 1e6, maxVertices: 1e6 });
+  const buffers = new Set(index.all.map(({ shape }) => shape.coordinates.buffer));
+
+  for (const { id, shape } of index.all) {
+    const text = id === 'line' ? line : (shapes[Number(id)] ?? '');
+    expect([...shape.coordinates]).toEqual(JSON.parse(text).coordinates.flat(Infinity));
+  }
+  expect(buffers.size).toBeLessThan(10);
+});
+
 test('an index of several parts finds what one part finds', () => {
   const geofences = Array.from({ length: 60_000 }, (_, n) =>
     fence(String(n), { shape: squareAt((n % 300) - 150, Math.floor(n / 300) / 2 - 50, 0.4) }),

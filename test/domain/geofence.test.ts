@@ -195,3 +195,25 @@ describe('where a fix stands', () => {
     }
   });
 });
+
+describe('a ring with many corners', () => {
+  const round = (corners: number) => {
+    const ring = Array.from({ length: corners }, (_, corner) => {
+      const angle = (corner / corners) * 2 * Math.PI;
+      return [25 + Math.cos(angle), 54 + Math.sin(angle)];
+    });
+    return [...ring, ring[0]];
+  };
+
+  test.each([5, 99, 100, 101, 500])(
+    'of %i is taken, and refused with two of them swapped',
+    (corners) => {
+      const ring = round(corners);
+      const middle = Math.floor(corners / 2);
+      const twisted = ring.with(middle, ring[middle + 1]).with(middle + 1, ring[middle]);
+
+      expect(refusalOf(polygon(ring))).toBe('taken');
+      expect(refusalOf(polygon(twisted))).toBe('self_intersecting');
+    },
+  );
+});
