@@ -157,7 +157,7 @@ export async function sampleQueue(
   maxRows: number,
 ): Promise<Omit<QueueSample, 'unknownDevices'>> {
   const { rows } = await client.query<Omit<QueueSample, 'unknownDevices'>>(
-    `SELECT (SELECT count(*) FROM (SELECT FROM positions.outbox LIMIT $1) AS some)::float8 AS rows,
+    `SELECT (SELECT count(*) FROM (SELECT FROM positions.outbox LIMIT $1) AS counted)::float8 AS rows,
             coalesce((SELECT extract(epoch FROM clock_timestamp() - enqueued_at) * 1000
                         FROM positions.outbox ORDER BY id LIMIT 1), 0)::float8 AS "oldestMs",
             (SELECT count(*) FROM positions.outbox_parked)::float8 AS "parkedDevices",
