@@ -75,17 +75,15 @@ export async function checkKept(api: Api, geofence: string): Promise<void> {
   await api.data('GET', `/items/geofences/${geofence}`);
 }
 
-/** Deletes a column of timing_records, and creates it again after `meanwhile`. */
-export async function dropAndRestore(
-  api: Api,
-  field: string,
-  meanwhile: () => Promise<void>,
-): Promise<void> {
+export async function deleteField(api: Api, field: string): Promise<void> {
   await api.data('DELETE', `/fields/timing_records/${field}`);
-  await meanwhile();
+}
+
+export async function createField(api: Api, field: string): Promise<void> {
   await api.data('POST', '/fields/timing_records', { field, type: 'string', schema: {}, meta: {} });
 }
 
+/** @throws when Directus deletes a column of timing_records */
 export async function checkColumnIsKept(api: Api, field: string): Promise<void> {
   const answer = await api.ask('DELETE', `/fields/timing_records/${field}`);
   if (answer.status !== 500) throw new Error(`${answer.status} ${shown(answer.body)}`);

@@ -36,12 +36,21 @@ export async function untilDomainIsOn(service: RunningService): Promise<void> {
   await eventually('the domain is on', isOn, STATE_MS);
 }
 
-/** The domain is off and its log names the object; the service stays ready. */
-export async function untilDomainNames(service: RunningService, object: string): Promise<void> {
-  const names = () =>
-    service.logs.some((line) => JSON.stringify(line.faults ?? null).includes(`"${object}"`));
-  await eventually(`the log names ${object}`, () => (names() ? true : undefined), STATE_MS);
-  if ((await service.metric(CONTRACT_OK)) !== 0) throw new Error('the metric says that it is on');
+/** The domain is off and its log names the fault, once `change` is made; the service stays ready. */
+export async function turnsOff(
+  service: RunningService,
+  object: string,
+  problem: string,
+  change: () => Promise<void>,
+): Promise<void> {
+  const since = service.logs.length;
+  await change();
+  const fault = JSON.stringify({ object, problem }).slice(0, -1);
+  const isNamed = () =>
+    service.logs.slice(since).some(({ faults }) => JSON.stringify(faults ?? null).includes(fault));
+  await eventually(`the log names ${object}`, () => (isNamed() ? true : undefined), STATE_MS);
+  const isOff = async () => ((await service.metric(CONTRACT_OK)) === 0 ? true : undefined);
+  await eventually('the domain is off', isOff, STATE_MS);
   if ((await service.health('ready')) !== 200) throw new Error('the service is not ready');
 }
 
