@@ -12,7 +12,7 @@ import {
 } from '../../tools/domain-fixture.ts';
 import { eventually, type RunningService, startService } from '../../tools/service.ts';
 import { connect, deviceId } from '../db/positions.ts';
-import { freshDatabase, freshStream, redisUrl } from '../setup/database.ts';
+import { type FreshDatabase, freshDatabase, freshStream, redisUrl } from '../setup/database.ts';
 
 /** The drive goes north along one meridian; a degree of latitude is 111,195 m. */
 const longitude = 25;
@@ -58,14 +58,22 @@ export interface World {
 
 export interface WorldOptions {
   readonly env?: Readonly<Record<string, string>>;
+  /** As a superuser; a fresh one when absent. */
+  readonly database?: FreshDatabase;
+  /** The role that the contract is granted to; none when the service is a superuser. */
+  readonly domainRole?: string;
 }
 
 /** Call it inside a test: what it starts ends with the test. */
-export async function openWorld({ env = {} }: WorldOptions = {}): Promise<World> {
-  const { url, drop } = await freshDatabase();
+export async function openWorld({
+  env = {},
+  database,
+  domainRole,
+}: WorldOptions = {}): Promise<World> {
+  const { url, drop } = database ?? (await freshDatabase());
   onTestFinished(drop);
   const client = await connect(url);
-  await createDirectus(client);
+  await createDirectus(client, 'fleet', { domainRole: domainRole ?? null });
   const stream = freshStream();
   const redis = new Redis(redisUrl());
   onTestFinished(async () => {
