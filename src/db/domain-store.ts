@@ -20,7 +20,7 @@ import {
   sampleQueue,
   takeRows,
 } from './domain-outbox.ts';
-import { readEdges, readFixes } from './domain-windows.ts';
+import { areStored, readEdges, readFixes } from './domain-windows.ts';
 import type { Database } from './pool.ts';
 
 export interface DomainStoreOptions {
@@ -86,6 +86,7 @@ function transactionOn(
     readCrossings: (requests) => readCrossings(client, timing, requests),
     readLast: (requests) => readLast(client, timing, requests),
     readGeofences: (requests) => readGeofences(client, timing, requests),
+    areStored: (requests) => areStored(client, requests),
     supersede: (ids) => supersede(client, timing, ids),
     insert: (crossings) => insertCrossings(client, timing, crossings),
     putBack: (ranges) => putBack(client, ranges),

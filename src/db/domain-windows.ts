@@ -160,6 +160,34 @@ export async function readEdges(
   return edges;
 }
 
+/** Whether a position is stored at each of these times, by one probe of the primary key each. */
+export async function areStored(
+  client: pg.ClientBase,
+  requests: readonly { readonly device: DeviceId; readonly ts: number }[],
+): Promise<boolean[]> {
+  if (requests.length === 0) return [];
+  const times = requests.map(({ ts }) => ts);
+  const { rows } = await client.query<{ ord: number }>(
+    `SELECT asked.ord FROM unnest($1::int[], $2::text[], $3::float8[]) AS asked (ord, device, ts)
+      CROSS JOIN LATERAL (
+        SELECT FROM public.positions AS position
+         WHERE position.device_id = asked.device AND position.ts = to_timestamp(asked.ts / 1000)
+           AND position.ts >= to_timestamp($4::float8 / 1000)
+           AND position.ts <= to_timestamp($5::float8 / 1000)
+         LIMIT 1) AS found`,
+    [
+      [...requests.keys()],
+      requests.map(({ device }) => device),
+      times,
+      times.reduce((a, b) => Math.min(a, b)),
+      times.reduce((a, b) => Math.max(a, b)),
+    ],
+  );
+  const stored = requests.map(() => false);
+  for (const { ord } of rows) stored[ord] = true;
+  return stored;
+}
+
 function valuesOf(requests: readonly FixRequest[]) {
   return [
     [...requests.keys()],

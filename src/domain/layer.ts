@@ -4,7 +4,7 @@ import { candidatesOf } from './candidates.ts';
 import type { Evaluation } from './evaluation.ts';
 import { jobsOf } from './job.ts';
 import { type Framed, frame, type Piece, pieceOf } from './piece.ts';
-import type { Range } from './ports.ts';
+import type { DomainTransaction, Range } from './ports.ts';
 import { type Reconciliation, recomputeInSteps } from './recompute.ts';
 import { type LiveByDevice, type Open, type Settled, settle } from './settle.ts';
 import type { LiveCrossing } from './types.ts';
@@ -50,7 +50,7 @@ export async function computeLayer(
   const readings = await readCrossings(framed, context);
   const computed = await computeAll(readings, context);
   const settled = await settle(computed.open, computed.live, context);
-  const written = await write([...settled.results, ...computed.results], context);
+  const written = await write([...settled.results, ...computed.results], computed.live, context);
   return {
     ...written,
     windows: framed.length,
@@ -201,9 +201,29 @@ function isContradicted(
 
 async function write(
   results: readonly Settled[],
+  live: LiveByDevice,
   { tx }: BatchContext,
 ): Promise<Pick<Layer, 'inserted' | 'revived' | 'superseded'>> {
-  const superseded = await tx.supersede(results.flatMap(({ supersede }) => supersede));
+  const obsolete = new Set(results.flatMap(({ supersede }) => supersede));
+  const superseded = await tx.supersede(await retractable(obsolete, live, tx));
   const inserted = await tx.insert(results.flatMap(({ insert }) => insert));
   return { ...inserted, superseded };
+}
+
+/**
+ * Those of the crossings whose position is still stored. A position may be missing between others too:
+ * late ones may arrive after their device was deleted.
+ */
+async function retractable(
+  obsolete: ReadonlySet<string>,
+  live: LiveByDevice,
+  tx: DomainTransaction,
+): Promise<readonly string[]> {
+  const found = [...live].flatMap(([device, crossings]) =>
+    crossings
+      .filter(({ id }) => obsolete.has(id))
+      .map(({ id, afterTs: ts }) => ({ id, device, ts })),
+  );
+  const stored = await tx.areStored(found);
+  return found.filter((_, index) => stored[index]).map(({ id }) => id);
 }

@@ -232,6 +232,10 @@ export interface DomainTransaction {
   readLast(requests: readonly LastRequest[]): Promise<(LiveCrossing | null)[]>;
   /** Geofences that live crossings with `afterTs` at or before `to` name. */
   readGeofences(requests: readonly Omit<CrossingRequest, 'from'>[]): Promise<GeofenceId[][]>;
+  /** Whether a position is stored at this time of the device, usable or not. */
+  areStored(
+    requests: readonly { readonly device: DeviceId; readonly ts: number }[],
+  ): Promise<readonly boolean[]>;
   supersede(ids: readonly string[]): Promise<number>;
   insert(
     crossings: readonly KeyedCrossing[],
