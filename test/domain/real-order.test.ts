@@ -117,6 +117,8 @@ async function tell(database: DomainDatabase, story: Story) {
   let choice = 0;
   const choose = (below: number) => (choices[choice++ % choices.length] ?? 0) % below;
   const limits = choose(3) === 0 ? manyRows : fewRows;
+  // With one row a batch, several workers have work of the same device.
+  const change = { batchDevices: choose(2) === 0 ? 1 : 500 };
 
   let version = await enqueueChange(client, imei, always);
   const geofences = () => geofencesOf([...current.values()]);
@@ -132,7 +134,7 @@ async function tell(database: DomainDatabase, story: Story) {
     return isFatal;
   });
   const workers = [mortal, mortal, store].map((one) =>
-    createTestWorker({ ...options, store: one, newest, limits }),
+    createTestWorker({ ...options, store: one, newest, limits, change }),
   );
   const [first, second, last] = workers as [TestWorker, TestWorker, TestWorker];
 

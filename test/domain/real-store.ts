@@ -150,7 +150,7 @@ export const manyRows: BatchLimits = {
 export const fewRows: BatchLimits = { rangeRows: 3, layerRows: 9, layers: 2, extensionRows: 4 };
 
 /** Attempts after which a queue that is not empty counts as an endless loop. */
-const maxTurns = 300;
+const maxTurns = 1_000;
 
 export interface TestWorker {
   next(): Promise<Attempt>;
@@ -208,7 +208,8 @@ export function createTestWorker(options: TestWorkerOptions): TestWorker {
     },
     new AbortController().signal,
   );
-  const next = () => batches.next(contract);
+  const current = options.parts?.contract ?? (() => contract);
+  const next = () => batches.next(current() ?? contract);
   return {
     next,
     async drain() {

@@ -12,33 +12,11 @@ import {
 } from '../../tools/domain-fixture.ts';
 import { eventually, type RunningService, startService } from '../../tools/service.ts';
 import { connect, deviceId } from '../db/positions.ts';
+import { northOf, roadLongitude, squareAt } from '../domain/road.ts';
 import { type FreshDatabase, freshDatabase, freshStream, redisUrl } from '../setup/database.ts';
 
-/** The drive goes north along one meridian; a degree of latitude is 111,195 m. */
-const longitude = 25;
-const latitude = 54;
-const metresPerDegree = 111_195;
-export const northOf = (metres: number) => latitude + metres / metresPerDegree;
 /** Recent, because the service refuses old records. */
 export const startTs = Math.floor(Date.now() / 1000) * 1000 - 7_200_000;
-
-/** A square of 100 m around the road, from `metres` on. */
-export function squareAt(metres: number): object {
-  const [south, north] = [northOf(metres), northOf(metres + 100)];
-  const [west, east] = [longitude - 0.001, longitude + 0.001];
-  return {
-    type: 'Polygon',
-    coordinates: [
-      [
-        [west, south],
-        [east, south],
-        [east, north],
-        [west, north],
-        [west, south],
-      ],
-    ],
-  };
-}
 
 export interface World {
   readonly url: string;
@@ -155,7 +133,7 @@ function entry(device: DeviceId, second: number): string[] {
     device_id: device,
     timestamp: ts,
     latitude: northOf(second * 10),
-    longitude,
+    longitude: roadLongitude,
     altitude: 100,
     angle: 0,
     speed: 36,
