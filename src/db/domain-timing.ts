@@ -36,6 +36,7 @@ const degrees = ['double precision', 'real', 'numeric'] as const;
 /** Milliseconds: a fix is found again by its time. */
 const MIN_PRECISION = 3;
 
+/** docs/domain.md describes them; a test compares the two. */
 export const requiredColumns: readonly WrittenColumn[] = [
   { name: 'id', types: idTypes },
   { name: 'device', types: keyTypes },
@@ -53,9 +54,11 @@ export const coordinates: readonly WrittenColumn[] = [
   { name: 'longitude', types: degrees },
 ];
 const dateCreated: WrittenColumn = { name: 'date_created', types: times };
+/** Filled where they are there. */
+export const optionalColumns: readonly WrittenColumn[] = [...coordinates, dateCreated];
 
 const live = 'WHERE superseded_at IS NULL';
-const wantedIndexes = [
+export const wantedIndexes = [
   { columns: ['device', 'after_ts'], definition: `(device, after_ts) ${live}` },
   {
     columns: ['device', 'geofence', 'after_ts'],
@@ -113,16 +116,15 @@ function judge(
 ): TimingCheck {
   const subject = subjectColumn === null ? [] : [{ name: subjectColumn, types: keyTypes }];
   const required = [...requiredColumns, ...subject];
-  const optional = [...coordinates, dateCreated];
   const faults = [
     ...required.flatMap((column) => columnFaults(table, column)),
     ...keyFaults(table, indexes),
-    ...unfilledFaults(table, [...required, ...optional]),
+    ...unfilledFaults(table, [...required, ...optionalColumns]),
   ];
   const isFilled = (column: WrittenColumn): boolean =>
     table.columns.has(column.name) && columnFaults(table, column, false).length === 0;
   const hasCoordinates = coordinates.every(isFilled);
-  const unusable = optional
+  const unusable = optionalColumns
     .filter(({ name }) => table.columns.has(name))
     .filter((c) => !isFilled(c));
   const warnings = [
