@@ -123,20 +123,3 @@ export async function readDomainQueue(client: Client): Promise<DomainQueue> {
   if (queue === undefined) throw new TypeError('count(*) gives one row');
   return queue;
 }
-
-/**
- * Counts devices with positions that the views do not assign.
- * @returns null: the role may not read positions.devices
- */
-export async function countUnknownDevices(client: Client): Promise<number | null> {
-  const { rows: rights } = await client.query<{ may: boolean }>(
-    `SELECT has_table_privilege('positions.devices', 'SELECT') AS may`,
-  );
-  if (rights[0]?.may !== true) return null;
-  const { rows } = await client.query<{ count: number }>(
-    `SELECT count(*)::int AS count FROM positions.devices AS known
-      WHERE NOT EXISTS (SELECT FROM processor_contract.devices_v1 AS assigned
-                         WHERE assigned.imei = known.device_id)`,
-  );
-  return rows[0]?.count ?? null;
-}

@@ -43,7 +43,7 @@ export async function computeBatch(
   return { ...sum, devices: [...byDevice.keys()], unknown, parkedRanges, putBack };
 }
 
-/** Without a column for them, subjects cannot be distinguished, and their assignments are one. */
+/** Without a column for them, subjects cannot be told apart, and their assignments are one. */
 function assignmentsOf(contract: DomainContract, device: DeviceId): readonly Assignment[] {
   const own = contract.assignmentsOf(device);
   if (contract.timing.subject !== null) return own;

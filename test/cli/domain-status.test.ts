@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { enqueueChanges } from '../../src/db/domain-changes.ts';
 import { insertGeofence } from '../../tools/domain-fixture.ts';
 import { useDomainStack } from './domain-stack.ts';
 import { imei } from './stack.ts';
@@ -23,13 +24,16 @@ describe('processor domain status', () => {
     await stack.addDevice(imei(1));
     await insertPosition(imei(1));
     await insertPosition(imei(2));
+    // What a worker does at its start.
+    const options = { maxGeofences: 10, recomputeHorizonMs: 3_600_000 };
+    await stack.onDatabase((client) => enqueueChanges(client, options, new Date()));
     const { code, stdout } = await stack.domain('status', '--json');
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({
       attention: [],
       domain: 'on',
       trigger: true,
-      outbox: { rows: 2, devices: 2, oldest_seconds: expect.any(Number) },
+      outbox: { rows: 3, devices: 2, oldest_seconds: expect.any(Number) },
       parked_devices: 0,
       pause: null,
       contract: { ok: true, faults: [] },

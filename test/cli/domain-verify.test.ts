@@ -134,6 +134,21 @@ describe('processor domain verify', () => {
     expect([code, JSON.parse(stdout)]).toMatchObject([0, { missing: 0, extra: 0, unchanged: 1 }]);
   });
 
+  test('leaves a record alone whose own position was deleted, and not one whose position is unusable', async () => {
+    const fixes = driveFrom(start);
+    await stored(fixes, derived(fixes));
+    const inside = "ts IN (SELECT after_ts FROM public.timing_records WHERE direction = 'enter')";
+    await stack.query(`UPDATE public.positions SET satellites = 1`);
+    const unusable = await verify('--json');
+    const found = JSON.parse(unusable.stdout);
+    expect([unusable.code, found]).toMatchObject([4, { fixes: 0, extra: 2, kept: 0 }]);
+    await stack.query(`DELETE FROM public.positions WHERE ${inside}`);
+    const deleted = await verify('--json');
+    expect(JSON.parse(deleted.stdout)).toMatchObject({ extra: 1, kept: 1 });
+    const text = await verify();
+    expect(text.stdout).toContain('1 timing record of deleted positions: not examined\n');
+  });
+
   test('says what RETENTION leaves out', async () => {
     const env = {
       ...domainOn,

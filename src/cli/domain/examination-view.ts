@@ -46,7 +46,7 @@ export function examinationText(examination: Examination, isInterrupted: boolean
 
 /** What limits the result. */
 function remarks(examination: Examination): string[] {
-  const { devices, devicesFound, waiting, unknown, unseen, cutAt } = examination;
+  const { devices, devicesFound, waiting, unknown, unseen, cutAt, kept } = examination;
   const lines = [];
   if (devices < devicesFound) {
     const left = plural(devicesFound - devices, 'device was', 'devices were');
@@ -54,6 +54,11 @@ function remarks(examination: Examination): string[] {
   }
   if (cutAt !== null) {
     lines.push(`not examined before ${new Date(cutAt).toISOString()}: RETENTION`);
+  }
+  if (kept > 0) {
+    lines.push(
+      `${plural(kept, 'timing record', 'timing records')} of deleted positions: not examined`,
+    );
   }
   if (waiting > 0) {
     const found = plural(waiting, 'device has', 'devices have');

@@ -42,6 +42,8 @@ export interface Examination {
   readonly unchanged: number;
   readonly missing: number;
   readonly extra: number;
+  /** Timing records whose position is not stored any more; they stay. */
+  readonly kept: number;
   readonly differences: readonly Difference[];
   /** Examined devices with ranges in the outbox or parked: their differences may be work to do. */
   readonly waiting: number;
@@ -129,7 +131,7 @@ async function devicesOf(
 function createTally(limit: number) {
   const examined: DeviceId[] = [];
   const differences: Difference[] = [];
-  const counts = { fixes: 0, unchanged: 0, missing: 0, extra: 0, unknown: 0 };
+  const counts = { fixes: 0, unchanged: 0, missing: 0, extra: 0, kept: 0, unknown: 0 };
   return {
     add(device: DeviceId, report: DeviceReport, isUnknown: boolean): void {
       examined.push(device);
@@ -138,6 +140,7 @@ function createTally(limit: number) {
       if (isUnknown) counts.unknown += 1;
       counts.missing += report.missing;
       counts.extra += report.extra;
+      counts.kept += report.kept;
       differences.push(...report.differences.slice(0, limit - differences.length));
     },
     result: () => ({ ...counts, examined, differences }),

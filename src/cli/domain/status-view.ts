@@ -93,7 +93,7 @@ function factsOf({ isEnabled, queue, contract, unknownDevices }: DomainStatus): 
     [
       'unknown',
       unknownDevices === null
-        ? 'not known: the login may not read positions.devices or the views'
+        ? 'not known: DOMAIN is off, or the login may not read positions.devices'
         : `${plural(unknownDevices, 'device', 'devices')} with positions and without an assignment`,
     ],
   ];

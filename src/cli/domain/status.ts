@@ -1,10 +1,6 @@
 import type { Command } from 'commander';
-import {
-  countUnknownDevices,
-  readDomainPause,
-  readDomainQueue,
-  readParked,
-} from '../../db/domain-operators.ts';
+import { readDomainPause, readDomainQueue, readParked } from '../../db/domain-operators.ts';
+import { countUnknownDevices } from '../../db/domain-outbox.ts';
 import { hasDomainTrigger } from '../../db/domain-switch.ts';
 import { type CliIo, type OutputFlags, print } from '../io.ts';
 import { cliIo, type SetExitCode } from '../options.ts';
@@ -49,7 +45,8 @@ async function readStatus(stores: Stores): Promise<DomainStatus> {
     parked: await readParked(client, shownParked),
   }));
   const contract = await viewContract(stores);
-  const unknownDevices =
-    contract.faults.length > 0 ? null : await onDomain(stores, countUnknownDevices);
-  return { isEnabled: stores.config.domain.enabled, ...stored, contract, unknownDevices };
+  const isEnabled = stores.config.domain.enabled;
+  // Counted against what the workers compared last, which is nothing while the domain is off.
+  const unknownDevices = isEnabled ? await onDomain(stores, countUnknownDevices) : null;
+  return { isEnabled, ...stored, contract, unknownDevices };
 }

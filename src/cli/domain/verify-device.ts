@@ -6,6 +6,7 @@ import {
   readUsableFixes,
   type TimingRecord,
 } from '../../db/domain-records.ts';
+import { areStored } from '../../db/domain-windows.ts';
 import type { DomainContract } from '../../domain/contract.ts';
 import { crossingId } from '../../domain/crossing-id.ts';
 import { type DerivationStart, derivation } from '../../domain/derivation.ts';
@@ -38,12 +39,14 @@ export interface DeviceReport {
   readonly unchanged: number;
   readonly missing: number;
   readonly extra: number;
-  /** The first ones, at most `maxKept`. */
+  /** Live timing records that are not derived, and whose position is not stored any more. */
+  readonly kept: number;
+  /** The first ones, at most `maxListed`. */
   readonly differences: readonly Difference[];
 }
 
-/** Differences kept of one device; all are counted. */
-const maxKept = 1000;
+/** Differences of one device that are listed; all are counted. */
+const maxListed = 1000;
 
 /** Fixes that one statement reads. */
 const pageSize = 5000;
@@ -63,30 +66,33 @@ export async function verifyDevice(
   const devices = deviceKeysOf(contract, imei);
   const report = createReport();
   const start = await startOf(client, contract, settings, imei, devices, range);
-  if (start === null) return report.result();
-  const derived = derivation(contract.index, contract.assignmentsOf(imei), settings, start);
   let last = start.comparedAfter;
+  const judge = async (fixes: number, wanted: readonly Crossing[], to: number) => {
+    const live = await readLiveRecords(client, contract.timing, devices, { from: last, to });
+    report.add(fixes, await compare(client, imei, wanted, live));
+    last = to;
+  };
+  const derived = derivation(contract.index, contract.assignmentsOf(imei), settings, start);
   const pages = pagesOf(client, contract, settings, imei, { from: last, to: range.to });
   for await (const page of pages) {
-    const wanted = derived.add(page);
-    const to = page.at(-1)?.ts ?? last;
-    const live = await readLiveRecords(client, contract.timing, devices, { from: last, to });
-    report.add(page.length, compare(imei, wanted, live));
-    last = to;
-    if (signal.aborted) break;
+    await judge(page.length, derived.add(page), page.at(-1)?.ts ?? last);
+    if (signal.aborted) return report.result();
   }
+  // Behind the last usable fix nothing is derived.
+  await judge(0, [], range.to);
   return report.result();
 }
 
 function createReport() {
-  const counts = { fixes: 0, unchanged: 0, missing: 0, extra: 0 };
+  const counts = { fixes: 0, unchanged: 0, missing: 0, extra: 0, kept: 0 };
   const differences: Difference[] = [];
   return {
-    add(fixes: number, { unchanged, ...compared }: Comparison): void {
+    add(fixes: number, { unchanged, kept, differences: found }: Comparison): void {
       counts.fixes += fixes;
       counts.unchanged += unchanged;
-      for (const { kind } of compared.differences) counts[kind] += 1;
-      differences.push(...compared.differences.slice(0, maxKept - differences.length));
+      counts.kept += kept;
+      for (const { kind } of found) counts[kind] += 1;
+      differences.push(...found.slice(0, maxListed - differences.length));
     },
     result: (): DeviceReport => ({ ...counts, differences }),
   };
@@ -105,7 +111,6 @@ interface Start extends DerivationStart {
  * Where the derivation begins. The fix before the range decides the state; in the margin, and where no
  * fix is left, the live timing records before it do. Where positions before the first one were
  * deleted, the hop to it cannot be derived and is not compared.
- * @returns null: the device has no usable fix in the range
  */
 async function startOf(
   client: pg.ClientBase,
@@ -114,12 +119,12 @@ async function startOf(
   imei: DeviceId,
   devices: readonly DeviceKey[],
   { from, to }: VerifyRange,
-): Promise<Start | null> {
+): Promise<Start> {
   const previous = await lastBefore(client, contract, settings, imei, from);
   if (previous !== null) return await startAt(client, contract, imei, devices, previous);
   const firstPage = pagesOf(client, contract, settings, imei, { from: from - 1, to });
   const first = (await firstPage.next()).value?.[0];
-  if (first === undefined) return null;
+  if (first === undefined) return { previous: null, inside: [], comparedAfter: from - 1 };
   const before = await readLastRecords(client, contract.timing, devices, first.ts);
   const isCut = before.some(({ afterTs, beforeTs }) => afterTs < first.ts || beforeTs !== null);
   if (isCut) return await startAt(client, contract, imei, devices, first);
@@ -194,19 +199,29 @@ function isIn(ranges: readonly { from: number; to: number }[], ts: number): bool
 
 interface Comparison {
   readonly unchanged: number;
+  readonly kept: number;
   readonly differences: readonly Difference[];
 }
 
-function compare(
+/** A record whose position is gone is right: missing input never retracts output. */
+async function compare(
+  client: pg.ClientBase,
   imei: DeviceId,
   wanted: readonly Crossing[],
   live: readonly TimingRecord[],
-): Comparison {
+): Promise<Comparison> {
   const missing = new Map(wanted.map((crossing) => [crossingId(crossing), crossing]));
-  const extra = live.filter(({ id }) => !missing.delete(id));
+  const others = live.filter(({ id }) => !missing.delete(id));
+  const probes = others.map(({ afterTs: ts }) => ({ device: imei, ts }));
+  const isStored = await areStored(client, probes);
+  const extra = others.filter((_, index) => isStored[index]);
   const differences = [
     ...[...missing].map(([id, crossing]) => ({ kind: 'missing' as const, imei, id, crossing })),
     ...extra.map((record) => ({ kind: 'extra' as const, imei, id: record.id, crossing: record })),
   ];
-  return { unchanged: live.length - extra.length, differences };
+  return {
+    unchanged: live.length - others.length,
+    kept: others.length - extra.length,
+    differences,
+  };
 }
