@@ -111,24 +111,24 @@ export const metricNotes: Readonly<Record<string, Note>> = {
   },
   processor_domain_contract_ok: {
     unit: flag,
-    look: '0: run `processor domain contract`',
+    look: '0 for five minutes is ProcessorDomainContractBroken',
   },
   processor_domain_duration_seconds: { unit: 's', look: 'which stage of a batch takes the time' },
   processor_domain_errors_total: {
     unit: 'batches',
-    look: '`reload` is normal after a change of geofences; `data` parks a device',
+    look: '`reload` is normal after a change of geofences; `data` leads to ProcessorDomainParked',
   },
   processor_domain_geofences: {
     unit: 'geofences',
-    look: '`refused` above 0: run `processor domain status`; use `max`',
+    look: '`refused` above 0 is ProcessorDomainGeofencesRefused; use `max`',
   },
   processor_domain_latency_seconds: {
     unit: 's',
-    look: 'how soon a crossing is visible',
+    look: 'how soon a crossing is visible; grows with ProcessorDomainLagging',
   },
   processor_domain_outbox_oldest_seconds: {
     unit: 's',
-    look: 'grows while the domain cannot keep up; use `max`',
+    look: 'above 60 s for five minutes is ProcessorDomainLagging; use `max`',
   },
   processor_domain_outbox_rows: {
     unit: 'rows',
@@ -136,7 +136,7 @@ export const metricNotes: Readonly<Record<string, Note>> = {
   },
   processor_domain_parked_devices: {
     unit: 'devices',
-    look: 'above 0: run `processor domain status`; use `max`',
+    look: 'above 0 is ProcessorDomainParked; use `max`',
   },
   processor_domain_paused: { unit: flag, look: 'the outbox grows while it is 1; use `max`' },
   processor_domain_records_total: {
@@ -146,7 +146,7 @@ export const metricNotes: Readonly<Record<string, Note>> = {
   processor_domain_reload_seconds: { unit: 's', look: 'grows with the number of geofences' },
   processor_domain_state_mismatch_total: {
     unit: 'windows',
-    look: 'anything but 0 is a bug',
+    look: 'anything is ProcessorDomainStateMismatch',
   },
   processor_domain_unknown_devices: {
     unit: 'devices',

@@ -4,13 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { createSwitches } from '../../src/stream/control.ts';
 import { controlKeys } from '../../src/stream/control-keys.ts';
+import { createDirectus } from '../../tools/domain-fixture.ts';
 import { freePort } from '../../tools/servers/ports.ts';
 import { findProgram } from '../../tools/servers/programs.ts';
 import { eventually, type RunningService, startService } from '../../tools/service.ts';
+import { domainOn } from '../cli/domain-stack.ts';
 import { type FreshDatabase, freshDatabase, freshStream, redisUrl } from '../setup/database.ts';
 import { readQueries, readRules, selectorsIn } from './monitored.ts';
 
@@ -43,6 +46,7 @@ describe.skipIf(program === null)('a real Prometheus', { meta: { needs } }, () =
     dir = await mkdtemp(join(tmpdir(), 'processor-prometheus-'));
     database = await freshDatabase();
     redis = new Redis(redisUrl());
+    await createFleet(database.url);
     const { key, group } = stream();
     service = startService({
       REDIS_URL: redisUrl(),
@@ -50,6 +54,7 @@ describe.skipIf(program === null)('a real Prometheus', { meta: { needs } }, () =
       CONSUMER_NAME: 'one',
       REDIS_TELEMETRY_STREAM: key,
       REDIS_CONSUMER_GROUP: group,
+      ...domainOn,
     });
     await service.untilReady();
     port = await freePort();
@@ -139,6 +144,14 @@ describe.skipIf(program === null)('a real Prometheus', { meta: { needs } }, () =
     );
   });
 });
+
+/** The Directus side of the domain, without which its metrics are absent. */
+async function createFleet(url: string): Promise<void> {
+  const client = new pg.Client(url);
+  await client.connect();
+  await createDirectus(client, 'fleet');
+  await client.end();
+}
 
 /** Made in the first use: names of streams are given out while tests run. */
 function freshStreamOnce() {
