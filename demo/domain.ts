@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { DrivingDevice } from '../src/simulator/crossing-ledger.ts';
+import { geofenceFileOf } from '../src/simulator/geofence-file.ts';
 import { createDirectus } from '../tools/domain-fixture.ts';
 import { insertDrives } from '../tools/drive-fixture.ts';
 import { askPostgres } from '../tools/servers/ask.ts';
@@ -25,7 +26,7 @@ export async function prepareDomain(
     if (await hasCollections(client)) return false;
     await client.query('BEGIN');
     await createDirectus(client);
-    await insertDrives(client, driving);
+    await insertDrives(client, geofenceFileOf(driving));
     await client.query('COMMIT');
     return true;
   } finally {

@@ -1,8 +1,7 @@
 /** Enters what a simulated fleet drives through into the collections of tools/domain-fixture.ts. */
 import type pg from 'pg';
 import { uuidOf } from '../src/simulator/circuit-geofences.ts';
-import type { DrivingDevice } from '../src/simulator/crossing-ledger.ts';
-import { geofenceFileOf } from '../src/simulator/geofence-file.ts';
+import type { GeofenceFile } from '../src/simulator/geofence-file.ts';
 
 /**
  * Inserts the geofences of the fleet's circuits and, for registered devices, the device, its vehicle
@@ -10,9 +9,8 @@ import { geofenceFileOf } from '../src/simulator/geofence-file.ts';
  */
 export async function insertDrives(
   client: Pick<pg.ClientBase, 'query'>,
-  driving: readonly DrivingDevice[],
+  { geofences, devices }: GeofenceFile,
 ): Promise<void> {
-  const { geofences, devices } = geofenceFileOf(driving);
   await client.query(
     `INSERT INTO public.geofences (id, name, status, shape, radius_m, margin_m, date_created)
      SELECT id, name, 'published', shape::json, radius_m, margin_m, now()

@@ -10,6 +10,7 @@ import {
 } from '../../src/simulator/crossing-ledger.ts';
 import { createCrossingSource } from '../../src/simulator/crossing-source.ts';
 import { createFleet, type Fleet } from '../../src/simulator/fleet.ts';
+import { geofenceFileOf } from '../../src/simulator/geofence-file.ts';
 import { plainHabits } from '../../src/simulator/habits.ts';
 import { createDirectus } from '../../tools/domain-fixture.ts';
 import { insertDrives } from '../../tools/drive-fixture.ts';
@@ -59,7 +60,7 @@ export function makeDrives(
 export async function enterDrives(url: string, { fleet, expected }: Drives): Promise<void> {
   await withClient(url, async (client) => {
     await createDirectus(client);
-    await insertDrives(client, fleet.driving);
+    await insertDrives(client, geofenceFileOf(fleet.driving));
     await insertGeofences(client, geofencesInAll - expected.geofences.size);
     await client.query('ANALYZE');
   });

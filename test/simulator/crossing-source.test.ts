@@ -4,6 +4,7 @@ import { checkCrossings } from '../../src/simulator/crossing-check.ts';
 import { createCrossingLedger } from '../../src/simulator/crossing-ledger.ts';
 import { createCrossingSource } from '../../src/simulator/crossing-source.ts';
 import { createFleet } from '../../src/simulator/fleet.ts';
+import { geofenceFileOf } from '../../src/simulator/geofence-file.ts';
 import { createDirectus } from '../../tools/domain-fixture.ts';
 import { insertDrives } from '../../tools/drive-fixture.ts';
 import { freshDatabase } from '../setup/database.ts';
@@ -31,7 +32,7 @@ async function storedDrive() {
   const ledger = createCrossingLedger(fleet.driving);
   for (let sent = 0; sent < 500; sent += 1) ledger.add(fleet.next());
   await createDirectus(client);
-  await insertDrives(client, fleet.driving);
+  await insertDrives(client, geofenceFileOf(fleet.driving));
   const expected = ledger.expected();
   await client.query(
     `INSERT INTO public.timing_records (id, device, geofence, direction, at, after_ts, source)
