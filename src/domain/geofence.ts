@@ -95,3 +95,14 @@ export function hopBetween({ shape }: Geofence, before: Fix, after: Fix): Hop {
     y2: after.latitude,
   };
 }
+
+/** Whether the hop lies beside the geofence's box; cheaper than its shape, and true for most hops. */
+export function isBeside({ box: [west, south, east, north] }: Geofence, hop: Hop): boolean {
+  const { x1, y1, x2, y2 } = hop;
+  return (
+    (x1 < west && x2 < west) ||
+    (x1 > east && x2 > east) ||
+    (y1 < south && y2 < south) ||
+    (y1 > north && y2 > north)
+  );
+}

@@ -1,5 +1,5 @@
 import type { Evaluation } from './evaluation.ts';
-import { hopBetween, standingOf } from './geofence.ts';
+import { hopBetween, isBeside, standingOf } from './geofence.ts';
 import { entryShare, exitShare, type Hop, insideShare } from './hop.ts';
 import type { Crossing, Direction, DomainOptions, Fix, Method } from './types.ts';
 
@@ -81,15 +81,16 @@ function stepOutside(
   found: Crossing[],
 ): Inside {
   const { geofence } = evaluation;
-  const standing = standingOf(geofence, fix);
   const isNear = before !== null && fix.ts - before.ts <= maxHopMs;
+  const hop = hopBetween(geofence, isNear ? before : fix, fix);
+  if (isBeside(geofence, hop)) return false;
+  const standing = standingOf(geofence, fix);
   if (!isNear) {
     if (standing !== 'inside') return false;
     const method = before === null ? 'first_fix' : 'gap';
     found.push(crossing(evaluation, 'enter', method, before, fix, pointOf(fix)));
     return true;
   }
-  const hop = hopBetween(geofence, before, fix);
   if (standing !== 'inside') return passThrough(evaluation, before, fix, hop, standing, found);
   const point = pointOn(before, fix, hop, entryShare(geofence.shape, hop));
   found.push(crossing(evaluation, 'enter', 'interpolated', before, fix, point));
