@@ -1,10 +1,11 @@
 import { candidatesOf } from '../../src/domain/candidates.ts';
+import { derive } from '../../src/domain/derive.ts';
 import { readGeofence } from '../../src/domain/geofence.ts';
 import { type GeofenceIndex, indexGeofences } from '../../src/domain/geofence-index.ts';
 import { liveCrossings } from '../../src/domain/live-crossings.ts';
 import { recompute } from '../../src/domain/recompute.ts';
 import type { Assignment, DeviceKey, Fix, GeofenceId } from '../../src/domain/types.ts';
-import { windowOf } from '../../src/domain/window.ts';
+import { type Window, windowOf } from '../../src/domain/window.ts';
 import { createRandom } from '../../src/simulator/random.ts';
 import type { Figures } from '../figures.ts';
 import { country, geofenceShapes } from './geofences.ts';
@@ -17,20 +18,29 @@ const everyMs = 10_000;
 const validity = { from: -Infinity, to: Infinity };
 const options = { maxHopMs: 120_000, maxSilenceMs: 7 * 86_400_000 };
 
-/**
- * Node's CPU for a fix: candidates by the index, step function and reconciliation, in windows of ten
- * fixes of vehicles that move about a country, without SQL.
- */
+/** Node's CPU for a fix, in windows of ten fixes of vehicles that move about a country, without SQL. */
 export function stepCosts(figures: Figures): void {
   for (const count of geofenceCounts) {
     const index = indexOf(count);
     const windows = windowsOf(fixesEach / fixesInWindow);
-    run(index, windows.slice(0, windows.length / 3));
-    const before = process.cpuUsage();
-    run(index, windows);
-    const { user, system } = process.cpuUsage(before);
-    figures.note(`domain_step_${count}_us`, (user + system) / fixesEach);
+    figures.note(
+      `domain_step_${count}_us`,
+      costOf(windows, (fixes) => stepOver(index, fixes)),
+    );
+    figures.note(
+      `domain_window_${count}_us`,
+      costOf(windows, (fixes) => recomputeOver(index, fixes)),
+    );
   }
+}
+
+/** Microseconds of CPU a fix. */
+function costOf(windows: readonly Fix[][], work: (fixes: readonly Fix[]) => void): number {
+  for (const fixes of windows.slice(0, windows.length / 3)) work(fixes);
+  const before = process.cpuUsage();
+  for (const fixes of windows) work(fixes);
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / fixesEach;
 }
 
 function indexOf(count: number): GeofenceIndex {
@@ -62,12 +72,18 @@ const assignments: readonly Assignment[] = [
   { device: 'device' as DeviceKey, subject: null, scope: null, ...validity },
 ];
 
-function run(index: GeofenceIndex, windows: readonly Fix[][]): void {
-  for (const [previous = null, ...fixes] of windows) {
-    const last = fixes.at(-1);
-    if (last === undefined) continue;
-    const window = windowOf(everyMs, last.ts, previous, fixes);
-    const evaluations = candidatesOf(window, index, assignments, []);
-    recompute(window, evaluations, liveCrossings([]), options);
-  }
+/** Candidates and step function alone. */
+function stepOver(index: GeofenceIndex, fixes: readonly Fix[]): void {
+  derive(fixes, candidatesOf(windowAt(fixes), index, assignments, []), options);
+}
+
+/** All that is computed of a window: keys of the timing records and reconciliation too. */
+function recomputeOver(index: GeofenceIndex, fixes: readonly Fix[]): void {
+  const window = windowAt(fixes);
+  const evaluations = candidatesOf(window, index, assignments, []);
+  recompute(window, evaluations, liveCrossings([]), options);
+}
+
+function windowAt([previous, ...fixes]: readonly Fix[]): Window {
+  return windowOf(everyMs, fixesInWindow * everyMs, previous ?? null, fixes);
 }
