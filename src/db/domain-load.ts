@@ -7,14 +7,13 @@ import {
   type DomainContract,
   type TimingTable,
 } from '../domain/contract.ts';
-import {
-  type AssignmentViewRow,
-  type ContractBuilder,
-  contractBuilder,
-  type FormerDeviceRow,
-  type GeofenceViewRow,
-  type IgnoredViewRow,
-} from '../domain/contract-builder.ts';
+import { type ContractBuilder, contractBuilder } from '../domain/contract-builder.ts';
+import type {
+  AssignmentViewRow,
+  FormerDeviceRow,
+  GeofenceViewRow,
+  IgnoredViewRow,
+} from '../domain/contract-rows.ts';
 import {
   type ChangeOptions,
   countDifferences,

@@ -1,11 +1,8 @@
 import type { DeviceId } from '../core/types.ts';
 import type { BatchContext } from './batch-context.ts';
-import type { DomainContract } from './contract.ts';
-import { mergeAssignments } from './evaluation.ts';
 import { computeLayer, type Layer } from './layer.ts';
 import type { DomainTransaction, QueuedRange, Range } from './ports.ts';
 import { layersOf, mergeRanges } from './ranges.ts';
-import type { Assignment } from './types.ts';
 
 /** What became of the ranges of a batch; its changes are written and not yet committed. */
 export interface BatchResult extends Layer {
@@ -27,7 +24,7 @@ export async function computeBatch(
   const { tx, contract, options } = surroundings;
   const byDevice = mergeRanges(taken);
   const assignments = new Map(
-    [...byDevice.keys()].map((device) => [device, assignmentsOf(contract, device)]),
+    [...byDevice.keys()].map((device) => [device, contract.assignmentsOf(device)]),
   );
   const unknown = [...assignments].flatMap(([device, own]) => (own.length === 0 ? [device] : []));
   for (const device of unknown) byDevice.delete(device);
@@ -41,13 +38,6 @@ export async function computeBatch(
   const putBack = [...beyond, ...sum.rest];
   await tx.putBack(putBack);
   return { ...sum, devices: [...byDevice.keys()], unknown, parkedRanges, putBack };
-}
-
-/** Without a column for them, subjects cannot be told apart, and their assignments are one. */
-function assignmentsOf(contract: DomainContract, device: DeviceId): readonly Assignment[] {
-  const own = contract.assignmentsOf(device);
-  if (contract.timing.subject !== null) return own;
-  return mergeAssignments(own.map((assignment) => ({ ...assignment, subject: null })));
 }
 
 /** Ranges of parked devices wait for the operator with the others. @returns how many */

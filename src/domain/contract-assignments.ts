@@ -1,7 +1,7 @@
 import type { TimingTable } from './contract.ts';
-import type { AssignmentViewRow, FormerDeviceRow } from './contract-builder.ts';
 import { isKey } from './contract-keys.ts';
 import { tooManyRows } from './contract-limits.ts';
+import type { AssignmentViewRow, FormerDeviceRow } from './contract-rows.ts';
 import { mergeAssignments } from './evaluation.ts';
 import { internStrings } from './intern.ts';
 import type { Assignment, DeviceKey, SubjectKey } from './types.ts';

@@ -7,14 +7,14 @@ import {
   type DomainContract,
   type TimingTable,
 } from '../../src/domain/contract.ts';
-import {
-  type AssignmentViewRow,
-  contractBuilder,
-  type FormerDeviceRow,
-  type GeofenceViewRow,
-  type IgnoredViewRow,
-} from '../../src/domain/contract-builder.ts';
+import { contractBuilder } from '../../src/domain/contract-builder.ts';
 import { isKey } from '../../src/domain/contract-keys.ts';
+import type {
+  AssignmentViewRow,
+  FormerDeviceRow,
+  GeofenceViewRow,
+  IgnoredViewRow,
+} from '../../src/domain/contract-rows.ts';
 import { indexGeofences } from '../../src/domain/geofence-index.ts';
 import type { Box } from '../../src/domain/shape.ts';
 import { deviceId } from '../db/positions.ts';

@@ -85,6 +85,22 @@ test('a geofence that is edited and edited back has its first records again, non
   expect(rows).toHaveLength(4);
 });
 
+test('an assignment that is deleted takes its crossings away, and entered again brings them back', async () => {
+  const fleet = await openFleet();
+  await fleet.fence(205);
+  const { imei, device, vehicle } = await fleet.add(1);
+  await fleet.drive(imei, driveFrom(start, 0, 600));
+  const first = await fleet.records(device);
+  await fleet.client.query('DELETE FROM public.device_assignments');
+  await fleet.sync();
+  expect(await fleet.records(device)).toEqual([]);
+  await insertAssignment(fleet.client, device, vehicle, { validFrom: new Date(start - dayMs) });
+  await fleet.sync();
+
+  expect(first).toHaveLength(2);
+  expect((await fleet.records(device)).map(({ id }) => id)).toEqual(first.map(({ id }) => id));
+});
+
 test('an ignored range takes its crossings away, and lifting it brings them back', async () => {
   const fleet = await openFleet();
   await fleet.fence(205);
