@@ -114,6 +114,6 @@ function reportedFaults(events: DomainEvents): (faults: readonly ContractFault[]
 }
 
 function reportLoaded(events: DomainEvents, contract: DomainContract, durationMs: number): void {
-  const { version, index, refused } = contract;
-  events.loaded({ version, active: index.all.length, refused, durationMs });
+  const { version, index, refused, refusedAssignments } = contract;
+  events.loaded({ version, active: index.all.length, refused, refusedAssignments, durationMs });
 }

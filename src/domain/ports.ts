@@ -83,6 +83,8 @@ export interface LoadReport {
   readonly version: number;
   readonly active: number;
   readonly refused: readonly RefusedGeofence[];
+  /** Rows of the assignments that cannot be used. */
+  readonly refusedAssignments: number;
   readonly durationMs: number;
 }
 

@@ -50,12 +50,17 @@ export function createDomainEvents(metrics: Metrics, log: Logger): DomainEvents 
     },
     loaded(report) {
       setLoaded(metrics, report);
-      const { version, active, refused, durationMs } = report;
+      const { version, active, refused, refusedAssignments, durationMs } = report;
       log.info(
         { version, active, refused: refused.length, duration_ms: Math.round(durationMs) },
         'geofences and assignments loaded',
       );
       logRefused(refused);
+      if (refusedAssignments === 0) return;
+      log.warn(
+        { assignments: refusedAssignments },
+        'assignments are refused: a key or an IMEI is missing or invalid, or several IMEIs have one key',
+      );
     },
     changed({ changed, enqueued }) {
       log.info(

@@ -133,7 +133,7 @@ describe('the contract', () => {
 
 describe('loaded geofences', () => {
   const refused = [{ geofence: '7', reason: 'self_intersecting' }];
-  const load = { version: 3, active: 9, refused, durationMs: 150 };
+  const load = { version: 3, active: 9, refused, refusedAssignments: 0, durationMs: 150 };
 
   test('are counted, and each refused one is logged once', async () => {
     const { events, lines, value } = open();
@@ -151,6 +151,13 @@ describe('loaded geofences', () => {
     events.loaded(load);
     events.loaded({ ...load, refused: [{ geofence: '7', reason: 'unclosed' }] });
     expect(lines.filter(({ level }) => level === 'warn')).toHaveLength(2);
+  });
+
+  test('come with a line that counts the refused assignments, where there are any', () => {
+    const { events, lines } = open();
+    events.loaded({ ...load, refused: [], refusedAssignments: 3 });
+    events.loaded({ ...load, refused: [] });
+    expect(lines.filter(({ level }) => level === 'warn')).toMatchObject([{ assignments: 3 }]);
   });
 
   test('do not fill the log when thousands are refused', () => {
