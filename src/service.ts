@@ -10,7 +10,7 @@ import { createMaintenance } from './maintenance.ts';
 import { describeError } from './observability/log-error.ts';
 import { createMetrics, type Metrics } from './observability/metrics.ts';
 import { createTracing } from './observability/tracing.ts';
-import { buildDomain, type DomainPart } from './service/domain-parts.ts';
+import { buildDomain, type DomainPart } from './service/domain.ts';
 import { buildParts, type Parts } from './service/parts.ts';
 import { type Build, prepare } from './service/preparation.ts';
 

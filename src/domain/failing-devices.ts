@@ -14,7 +14,7 @@ export interface FailingDevices {
   list(): readonly DeviceId[];
   /** One whose time has come; null: none. */
   next(now: number): DeviceId | null;
-  /** A batch of several failed: each is tried alone. False: too many are failing already. */
+  /** A batch of several failed: each is computed in a batch of its own. False: too many are failing already. */
   suspect(devices: readonly DeviceId[], now: number): boolean;
   /**
    * One failed alone. @param isOwnFault false: it counts only while others succeed

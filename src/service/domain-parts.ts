@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Config } from '../config/load.ts';
-import { DependencyError, type Logger, type PipelineEvents, type Service } from '../core/types.ts';
+import { DependencyError, type Logger, type Service } from '../core/types.ts';
 import { createDomainStore } from '../db/domain-store.ts';
 import { hasDomainTrigger } from '../db/domain-switch.ts';
 import { contractWatch } from '../db/domain-watch.ts';
@@ -36,20 +36,21 @@ export interface DomainOptions {
   readonly isIngestionFailing: () => boolean;
 }
 
-/** The domain as a part of the service. Nothing of it decides about readiness. */
-export interface DomainPart extends Service {
-  /** The same events; besides, a batch that inserted rows wakes the worker. */
-  observe(events: PipelineEvents): PipelineEvents;
+/** The loops of the domain and their connections. Nothing of it decides about readiness. */
+export interface DomainParts extends Service {
+  /** There may be work: a batch inserted rows. */
+  wake(): void;
   /** Takes no further batch; `stop` waits for the running one. */
   quiesce(): void;
 }
 
-/** Builds the domain; null with DOMAIN=off. Nothing connects yet. */
-export function buildDomain(options: DomainOptions): DomainPart | null {
-  return options.config.domain.enabled ? buildEnabled(options) : null;
-}
-
-function buildEnabled({ config, metrics, log, isIngestionFailing }: DomainOptions): DomainPart {
+/** Builds the domain; nothing connects yet. */
+export function buildDomainParts({
+  config,
+  metrics,
+  log,
+  isIngestionFailing,
+}: DomainOptions): DomainParts {
   const { domain } = config;
   const events = createDomainEvents(metrics, log);
   const database = buildDomainDatabase(config, log);
@@ -73,7 +74,7 @@ function buildEnabled({ config, metrics, log, isIngestionFailing }: DomainOption
   const stopLoops = () => Promise.all(loops.map((loop) => loop.stop()));
   return {
     name: 'domain',
-    observe: (observed) => wakeAfterWrites(observed, worker.wake),
+    wake: worker.wake,
     start() {
       for (const loop of loops) loop.start();
       return Promise.resolve();
@@ -129,16 +130,6 @@ const missingTrigger: ContractFault = {
   problem: 'the trigger is missing or disabled, so no position is noted for the domain',
   advice: 'run processor migrate with DOMAIN=on, as the role that migrates',
 };
-
-function wakeAfterWrites(events: PipelineEvents, wake: () => void): PipelineEvents {
-  return {
-    ...events,
-    batch(batch, outcomes, durationMs, statements) {
-      events.batch(batch, outcomes, durationMs, statements);
-      if (outcomes.includes('inserted')) wake();
-    },
-  };
-}
 
 /** A geofence or device that was deleted after the contract was loaded. */
 const foreignKeyViolation = '23503';
