@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { untilAnswered } from '../tools/servers/ask.ts';
 import { type GuardedRun, openGuard } from '../tools/servers/guarded.ts';
 import { logTail } from '../tools/servers/local-server.ts';
 import { freePort } from '../tools/servers/ports.ts';
@@ -23,17 +23,21 @@ export const excludedTables = 'spatial_ref_sys,positions,processor_migrations';
 
 const hook = fileURLToPath(new URL('../deploy/sql/directus/websocket', import.meta.url));
 const READY_MS = 240_000;
+const PAUSE_MS = 200;
 
 /**
  * A Directus of its own with the hook timing-live: bootstraps the database and starts. It ends with
- * this process, however this one ends.
+ * this process, however this one ends, and when the signal aborts.
  * @throws with the end of its log when it does not start
  */
 export async function startDirectus(
   installation: Installation,
   databaseUrl: string,
+  signal: AbortSignal,
 ): Promise<Directus> {
   const guard = await openGuard(temporaryPrefix('directus'), null);
+  // Ends what runs, and with it the waits below.
+  signal.addEventListener('abort', () => void guard.close());
   const { folder } = guard;
   const log = join(folder, 'directus.log');
   const port = await freePort();
@@ -54,7 +58,7 @@ export async function startDirectus(
     if (code !== 0) throw new Error(`directus bootstrap ended with ${code ?? signal}`);
     const server = await run('start');
     const api = directusApi(`http://127.0.0.1:${port}`, token);
-    await untilAnswered('Directus', () => ping(api, server), READY_MS);
+    await untilReady(api, server);
     return { api, log: () => logTail(log), stop: guard.close };
   } catch (cause) {
     const tail = await logTail(log);
@@ -63,10 +67,15 @@ export async function startDirectus(
   }
 }
 
-async function ping({ url }: Api, server: GuardedRun): Promise<void> {
-  if (server.hasEnded()) throw new Error('Directus ended while starting');
-  const { ok, status } = await fetch(`${url}/server/ping`);
-  if (!ok) throw new Error(`status ${status}`);
+async function untilReady({ url }: Api, server: GuardedRun): Promise<void> {
+  const deadline = performance.now() + READY_MS;
+  while (performance.now() < deadline) {
+    if (server.hasEnded()) throw new Error('it ended while starting');
+    const answer = await fetch(`${url}/server/ping`).catch(() => null);
+    if (answer?.ok === true) return;
+    await sleep(PAUSE_MS);
+  }
+  throw new Error(`it did not answer within ${READY_MS / 1000} s`);
 }
 
 /** Directus reads `.env` in its working directory; it wins over the environment of this process. */

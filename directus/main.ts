@@ -79,3 +79,5 @@ function describe(error: unknown): string {
 }
 
 process.exitCode = await main(process.argv.slice(2));
+// What the run waited for when it was interrupted would keep this process for minutes.
+if (interrupted.signal.aborted) process.exit();

@@ -114,7 +114,7 @@ async function startParts(cleanup: AsyncDisposableStack, run: Run): Promise<Part
   cleanup.defer(() => redis.stop());
   const urls: Urls = await makeDatabase(postgres.url);
   const directus = await report.check(`Directus starts on PostgreSQL, shapes as ${shape}`, () =>
-    startDirectus(installation, urls.directus),
+    startDirectus(installation, urls.directus, run.signal),
   );
   cleanup.defer(() => directus.stop());
   const service = startDomain(urls, redis.url);
