@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DeviceId } from '../../src/core/types.ts';
@@ -32,8 +33,14 @@ const options: DomainOptions = { maxHopMs: 120_000, maxSilenceMs: 300_000 };
 const always: Validity = { from: -Infinity, to: Infinity };
 const runs = Number(process.env.DOMAIN_STORIES ?? 60);
 
-/** A worker that dies at some call of a transaction: what it did in it is rolled back. */
-function mortalStore(store: DomainStore, isFatal: () => boolean): DomainStore {
+interface Mishaps {
+  readonly isFatal: () => boolean;
+  /** Before it writes what it computed. */
+  readonly delayMs: () => number;
+}
+
+/** A worker that waits, or dies, at some call of a transaction: what it did in it is rolled back. */
+function mortalStore(store: DomainStore, { isFatal, delayMs }: Mishaps): DomainStore {
   const survive = () => {
     if (isFatal()) throw new Error('killed');
   };
@@ -45,6 +52,7 @@ function mortalStore(store: DomainStore, isFatal: () => boolean): DomainStore {
         return await tx.readFixes(...request);
       },
       async supersede(ids) {
+        await sleep(delayMs());
         survive();
         return await tx.supersede(ids);
       },
@@ -128,10 +136,13 @@ async function tell(database: DomainDatabase, story: Story) {
     return contractOf(rules, version);
   };
   let lives = 3;
-  const mortal = mortalStore(store, () => {
-    const isFatal = lives > 0 && choose(20) === 0;
-    if (isFatal) lives -= 1;
-    return isFatal;
+  const mortal = mortalStore(store, {
+    delayMs: () => (choose(3) === 0 ? 20 : 0),
+    isFatal() {
+      const isFatal = lives > 0 && choose(20) === 0;
+      if (isFatal) lives -= 1;
+      return isFatal;
+    },
   });
   const workers = [mortal, mortal, store].map((one) =>
     createTestWorker({ ...options, store: one, newest, limits, change }),
@@ -155,9 +166,15 @@ async function tell(database: DomainDatabase, story: Story) {
     version = await enqueueChange(client, imei, always);
   }
 
+  // The first worker is often still at it while positions arrive and the others work.
+  let busy: Promise<unknown> = Promise.resolve();
   async function work(): Promise<void> {
-    if (choose(3) === 0) await Promise.all([first.next(), second.next(), last.next()]);
-    else await (choose(2) === 0 ? first : second).next();
+    if (choose(2) === 0) {
+      await busy;
+      busy = first.next();
+    }
+    if (choose(3) === 0) await Promise.all([second.next(), last.next()]);
+    else await second.next();
   }
 
   const arriving = arrivalOf(story);
@@ -177,6 +194,7 @@ async function tell(database: DomainDatabase, story: Story) {
     for (let more = choose(4); more > 0; more -= 1) await work();
   }
   for (const event of waiting) await happen(event);
+  await busy;
   await Promise.all(workers.map((worker) => worker.drain()));
   // The connection of one that died may hold its rows for a moment longer.
   await eventually('the outbox is empty', async () => {
