@@ -32,6 +32,8 @@ export interface FleetOptions {
   readonly fresh?: () => Promise<FreshDatabase>;
   readonly limits?: BatchLimits;
   readonly change?: Partial<WorkerOptions>;
+  /** How the migrator makes the table. */
+  readonly table?: Parameters<typeof openDomainDatabase>[1];
 }
 
 /** A device, its IMEI and its vehicle. */
@@ -67,7 +69,7 @@ const timingTable = { schema: 'public', name: 'timing_records' };
 
 /** Call it inside a test: what it opens is closed with the test. */
 export async function openFleet(options: FleetOptions = {}): Promise<Fleet> {
-  const database = await openDomainDatabase(options.fresh ?? freshDatabase);
+  const database = await openDomainDatabase(options.fresh ?? freshDatabase, options.table);
   onTestFinished(() => database.close());
   const { client, store } = database;
   const watch = contractWatch({

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import type { DeviceId } from '../../src/core/types.ts';
 import { createDomainStore } from '../../src/db/domain-store.ts';
-import { migrate } from '../../src/db/migrator.ts';
+import { type MigrateOptions, migrate } from '../../src/db/migrator.ts';
 import { openDatabase } from '../../src/db/pool.ts';
 import type { BatchLimits } from '../../src/domain/batch-context.ts';
 import { type Attempt, type Batches, createBatches } from '../../src/domain/batches.ts';
@@ -62,10 +62,11 @@ export interface DomainDatabase {
 /** A migrated database with the outbox filled by positions, and the collections of a fleet. */
 export async function openDomainDatabase(
   fresh: () => Promise<FreshDatabase>,
+  table: Partial<Omit<MigrateOptions, 'url'>> = {},
 ): Promise<DomainDatabase> {
   const { url, drop } = await fresh();
   const domain = { enabled: true, recomputeHorizonMs: 30 * dayMs };
-  await migrate(migrations, migrateOptions(url, { domain }), silent);
+  await migrate(migrations, migrateOptions(url, { domain, ...table }), silent);
   const client = await openClient(url);
   await createDirectus(client);
   const database = openDatabase(

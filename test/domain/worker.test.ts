@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { retryParked } from '../../src/db/domain-operators.ts';
 import { insertAssignment, insertIgnoredRange, insertVehicle } from '../../tools/domain-fixture.ts';
 import { dayMs, deviceId } from '../db/positions.ts';
+import { testTimescaledb } from '../setup/database.ts';
 import { openFleet } from './real-fleet.ts';
 import { enqueueChange, manyRows, outboxRows, storeFixes } from './real-store.ts';
 import { driveFrom, fixAt, parkedFrom, squareAt } from './road.ts';
@@ -197,6 +198,95 @@ for (const [name, extensionRows] of [
     );
   });
 }
+
+test('more ranges of a device than a transaction computes are computed one after another', async () => {
+  const fleet = await openFleet({ limits: { ...manyRows, layers: 2 } });
+  await fleet.fence(205);
+  const { imei, device } = await fleet.add(1);
+  await fleet.sync();
+  const hours = [0, 1, 2, 3, 4].map((hour) => start + hour * 3_600_000);
+  for (const hour of hours) await storeFixes(fleet.client, imei, driveFrom(hour, 0, 600));
+  await fleet.sync();
+
+  expect((await fleet.records(device)).map(({ at }) => at)).toEqual(
+    hours.flatMap((hour) => [hour + 20_500, hour + 30_500]),
+  );
+});
+
+test('an ignored fix is not the fix before a late one', async () => {
+  const fleet = await openFleet();
+  await fleet.fence(205);
+  const { imei, device } = await fleet.add(1);
+  await fleet.drive(imei, [
+    fixAt(start, 0),
+    fixAt(start + 10_000, 250),
+    fixAt(start + 20_000, 600),
+  ]);
+  const at = (second: number) => new Date(start + second * 1000);
+  await insertIgnoredRange(fleet.client, device, at(9), at(11));
+  await fleet.sync();
+  await fleet.drive(imei, [fixAt(start + 15_000, 250)]);
+
+  const records = await fleet.records(device);
+  expect(records.map(({ direction, beforeTs, afterTs }) => [direction, beforeTs, afterTs])).toEqual(
+    [
+      ['enter', start, start + 15_000],
+      ['exit', start + 15_000, start + 20_000],
+    ],
+  );
+});
+
+test('after a long silence a device may be inside of a geofence that is far away', async () => {
+  const fleet = await openFleet({ change: { maxSilenceMs: 3_600_000 } });
+  await fleet.fence(205);
+  const { imei, device } = await fleet.add(1);
+  await fleet.drive(imei, driveFrom(start, 0, 250));
+  await fleet.drive(imei, [fixAt(start + 7_200_000, 50_000)]);
+
+  expect(await fleet.records(device)).toMatchObject([
+    { direction: 'enter', method: 'interpolated' },
+    { direction: 'exit', method: 'gap', beforeTs: null, at: start + 7_200_000 },
+  ]);
+});
+
+test('an ignored range of more positions than the limit changes what comes after a wait in the margin', async () => {
+  const fleet = await openFleet({ limits: { ...manyRows, rangeRows: 10 } });
+  await fleet.fence(205, { marginM: 50 });
+  const { imei, device } = await fleet.add(1);
+  const inside = Array.from({ length: 25 }, (_, index) =>
+    fixAt(start + 10_000 + index * 1000, 250),
+  );
+  const waiting = parkedFrom(start + 100_000, 330, 60);
+  const leaving = driveFrom(start + 1_000_000, 330, 600);
+  // Far in time from the inside, so that only the wait connects them.
+  await fleet.drive(imei, [fixAt(start - 200_000, 600), ...inside, ...waiting, ...leaving]);
+  expect(await fleet.records(device)).toHaveLength(2);
+  await insertIgnoredRange(fleet.client, device, new Date(start), new Date(start + 50_000));
+  await fleet.sync();
+
+  expect(await fleet.records(device)).toEqual([]);
+});
+
+testTimescaledb('late positions in compressed chunks are computed like others', async () => {
+  const fleet = await openFleet({
+    table: { timescaledb: 'required', columnstoreAfterMs: 7 * dayMs },
+  });
+  await fleet.fence(205);
+  const { imei, device } = await fleet.add(1);
+  const days = [20, 15, 10, 3].map((age) => start - age * dayMs);
+  for (const day of days) await fleet.drive(imei, driveFrom(day, 0, 150));
+  const { rowCount } = await fleet.client.query(
+    `SELECT public.compress_chunk(chunk) FROM public.show_chunks('public.positions') AS chunk`,
+  );
+  expect(rowCount).toBe(4);
+  for (const day of days.toReversed()) await fleet.drive(imei, driveFrom(day + 16_000, 160, 600));
+  await enqueueChange(fleet.client, imei, everything);
+  await fleet.sync();
+
+  expect((await fleet.records(device)).map(({ at }) => at)).toEqual(
+    days.flatMap((day) => [day + 20_500, day + 30_500]),
+  );
+});
 
 test('more devices than a batch takes are computed in several batches', async () => {
   const fleet = await openFleet({ change: { batchDevices: 3 } });
