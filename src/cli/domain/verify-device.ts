@@ -139,7 +139,7 @@ async function startAt(
   previous: Fix,
 ): Promise<Start> {
   const before = await readLastRecords(client, timing, devices, previous.ts);
-  const live = liveCrossings(before.map((record) => ({ ...record, latitude: 0, longitude: 0 })));
+  const live = liveCrossings(before);
   const box = boxOf({ previous, fixes: [previous] });
   const named = before.flatMap(({ geofence }) => index.byId(geofence) ?? []);
   const geofences = new Set([...(box === null ? [] : index.near(box)), ...named]);
