@@ -1,6 +1,7 @@
 import type { Evaluation } from './evaluation.ts';
 import { hopBetween, isBeside, standingOf } from './geofence.ts';
 import { entryShare, exitShare, type Hop, insideShare } from './hop.ts';
+import { isInside } from './shape.ts';
 import type { Crossing, Direction, DomainOptions, Fix, Method } from './types.ts';
 
 /** Whether the device is inside, as far as its fixes up to now show. */
@@ -84,14 +85,14 @@ function stepOutside(
   const isNear = before !== null && fix.ts - before.ts <= maxHopMs;
   const hop = hopBetween(geofence, isNear ? before : fix, fix);
   if (isBeside(geofence, hop)) return false;
-  const standing = standingOf(geofence, fix);
+  const isIn = isInside(geofence.shape, hop.x2, hop.y2);
   if (!isNear) {
-    if (standing !== 'inside') return false;
+    if (!isIn) return false;
     const method = before === null ? 'first_fix' : 'gap';
     found.push(crossing(evaluation, 'enter', method, before, fix, pointOf(fix)));
     return true;
   }
-  if (standing !== 'inside') return passThrough(evaluation, before, fix, hop, standing, found);
+  if (!isIn) return passThrough(evaluation, before, fix, hop, found);
   const point = pointOn(before, fix, hop, entryShare(geofence.shape, hop));
   found.push(crossing(evaluation, 'enter', 'interpolated', before, fix, point));
   return true;
@@ -103,7 +104,6 @@ function passThrough(
   before: Fix,
   fix: Fix,
   hop: Hop,
-  standing: 'margin' | 'outside',
   found: Crossing[],
 ): Inside {
   const { shape, marginM } = evaluation.geofence;
@@ -111,7 +111,7 @@ function passThrough(
   if (middle === null) return false;
   const entered = pointOn(before, fix, hop, entryShare(shape, hop, middle));
   found.push(crossing(evaluation, 'enter', 'passed', before, fix, entered));
-  if (standing === 'margin') return true;
+  if (standingOf(evaluation.geofence, fix) === 'margin') return true;
   const left = pointOn(before, fix, hop, exitShare(shape, marginM, hop, middle));
   found.push(crossing(evaluation, 'exit', 'passed', before, fix, left));
   return false;
