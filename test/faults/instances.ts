@@ -98,14 +98,19 @@ export function hasEnded({ process }: RunningService): boolean {
 
 /** The gauge is updated each second; a sample between two of its states would be a bug too. */
 async function watchResidual({ name, service }: Watched, problems: string[]): Promise<void> {
+  let isSampled = false;
   while (!hasEnded(service)) {
     await sleep(WATCH_EVERY_MS);
     const served = service.logs.find(({ msg }) => msg === 'probes and metrics are served');
     if (served === undefined) continue;
     // One that was just killed, or is suspended, does not answer; the next sample shows it.
     const text = await scrape(`http://127.0.0.1:${served.port}`).catch(() => null);
-    const residual = text === null ? 0 : readResidual(text);
-    if (residual !== 0) problems.push(`instance ${name}: ${residualSeries} was ${residual}`);
+    if (text === null) continue;
+    const residual = readResidual(text);
+    // Metrics are served before the first sample.
+    isSampled ||= !Number.isNaN(residual);
+    if (isSampled && residual !== 0)
+      problems.push(`instance ${name}: ${residualSeries} was ${residual}`);
   }
 }
 

@@ -54,7 +54,12 @@ async function startByNpm(): Promise<Started> {
     for (const line of all) lines.push(JSON.parse(line));
   });
   const messages = () => lines.map(({ msg }) => msg);
-  await eventually('reading begins', () => messages().includes('reading begins') || undefined);
+  await eventually('the service is ready', async () => {
+    const served = lines.find(({ msg }) => msg === 'probes and metrics are served');
+    if (served === undefined) return undefined;
+    const ready = await fetch(`http://127.0.0.1:${served.port}/health/ready`).catch(() => null);
+    return ready?.ok === true || undefined;
+  });
   const tree = processTree(npm.pid ?? 0);
   onTestFinished(() => {
     sendSignal(tree, 'SIGKILL');

@@ -130,9 +130,9 @@ describe.skipIf(!hasPsql())(
            ('${Object.values(database.roles).join("', '")}') ORDER BY rolname`,
         ).then((rows) => rows.map(({ limit }) => limit));
       await database.apply();
-      expect(await limits()).toEqual([10, 50, 50]);
+      expect(await limits()).toEqual([30, 10, 50, 50]);
       await database.apply({ variables: { writer_connections: '0' } });
-      expect(await limits()).toEqual([10, 50, 0]);
+      expect(await limits()).toEqual([30, 10, 50, 0]);
       expect(await outcomeOf(database.urls.writer, 'SELECT 1')).toBe('53300');
     });
   },
