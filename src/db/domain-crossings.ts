@@ -60,7 +60,8 @@ export async function readCrossings(
 
 /**
  * Reads the last live crossing of many evaluations, in one query: one probe each of the index
- * (device, geofence, after_ts DESC). The conditions on validity are those of `belongsTo`.
+ * (device, geofence, after_ts DESC). The conditions on validity are those of `belongsTo`. The lower
+ * bound is inside of the CASE: with two bounds the planner takes the index without the geofence.
  */
 export async function readLast(
   client: pg.ClientBase,
@@ -82,11 +83,11 @@ export async function readLast(
         SELECT ${columnsOf(timing)} FROM ${tableOf(timing)} AS record
          WHERE record.device = asked.device::${timing.deviceType}
            AND record.geofence = asked.geofence::${timing.geofenceType}
-           AND record.after_ts >= to_timestamp(asked.valid_from / 1000)
            AND record.after_ts <= to_timestamp(asked.until / 1000)
            AND ${isSubject}
            AND CASE WHEN record.method = 'ended' THEN record.at = to_timestamp(asked.valid_to / 1000)
-                    ELSE record.after_ts < to_timestamp(asked.valid_to / 1000) END
+                    ELSE record.after_ts >= to_timestamp(asked.valid_from / 1000)
+                     AND record.after_ts < to_timestamp(asked.valid_to / 1000) END
            AND ${isLive}
          ORDER BY record.after_ts DESC, record.at DESC, record.direction DESC LIMIT 1) AS found`,
     [
