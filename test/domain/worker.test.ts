@@ -5,7 +5,7 @@ import { insertAssignment, insertIgnoredRange, insertVehicle } from '../../tools
 import { dayMs, deviceId } from '../db/positions.ts';
 import { testTimescaledb } from '../setup/database.ts';
 import { openFleet } from './real-fleet.ts';
-import { enqueueChange, manyRows, outboxRows, storeFixes } from './real-store.ts';
+import { createTestWorker, enqueueChange, manyRows, outboxRows, storeFixes } from './real-store.ts';
 import { driveFrom, fixAt, parkedFrom, squareAt } from './road.ts';
 
 /** Whole seconds, a day ago. */
@@ -298,6 +298,50 @@ test('more devices than a batch takes are computed in several batches', async ()
 
   for (const { device } of devices) expect(await fleet.records(device)).toHaveLength(2);
   expect(fleet.worker.reports.every((report) => report.devices <= 3)).toBe(true);
+});
+
+test('a device is computed by one worker at a time', async () => {
+  const fleet = await openFleet();
+  await fleet.fence(205);
+  const { imei, device } = await fleet.add(1);
+  await fleet.sync();
+  const computed = Promise.withResolvers<void>();
+  const allowed = Promise.withResolvers<void>();
+  const slow = createTestWorker({
+    maxHopMs: 120_000,
+    maxSilenceMs: dayMs,
+    newest: fleet.contract,
+    store: {
+      ...fleet.store,
+      transaction: (timing, work) =>
+        fleet.store.transaction(timing, (tx) =>
+          work({
+            ...tx,
+            async supersede(ids) {
+              computed.resolve();
+              await allowed.promise;
+              return await tx.supersede(ids);
+            },
+          }),
+        ),
+    },
+  });
+  await storeFixes(fleet.client, imei, [fixAt(start, 0), fixAt(start + 60_000, 600)]);
+  const first = slow.next();
+  await computed.promise;
+  // It does not know this one, which changes what it is about to write.
+  await storeFixes(fleet.client, imei, [fixAt(start + 30_000, 250)]);
+  await fleet.worker.drain();
+  expect(await fleet.records(device)).toEqual([]);
+  allowed.resolve();
+  expect(await first).toMatchObject({ outcome: 'worked' });
+  await fleet.worker.drain();
+
+  const records = await fleet.records(device);
+  expect(records.map(({ method, beforeTs }) => [method, beforeTs])).toEqual([
+    ['interpolated', start],
+    ['interpolated', start + 30_000],
+  ]);
 });
 
 test('a compacted outbox has one range a device and gives the same records', async () => {
