@@ -13,7 +13,7 @@ const inside = ['enter 205', 'exit 305'];
 interface Harm {
   readonly name: string;
   readonly break: (client: pg.ClientBase) => Promise<unknown>;
-  readonly mend: (client: pg.ClientBase) => Promise<unknown>;
+  readonly repair: (client: pg.ClientBase) => Promise<unknown>;
   /** How the domain says it. */
   readonly kind: 'contract' | 'batch';
 }
@@ -34,7 +34,7 @@ const harms: readonly Harm[] = [
           AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
         CREATE TRIGGER refuse BEFORE INSERT ON public.timing_records
           FOR EACH ROW EXECUTE FUNCTION public.refuse()`),
-    mend: (client) =>
+    repair: (client) =>
       client.query(`
         DROP TRIGGER refuse ON public.timing_records;
         INSERT INTO positions.outbox (device_id, from_ts, to_ts)
@@ -45,7 +45,7 @@ const harms: readonly Harm[] = [
     name: 'a view of the contract hangs',
     kind: 'contract',
     break: (client) => client.query(asleep),
-    mend: (client) =>
+    repair: (client) =>
       client.query(`
         DROP VIEW processor_contract.devices_v1;
         ALTER VIEW processor_contract.devices_awake RENAME TO devices_v1`),
@@ -57,19 +57,19 @@ const harms: readonly Harm[] = [
       await client.query('BEGIN');
       await client.query('LOCK TABLE public.timing_records IN ACCESS EXCLUSIVE MODE');
     },
-    mend: (client) => client.query('ROLLBACK'),
+    repair: (client) => client.query('ROLLBACK'),
   },
   {
     name: 'the contract is dropped',
     kind: 'contract',
     break: (client) => client.query('ALTER SCHEMA processor_contract RENAME TO gone'),
-    mend: (client) => client.query('ALTER SCHEMA gone RENAME TO processor_contract'),
+    repair: (client) => client.query('ALTER SCHEMA gone RENAME TO processor_contract'),
   },
   {
     name: 'a table of the domain is missing',
     kind: 'batch',
     break: (client) => client.query('ALTER TABLE positions.domain_version RENAME TO gone'),
-    mend: (client) => client.query('ALTER TABLE positions.gone RENAME TO domain_version'),
+    repair: (client) => client.query('ALTER TABLE positions.gone RENAME TO domain_version'),
   },
 ];
 
@@ -120,7 +120,7 @@ for (const harm of harms) {
       await untilReported(one, harm);
       expect(await one.health('ready')).toBe(200);
       if (harm.kind === 'contract') expect(await world.crossings(device)).toEqual([]);
-      await harm.mend(other);
+      await harm.repair(other);
       await world.untilCrossings(device, inside);
       expect(await one.end('SIGTERM')).toBe(0);
     },
