@@ -56,13 +56,24 @@ async function compile(
   const gyp = join(modules, 'node-gyp', 'bin', 'node-gyp.js');
   const cwd = join(modules, name);
   const progress = show(`compiling ${name}, some minutes`);
-  // Without nodedir node-gyp downloads the headers, or takes those of another Node (npm's config).
+  // Without nodedir node-gyp downloads the headers.
   const words = [gyp, 'rebuild', '--release', '-j', 'max', '--nodedir', home];
-  const { ok, output } = await run('nice', ['-n', '19', node, ...words], { cwd });
+  const { ok, output } = await run('nice', ['-n', '19', node, ...words], {
+    cwd,
+    env: withoutNpm(process.env),
+  });
   progress.done(ok ? `compiled ${name}` : undefined);
   await rm(join(cwd, 'build'), { recursive: true, force: true });
   if (ok) return null;
   return `does not compile (it needs Debian's g++, make and python3): ${reasonOf(output)}`;
+}
+
+/**
+ * npm hands its configuration to what it runs, and node-gyp lets it win over the command line: with
+ * `nodedir=/usr` in an npmrc the part would be compiled for the Node of the system.
+ */
+function withoutNpm(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^npm_/i.test(name)));
 }
 
 /** The first error rather than the last lines, which only say that make failed. */
