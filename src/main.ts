@@ -29,11 +29,12 @@ async function serve(config: Config, build: Build, log: Logger): Promise<number>
     return 'signal' as const;
   });
   try {
-    const early = await Promise.race([signalled, service.start().then(() => 'started' as const)]);
-    if (early === 'signal') return exitCodes.ok;
+    const started = service.start().then(() => 'started' as const);
     const stalled = service.stalled().then(() => 'stalled' as const);
-    const cause = await Promise.race([signalled, stalled]);
+    const early = await Promise.race([signalled, started]);
+    const cause = early === 'signal' ? early : await Promise.race([signalled, stalled]);
     if (cause === 'stalled') return exitCodes.stalled;
+    // Also during the start: its last step may have begun to read.
     return (await service.drain()) ? exitCodes.ok : exitCodes.drainOverrun;
   } catch (error) {
     return reportFailure(error, log);
