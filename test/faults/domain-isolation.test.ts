@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { eventually, type RunningService } from '../../tools/service.ts';
 import { connect } from '../db/positions.ts';
 import { fenceAt, imei, openWorld, type World } from '../integration/domain-world.ts';
-import { testLimitMs, times } from './mode.ts';
+import { report, testLimitMs, times } from './mode.ts';
 
 const records = times(600, 6_000);
 const drive = Array.from({ length: records }, (_, second) => second);
@@ -73,13 +73,53 @@ const harms: readonly Harm[] = [
   },
 ];
 
-async function expectIngestion(world: World, wanted: number): Promise<void> {
+interface Ingested {
+  /** Of all columns of all rows but the time of the insert. */
+  readonly content: string;
+  readonly records: number;
+  readonly ms: number;
+}
+
+/** Drives one device and waits until every record is stored and acknowledged. */
+async function ingest(world: World): Promise<Ingested> {
+  const since = performance.now();
+  await world.drive(imei(1), drive);
   await eventually('every record is stored', async () =>
-    (await world.positions()) === wanted ? true : undefined,
+    (await world.positions()) === records ? true : undefined,
   );
   await eventually('no entry is pending', async () =>
     (await world.pending()) === 0 ? true : undefined,
   );
+  const ms = Math.round(performance.now() - since);
+  const { rows } = await world.client.query<{ content: string }>(
+    `SELECT md5(string_agg((to_jsonb(position) - 'ingested_at')::text, ' ' ORDER BY ts)) AS content
+       FROM public.positions AS position`,
+  );
+  return { content: rows[0]?.content ?? '', records, ms };
+}
+
+let ingestedAlone: Promise<Ingested> | null = null;
+
+/** The same drive with DOMAIN=off; once for all cases. */
+function ingestionAlone(): Promise<Ingested> {
+  async function run(): Promise<Ingested> {
+    const world = await openWorld({ env: { DOMAIN: 'off' } });
+    const one = world.service();
+    await one.untilReady();
+    const ingested = await ingest(world);
+    expect(await one.end('SIGTERM')).toBe(0);
+    return ingested;
+  }
+  ingestedAlone ??= run();
+  return ingestedAlone;
+}
+
+/** The rate is reported and not asserted: other work on the machine moves it. */
+async function expectIngestion(world: World, harm: string): Promise<void> {
+  const alone = await ingestionAlone();
+  const ingested = await ingest(world);
+  report('ingestion beside a broken domain', { harm, ms: ingested.ms, alone_ms: alone.ms });
+  expect(ingested.content).toBe(alone.content);
 }
 
 async function untilReported(one: RunningService, { kind }: Harm): Promise<void> {
@@ -98,7 +138,7 @@ async function untilReported(one: RunningService, { kind }: Harm): Promise<void>
 
 for (const harm of harms) {
   test(
-    `${harm.name}: every record is stored, no entry stays pending, the service is ready`,
+    `${harm.name}: the same rows are stored as with DOMAIN=off, no entry stays pending, the service is ready`,
     async () => {
       const world = await openWorld({
         env: { STATEMENT_TIMEOUT_MS: '1500', LOCK_TIMEOUT_MS: '500' },
@@ -114,9 +154,7 @@ for (const harm of harms) {
       await harm.break(other);
       // Until the next look at the contract the worker goes on with the one that it has.
       if (harm.kind === 'contract') await untilReported(one, harm);
-      await world.drive(imei(1), drive);
-
-      await expectIngestion(world, records);
+      await expectIngestion(world, harm.name);
       await untilReported(one, harm);
       expect(await one.health('ready')).toBe(200);
       if (harm.kind === 'contract') expect(await world.crossings(device)).toEqual([]);
@@ -129,7 +167,7 @@ for (const harm of harms) {
 }
 
 test(
-  'a role without any right: every record is stored, and the service is ready',
+  'a role without any right: the same rows are stored as with DOMAIN=off, and the service is ready',
   async () => {
     const world = await openWorld();
     await fenceAt(world.client, 205);
@@ -142,9 +180,7 @@ test(
       url.password = 'nothing';
       const one = world.service({ DOMAIN_POSTGRES_URL: url.href });
       await one.untilReady();
-      await world.drive(imei(1), drive);
-
-      await expectIngestion(world, records);
+      await expectIngestion(world, 'a role without any right');
       await eventually('the domain says what is wrong', () =>
         one.logs.find(
           ({ msg }) => msg === 'the contract with Directus is broken; the domain is off',

@@ -17,6 +17,8 @@ import { report, seed, testLimitMs, times } from './mode.ts';
 
 const kills = times(4, 100);
 const devices = times(20, 100);
+/** From the replacement of one victim to the next: moments of the start-up and of the work. */
+const longestLifeMs = times(1_500, 6_000);
 
 async function liveIds(client: pg.Client): Promise<readonly string[]> {
   const { rows } = await client.query<{ id: string }>(
@@ -84,7 +86,7 @@ test(
     }
     const feeding = feed();
     for (let kill = 0; kill < kills; kill += 1) {
-      await sleep(random.int(0, 1_500));
+      await sleep(random.int(0, longestLifeMs));
       const victim = random.int(0, 1);
       await running[victim]?.end('SIGKILL');
       running[victim] = world.service({ CONSUMER_NAME: victim === 0 ? 'a' : 'b' });
@@ -109,7 +111,10 @@ test(
     expect(settled.length).toBeGreaterThan(0);
     const parked = await world.client.query('SELECT FROM positions.outbox_parked');
     expect(parked.rows).toEqual([]);
-    for (const service of running) expect(await service.end('SIGTERM')).toBe(0);
+    for (const service of running) {
+      await service.untilReady();
+      expect(await service.end('SIGTERM')).toBe(0);
+    }
   },
   testLimitMs,
 );
