@@ -55,11 +55,12 @@ describe.skipIf(!hasPsql())(
         await first.end('SIGKILL');
       });
       await first.untilReady();
+      // One after the other, because two writers may store two batches in either order.
       await send(20);
-      await send(20);
-      await send(5, { speed: 99 });
       await outcome(first, 'inserted', 20);
+      await send(20);
       await outcome(first, 'duplicate', 20);
+      await send(5, { speed: 99 });
       await outcome(first, 'conflict', 5);
       expect(await first.end('SIGTERM')).toBe(0);
 
