@@ -113,6 +113,8 @@ test(
     expect(parked.rows).toEqual([]);
     for (const service of running) {
       await service.untilReady();
+      const mismatches = 'processor_domain_state_mismatch_total{handler="geofences"}';
+      expect(await service.metric(mismatches)).toBe(0);
       expect(await service.end('SIGTERM')).toBe(0);
     }
   },
