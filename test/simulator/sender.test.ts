@@ -10,7 +10,8 @@ let server: LocalServer;
 let admin: Redis;
 
 beforeAll(async () => {
-  server = await startRedis({ durability: 'real' });
+  // With everysec, Redis answers before it writes while the disk is slow: a kill then takes entries along.
+  server = await startRedis({ durability: 'real', args: ['--appendfsync', 'always'] });
   await connectAdmin();
   // As deploy/redis/users.acl has the user ingestion: it adds, and does not read entries.
   await admin.call(
