@@ -1,7 +1,6 @@
 import type { ContractFault, DomainContract } from './contract.ts';
-import { createNap } from './nap.ts';
 import type { DomainEvents } from './ports.ts';
-import type { BatchErrorMeaning } from './worker-parts.ts';
+import { type FailureReporting, reportFailures } from './reported-failures.ts';
 
 /** What one look at the contract came to. */
 export type ContractTurn =
@@ -15,26 +14,17 @@ export type ContractTurn =
     }
   | { readonly ok: false; readonly faults: readonly ContractFault[] };
 
-export interface ContractWatchOptions {
-  /** Between two turns. */
-  readonly pollMs: number;
-}
-
-export interface ContractWatchParts {
+export interface ContractWatchParts extends FailureReporting {
   /** Checks, polls for edits and loads; never called while one is under way. */
   readonly turn: () => Promise<ContractTurn>;
-  readonly events: DomainEvents;
-  readonly meaningOf: (error: unknown) => BatchErrorMeaning;
   /** A contract was loaded, or ranges were queued: there may be work. */
   readonly onChange: () => void;
 }
 
 export interface ContractWatch {
-  start(): void;
-  stop(): Promise<void>;
   /** Null: broken, or not loaded yet. */
   current(): DomainContract | null;
-  /** Another turn at once; never rejects. */
+  /** Takes one turn, after the one under way; never rejects. */
   reload(): Promise<void>;
 }
 
@@ -42,17 +32,11 @@ export interface ContractWatch {
  * Keeps the contract loaded. A broken one is given up until it is as promised again; while the
  * database is not available the last one stays.
  */
-export function createContractWatch(
-  { pollMs }: ContractWatchOptions,
-  parts: ContractWatchParts,
-): ContractWatch {
-  const nap = createNap();
+export function createContractWatch(parts: ContractWatchParts): ContractWatch {
   const report = reportedFaults(parts.events);
-  let isStopped = false;
-  let running: Promise<void> | null = null;
+  const attempt = reportFailures(take, parts);
   let last: Promise<void> = Promise.resolve();
   let current: DomainContract | null = null;
-  let failures = 0;
 
   async function take(): Promise<void> {
     const started = performance.now();
@@ -66,40 +50,12 @@ export function createContractWatch(
     if (isNew || enqueued > 0) parts.onChange();
   }
 
-  async function attempt(): Promise<void> {
-    try {
-      await take();
-      failures = 0;
-    } catch (error) {
-      failures += 1;
-      const { kind, code } = parts.meaningOf(error);
-      parts.events.failed({ kind, code, attempt: failures, devices: 0, error });
-    }
-  }
-
-  function inTurn(): Promise<void> {
-    last = last.then(attempt);
-    return last;
-  }
-
-  async function run(): Promise<void> {
-    while (!isStopped) {
-      await inTurn();
-      if (!isStopped) await nap.sleep(pollMs);
-    }
-  }
-
   return {
-    start() {
-      running ??= run();
-    },
-    async stop() {
-      isStopped = true;
-      nap.wake();
-      await running;
-    },
     current: () => current,
-    reload: inTurn,
+    reload() {
+      last = last.then(attempt);
+      return last;
+    },
   };
 }
 

@@ -11,6 +11,7 @@ import { type ContractTurn, createContractWatch } from '../domain/contract-watch
 import { createQueueWatch } from '../domain/queue-watch.ts';
 import { createWorker } from '../domain/worker.ts';
 import type { BatchErrorMeaning, WorkerOptions } from '../domain/worker-parts.ts';
+import { repeat } from '../lifecycle/repeat.ts';
 import { createDomainEvents } from '../observability/domain-events.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import { retryBackoff } from './guard-parts.ts';
@@ -55,7 +56,7 @@ export function buildDomainParts({
   const events = createDomainEvents(metrics, log);
   const database = buildDomainDatabase(config, log);
   const store = createDomainStore(database, domain);
-  const contract = createContractWatch(domain, {
+  const contract = createContractWatch({
     turn: contractTurns(config, database),
     events,
     meaningOf,
@@ -69,14 +70,21 @@ export function buildDomainParts({
     meaningOf,
     isIngestionFailing,
   });
-  const queue = createQueueWatch({ sampleMs, countMs, ...domain }, { store, events, meaningOf });
-  const loops = [contract, worker, queue];
-  const stopLoops = () => Promise.all(loops.map((loop) => loop.stop()));
+  const watchQueue = createQueueWatch({ countMs, ...domain }, { store, events, meaningOf });
+  let repeated: readonly (() => Promise<void>)[] = [];
+  let stopping: Promise<unknown> | null = null;
+  const stopLoops = () => {
+    stopping ??= Promise.all([worker.stop(), ...repeated.map((end) => end())]);
+    return stopping;
+  };
   return {
     name: 'domain',
     wake: worker.wake,
     start() {
-      for (const loop of loops) loop.start();
+      if (stopping === null && repeated.length === 0) {
+        repeated = [repeat(contract.reload, domain.pollMs), repeat(watchQueue, sampleMs)];
+        worker.start();
+      }
       return Promise.resolve();
     },
     quiesce: () => void stopLoops(),
