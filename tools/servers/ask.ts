@@ -14,10 +14,38 @@ export interface RedisAnswer {
 
 /** Rejects while Redis does not answer or still loads its data. */
 export async function askRedis(url: string): Promise<RedisAnswer> {
+  const info = await commandRedis(url, 'INFO');
+  if (infoField(info, 'loading') !== '0') throw new Error('Redis is loading its data');
+  return answerOf(info);
+}
+
+/** The same for a Redis Sentinel, which has no data to load. */
+export async function askSentinel(url: string): Promise<RedisAnswer> {
+  const info = await commandRedis(url, 'INFO');
+  if (infoField(info, 'redis_mode') !== 'sentinel') throw new Error('this is not a sentinel');
+  return answerOf(info);
+}
+
+/** Runs one command on a connection of its own; bounded in time, not repeated. */
+export async function commandRedis(
+  url: string,
+  name: string,
+  ...args: readonly (string | number)[]
+): Promise<unknown> {
+  return await withRedis(url, (redis) => redis.call(name, ...args));
+}
+
+/** Opens a connection that neither reconnects nor repeats a command, and closes it afterwards. */
+export async function withRedis<Result>(
+  url: string,
+  use: (redis: Redis) => Promise<Result>,
+  commandTimeoutMs = connectTimeoutMs,
+): Promise<Result> {
   const redis = new Redis(url, {
     lazyConnect: true,
+    protocol: 2,
     connectTimeout: connectTimeoutMs,
-    commandTimeout: connectTimeoutMs,
+    commandTimeout: commandTimeoutMs,
     enableReadyCheck: false,
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
@@ -26,16 +54,20 @@ export async function askRedis(url: string): Promise<RedisAnswer> {
   redis.on('error', () => {});
   try {
     await redis.connect();
-    const info = await redis.info();
-    if (field(info, 'loading') !== '0') throw new Error('Redis is loading its data');
-    return { version: field(info, 'redis_version'), pid: Number(field(info, 'process_id')) };
+    return await use(redis);
   } finally {
     redis.disconnect();
   }
 }
 
-function field(info: string, name: string): string {
-  return info.match(new RegExp(`^${name}:(.*?)\\r?$`, 'm'))?.[1] ?? '';
+function answerOf(info: unknown): RedisAnswer {
+  const version = infoField(info, 'redis_version');
+  return { version, pid: Number(infoField(info, 'process_id')) };
+}
+
+/** A field of what INFO or CLUSTER INFO answers; empty where it is missing. */
+export function infoField(info: unknown, name: string): string {
+  return String(info).match(new RegExp(`^${name}:(.*?)\\r?$`, 'm'))?.[1] ?? '';
 }
 
 /** Runs one statement on a connection of its own; the first row, or undefined. */

@@ -80,6 +80,7 @@ interface Place {
   readonly prepared: PreparedServer;
   readonly guard: Guard;
   readonly dir: string;
+  readonly stop: (server: LocalServer) => Promise<void>;
 }
 
 /** @throws ServerError `start_failed` with the end of the server's log */
@@ -87,17 +88,35 @@ export async function startLocal(recipe: ServerRecipe): Promise<LocalServer> {
   const guard = await openGuard(temporaryPrefix(recipe.name), recipe.user);
   const dir = recipe.dir ?? guard.folder;
   try {
-    const place: Place = { recipe, prepared: await recipe.prepare(guard, dir), guard, dir };
-    const { run, port } = await launchOnFreePort(place);
-    return localServer(place, port, run);
+    return await startUnder(guard, recipe, dir, () => guard.close());
   } catch (error) {
     await guard.close();
     throw error;
   }
 }
 
+/**
+ * Starts one server of a set whose guard belongs to all of them: closing the guard ends the set.
+ * `dir` is the server's own folder inside the guard's.
+ * @throws ServerError `start_failed` with the end of the server's log
+ */
+export function startMember(guard: Guard, recipe: ServerRecipe, dir: string): Promise<LocalServer> {
+  return startUnder(guard, recipe, dir, (server) => server.kill(recipe.lastSignal));
+}
+
+async function startUnder(
+  guard: Guard,
+  recipe: ServerRecipe,
+  dir: string,
+  stop: (server: LocalServer) => Promise<void>,
+): Promise<LocalServer> {
+  const place: Place = { recipe, prepared: await recipe.prepare(guard, dir), guard, dir, stop };
+  const { run, port } = await launchOnFreePort(place);
+  return localServer(place, port, run);
+}
+
 function localServer(place: Place, port: number, firstRun: GuardedRun): LocalServer {
-  const { recipe, guard, dir } = place;
+  const { recipe, dir } = place;
   let run = firstRun;
 
   async function kill(signal: NodeJS.Signals): Promise<void> {
@@ -113,7 +132,7 @@ function localServer(place: Place, port: number, firstRun: GuardedRun): LocalSer
     run = await retried(restartAttempts, restartPauseMs, () => launch(place, port));
   }
 
-  return {
+  const server: LocalServer = {
     url: place.prepared.url(port),
     how: 'local',
     port,
@@ -123,8 +142,9 @@ function localServer(place: Place, port: number, firstRun: GuardedRun): LocalSer
     },
     kill,
     restart,
-    stop: () => guard.close(),
+    stop: () => place.stop(server),
   };
+  return server;
 }
 
 async function signalServer(name: string, pid: number, signal: NodeJS.Signals): Promise<void> {

@@ -57,7 +57,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<LocalServe
 }
 
 /** scripts/prepare.cjs has installed it, or has said how to. */
-function redisProgram(): string {
+export function redisProgram(): string {
   const found = findProgram('redis-server');
   if (found !== null) return found;
   throw new ServerError('no_program', "no redis-server: install Debian's package redis-server");
