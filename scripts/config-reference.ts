@@ -2,6 +2,7 @@ import { domainRules } from '../src/config/domain-problems.ts';
 import type { Field } from '../src/config/fields.ts';
 import { type Group, groupVariables } from '../src/config/groups.ts';
 import { order } from '../src/config/order.ts';
+import { streamRules } from '../src/config/streams.ts';
 import { tableLifeRules } from '../src/config/table-life.ts';
 import { variables } from '../src/config/variables.ts';
 
@@ -63,11 +64,13 @@ function row({
 
 function ruleLines(): string[] {
   const named = (key: keyof typeof variables) => `\`${variables[key].name}\``;
+  const streamKeys = ['streamKey', 'readShards', 'deadLetterKey'] as const;
   const lifeKeys = ['columnstoreAfterMs', 'retentionMs', 'tsMaxPastMs'] as const;
   return [
     ...order.map(([lower, upper, relation]) => `${named(lower)} is ${relation} ${named(upper)}.`),
     ...lifeKeys.map((key) => `${named(key)} is ${tableLifeRules[key]}.`),
     `${named('deadLetterKey')} is another stream than ${named('streamKey')}.`,
+    ...streamKeys.map((key) => `${named(key)} is ${streamRules[key]}.`),
     `${named('consumer')} may be left out where the host name is 1 to 200 printable characters without spaces.`,
     `${named('redisUrl')} has no query. Its files for TLS go with \`rediss://\` only, and ${named('redisCertFile')} with ${named('redisKeyFile')}, its private key.`,
     `${named('postgresUrl')} says \`?sslmode=verify-full\` for TLS, or nothing or \`?sslmode=disable\` for plain text; ${named('migrationPostgresUrl')} says the same, and so does ${named('domainPostgresUrl')} with ${named('domain')}=on. Its files for TLS go with \`verify-full\` only, and ${named('postgresCertFile')} with ${named('postgresKeyFile')}, its private key.`,

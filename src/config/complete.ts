@@ -6,6 +6,8 @@ export const optionalKeys = [
   'redisCaFile',
   'redisCertFile',
   'redisKeyFile',
+  'streamShards',
+  'readShards',
   'consumer',
   'deadLetterKey',
   'postgresPassword',

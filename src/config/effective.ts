@@ -44,11 +44,12 @@ function urlsOf({ redis, database, domain, tracing }: Config): Values {
 }
 
 /** Variables whose default derives from another value. */
-function derivedOf({ stream, service }: Config): Values {
+function derivedOf({ shards, streams: [stream], service }: Config): Values {
   return {
     consumer: stream.consumer,
     instance: service.instance,
-    deadLetterKey: stream.deadLetterKey,
+    // With shards each has its own.
+    deadLetterKey: shards === null ? stream.deadLetterKey : null,
   };
 }
 

@@ -145,6 +145,33 @@ export function table(name: string, common: Common): Field<TableName> {
   return field(name, schema, shape, common);
 }
 
+/** A list of numbers and ranges such as 0-3,8, as the numbers in ascending order. */
+export function ranges(name: string, max: number, common: Common): Field<readonly number[]> {
+  const schema = z
+    .string()
+    .regex(/^\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*$/)
+    .max(1000)
+    .transform(parseRanges)
+    .refine((numbers) => numbers.length > 0 && numbers.every((number) => number <= max));
+  return field(
+    name,
+    schema,
+    `numbers and ascending ranges from 0 to ${max}, such as 0-3,8`,
+    common,
+  );
+}
+
+/** Returns no number if a range descends. */
+function parseRanges(text: string): readonly number[] {
+  const numbers = new Set<number>();
+  for (const part of text.split(',')) {
+    const [from = 0, to = from] = part.split('-').map(Number);
+    if (to < from) return [];
+    for (let number = from; number <= to; number += 1) numbers.add(number);
+  }
+  return [...numbers].sort((a, b) => a - b);
+}
+
 /** A column, case-sensitive. */
 export function column(name: string, common: Common): Field<string> {
   const schema = z.string().regex(new RegExp(`^${identifier}$`));

@@ -4,6 +4,7 @@ import type { Field } from './fields.ts';
 import { orderProblems } from './order.ts';
 import { readField, show } from './read.ts';
 import { arrangeSections, type Config } from './sections.ts';
+import { reportStreamProblems } from './streams.ts';
 import { tableLifeProblems } from './table-life.ts';
 import { readTransport } from './transport.ts';
 import type { ConfigHost, ConfigProblem, Environment, Report, Values } from './types.ts';
@@ -11,6 +12,7 @@ import { variables } from './variables.ts';
 
 export { describeConfig } from './describe.ts';
 export type { Config } from './sections.ts';
+export type { Shards, Stream } from './streams.ts';
 export type { ConfigHost, ConfigProblem } from './types.ts';
 export { redactUrl } from './urls.ts';
 
@@ -30,7 +32,7 @@ export function loadConfig(env: Environment, host: ConfigHost): ConfigResult {
   checkHostname(values, host, report);
   problems.push(...orderProblems(values));
   problems.push(...tableLifeProblems(values));
-  checkStreams(values, report);
+  reportStreamProblems(values, report);
   reportDomainProblems(values, report);
   const transport = readTransport(values, env, host);
   problems.push(...transport.problems);
@@ -62,12 +64,4 @@ function checkHostname(values: Values, host: ConfigHost, report: Report): void {
   const { consumer } = variables;
   if (values.consumer !== null || consumer.schema.safeParse(host.hostname).success) return;
   report(consumer, `nothing, and the host name ${show(host.hostname)}`);
-}
-
-/** A dead letter in the input stream would be read, rejected and written again without end. */
-function checkStreams({ streamKey, deadLetterKey }: Values, report: Report): void {
-  if (deadLetterKey === null || deadLetterKey !== streamKey) return;
-  const { deadLetterKey: field, streamKey: stream } = variables;
-  const shape = `another stream than ${stream.name}`;
-  report({ ...field, shape }, `${show(deadLetterKey)}, the same as ${stream.name}`);
 }

@@ -1,4 +1,5 @@
 import type { CompleteValues } from './complete.ts';
+import { arrangeStreams } from './streams.ts';
 import type { Transport } from './transport.ts';
 import { withPassword } from './urls.ts';
 
@@ -12,6 +13,7 @@ export function arrangeSections(
   transport: Pick<Transport, 'redisTls' | 'databaseTls'>,
 ) {
   const consumer = values.consumer ?? hostname;
+  const { shards, streams } = arrangeStreams(values, consumer);
   return deepFreeze({
     service: { env: values.environment, instance: values.instance ?? consumer },
     redis: {
@@ -20,21 +22,9 @@ export function arrangeSections(
       connectTimeoutMs: values.redisConnectTimeoutMs,
       commandTimeoutMs: values.redisCommandTimeoutMs,
     },
-    stream: {
-      key: values.streamKey,
-      group: values.group,
-      consumer,
-      readCount: values.readCount,
-      blockMs: values.blockMs,
-      claimThresholdMs: values.claimThresholdMs,
-      claimIntervalMs: values.claimIntervalMs,
-      consumerIdleMs: values.consumerIdleMs,
-      maxDeliveries: values.maxDeliveries,
-      deadLetterKey: values.deadLetterKey ?? `${values.streamKey}:dlq`,
-      deadLetterMaxEntries: values.deadLetterMaxEntries,
-      deadLetterStreamMaxBytes: values.deadLetterStreamMaxBytes,
-      deadLetterMaxBytes: values.deadLetterMaxBytes,
-    },
+    shards,
+    streams,
+    stream: streams[0],
     database: {
       ...databaseUrls(values),
       tls: transport.databaseTls,

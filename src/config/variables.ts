@@ -1,3 +1,4 @@
+import { maxShards } from '../stream/shards.ts';
 import { domainVariables } from './domain-variables.ts';
 import {
   choice,
@@ -7,6 +8,7 @@ import {
   host,
   integer,
   path,
+  ranges,
   secret,
   url,
   word,
@@ -64,6 +66,21 @@ export const variables = {
   streamKey: word('REDIS_TELEMETRY_STREAM', {
     default: 'telemetry:teltonika',
     meaning: 'The stream the TCP ingestion service writes to; both must name the same.',
+  }),
+  streamShards: integer(
+    'STREAM_SHARDS',
+    { min: 1, max: maxShards },
+    {
+      default: null,
+      example: '64',
+      meaning:
+        'Divides the stream into this many, named <REDIS_TELEMETRY_STREAM>:{0} and so on; the ingestion service uses the same number, which never changes. Default: one stream under its plain name.',
+    },
+  ),
+  readShards: ranges('READ_SHARDS', maxShards - 1, {
+    default: null,
+    example: '0-3,8',
+    meaning: 'The shards that this instance reads. Default: all of STREAM_SHARDS.',
   }),
   group: word('REDIS_CONSUMER_GROUP', {
     default: 'processor',
