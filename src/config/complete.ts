@@ -3,6 +3,9 @@ import type { Values } from './types.ts';
 /** Variables that have no default and may stay unset; all others always have a value. */
 export const optionalKeys = [
   'redisPassword',
+  'redisSentinelUser',
+  'redisSentinelPassword',
+  'redisNatMap',
   'redisCaFile',
   'redisCertFile',
   'redisKeyFile',

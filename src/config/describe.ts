@@ -1,3 +1,4 @@
+import type { Login, Topology } from './redis-url.ts';
 import type { Config } from './sections.ts';
 import { describeTls } from './transport.ts';
 import { redactUrl } from './urls.ts';
@@ -11,7 +12,12 @@ export function describeConfig(config: Config): Config {
     tracing: { ...tracing, endpoint },
     domain: { ...domain, url: redactUrl(domain.url) },
     audit: { key: config.audit.key === null ? null : '***' },
-    redis: { ...redis, url: redactUrl(redis.url), tls: describeTls(redis.tls) },
+    redis: {
+      ...redis,
+      url: redactUrl(redis.url),
+      topology: describeTopology(redis.topology),
+      tls: describeTls(redis.tls),
+    },
     database: {
       ...database,
       url: redactUrl(database.url),
@@ -19,4 +25,22 @@ export function describeConfig(config: Config): Config {
       tls: describeTls(database.tls),
     },
   };
+}
+
+/** A topology for people: hosts, and each part of a login replaced by ***. */
+function describeTopology(topology: Topology): Topology {
+  switch (topology.kind) {
+    case 'single':
+      return { ...topology, url: redactUrl(topology.url) };
+    case 'sentinel': {
+      const { login, sentinelLogin } = topology;
+      return { ...topology, login: hidden(login), sentinelLogin: hidden(sentinelLogin) };
+    }
+    case 'cluster':
+      return { ...topology, login: hidden(topology.login) };
+  }
+}
+
+function hidden({ username, password }: Login): Login {
+  return { username: username && '***', password: password && '***' };
 }

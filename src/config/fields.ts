@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type Place, placeOf } from './places.ts';
 import { urlFault } from './urls.ts';
 
 /** The definition of one variable. */
@@ -203,15 +204,44 @@ export function url(
     readonly required?: boolean;
     /** What the path is. */
     readonly path: string;
+    /** Default: a URL of each scheme. */
+    readonly shape?: string;
     readonly fault?: typeof urlFault;
   },
 ): Field<string> {
-  const { path, fault = urlFault, ...others } = common;
+  const { path, fault = urlFault, shape: ownShape, ...others } = common;
   const diagnose = (text: string) => fault(text, schemes);
   const schema = z.string().refine((text) => diagnose(text) === null);
   const urls = schemes.map((scheme) => `${scheme}//user:password@host:port/${path}`).join(' or ');
-  const shape = `a URL ${urls}, with special characters in the login percent-encoded`;
+  const shape = ownShape ?? `a URL ${urls}, with special characters in the login percent-encoded`;
   return field(name, schema, shape, { ...others, secret: true, diagnose });
+}
+
+/** An address, and the one to use in its place. */
+export interface AddressPair {
+  readonly from: Place;
+  readonly to: Place;
+}
+
+const maxAddressPairs = 100;
+
+/** A list of addresses, each with the one to use in its place. */
+export function addressMap(name: string, common: Common): Field<readonly AddressPair[]> {
+  const schema = z.string().transform((text, context): readonly AddressPair[] => {
+    const pairs = text.split(',').flatMap(pairOf);
+    const froms = new Set(pairs.map(({ from }) => `${from.host} ${from.port}`));
+    const isValid = pairs.length === text.split(',').length && froms.size === pairs.length;
+    if (!isValid || pairs.length > maxAddressPairs) context.addIssue('not a list of addresses');
+    return pairs;
+  });
+  const shape = `1 to ${maxAddressPairs} pairs host:port=host:port with commas between, each left side once`;
+  return field(name, schema, shape, common);
+}
+
+function pairOf(text: string): readonly AddressPair[] {
+  const [from, to, ...others] = text.split('=').map((side) => placeOf(side, null));
+  if (others.length > 0 || typeof from !== 'object' || typeof to !== 'object') return [];
+  return [{ from, to }];
 }
 
 export function secret(name: string, common: Common): Field<string> {

@@ -6,6 +6,7 @@ import { readField, show } from './read.ts';
 import { arrangeSections, type Config } from './sections.ts';
 import { reportStreamProblems } from './streams.ts';
 import { tableLifeProblems } from './table-life.ts';
+import { hashTagProblems, topologyProblems } from './topology-problems.ts';
 import { readTransport } from './transport.ts';
 import type { ConfigHost, ConfigProblem, Environment, Report, Values } from './types.ts';
 import { variables } from './variables.ts';
@@ -33,6 +34,7 @@ export function loadConfig(env: Environment, host: ConfigHost): ConfigResult {
   problems.push(...orderProblems(values));
   problems.push(...tableLifeProblems(values));
   reportStreamProblems(values, report);
+  problems.push(...topologyProblems(values), ...hashTagProblems(values));
   reportDomainProblems(values, report);
   const transport = readTransport(values, env, host);
   problems.push(...transport.problems);

@@ -1,4 +1,5 @@
 import type { CompleteValues } from './complete.ts';
+import { readTopology, withRedisPassword } from './redis-url.ts';
 import { arrangeStreams } from './streams.ts';
 import type { Transport } from './transport.ts';
 import { withPassword } from './urls.ts';
@@ -17,7 +18,7 @@ export function arrangeSections(
   return deepFreeze({
     service: { env: values.environment, instance: values.instance ?? consumer },
     redis: {
-      url: withPassword(values.redisUrl, values.redisPassword),
+      ...redisServers(values),
       tls: transport.redisTls,
       connectTimeoutMs: values.redisConnectTimeoutMs,
       commandTimeoutMs: values.redisCommandTimeoutMs,
@@ -84,6 +85,21 @@ export function arrangeSections(
     },
     audit: { key: values.auditKey },
   });
+}
+
+/** Where the servers of Redis are, and with which logins. */
+export function redisServers({
+  redisUrl,
+  redisPassword,
+  redisSentinelUser: username,
+  redisSentinelPassword: password,
+  redisNatMap,
+}: Pick<
+  CompleteValues,
+  'redisUrl' | 'redisPassword' | 'redisSentinelUser' | 'redisSentinelPassword' | 'redisNatMap'
+>) {
+  const url = withRedisPassword(redisUrl, redisPassword);
+  return { url, topology: readTopology(url, { username, password }), natMap: redisNatMap ?? [] };
 }
 
 function databaseUrls(values: CompleteValues) {

@@ -1,14 +1,15 @@
+import { isTlsUrl } from './redis-url.ts';
+
 export type PostgresUrlKey = 'postgresUrl' | 'migrationPostgresUrl' | 'domainPostgresUrl';
 type UrlKey = 'redisUrl' | PostgresUrlKey;
 type Report = (key: UrlKey, got: string, expected: string) => void;
 
 /** @returns whether the URL selects TLS; null if the URL is wrong */
 export function readRedisUrl(url: string | null, report: Report): boolean | null {
-  const parsed = url === null ? null : URL.parse(url);
-  if (parsed === null) return null;
+  if (url === null) return null;
   // ioredis would apply each parameter as an option, before those of the service.
-  if (parsed.search !== '') report('redisUrl', 'a URL with a query', 'a URL without a query');
-  return parsed.protocol === 'rediss:';
+  if (url.includes('?')) report('redisUrl', 'a URL with a query', 'a URL without a query');
+  return isTlsUrl(url);
 }
 
 /**

@@ -1,8 +1,6 @@
 import { hiddenFault } from './hidden-characters.ts';
 
 const maxUrlLength = 2048;
-/** Schemes that other products accept and this one does not support yet. */
-const unsupportedScheme = /^(rediss?[+-](sentinel|cluster|socket)|sentinel|cluster):/i;
 /** The host part after the last `@`: a password that is not encoded may hold any character. */
 const hosts = /^[a-z][a-z0-9+.-]*:\/\/(?:.*@)?([^/?#@]*)/is;
 /** Redis reads the number of a database as a signed 32-bit integer. */
@@ -13,9 +11,6 @@ const maxDatabase = 2 ** 31 - 1;
  * @param schemes with their colon, as `URL.protocol` has them
  */
 export function urlFault(text: string, schemes: readonly string[]): string | null {
-  if (unsupportedScheme.test(text)) {
-    return 'a URL for Redis Sentinel or Redis Cluster, which are not supported yet: name one server';
-  }
   if (hosts.exec(text)?.[1]?.includes(',')) {
     return 'a URL with more than one host, which is not supported yet: name one server';
   }
@@ -67,12 +62,25 @@ export function withPassword(url: string, password: string | null): string {
   return parsed.href;
 }
 
-/** A URL for people: host, port and path; each part of the login is replaced by ***. */
+/** A URL for people: hosts, ports and path; each part of the login is replaced by ***. */
 export function redactUrl(url: string): string {
-  const parsed = URL.parse(url);
+  const parsed = URL.parse(url) ?? severalHosts(url);
   if (parsed === null) return '(not a URL)';
   const { protocol, username, password, host, pathname } = parsed;
   const hidden = (part: string) => (part === '' ? '' : '***');
   const login = password === '' ? hidden(username) : `${hidden(username)}:***`;
   return `${protocol}//${login === '' ? '' : `${login}@`}${host}${pathname}`;
+}
+
+type UrlParts = Pick<URL, 'protocol' | 'username' | 'password' | 'host' | 'pathname'>;
+
+/** A URL with a list of hosts, which the class URL refuses; null for any other text. */
+function severalHosts(text: string): UrlParts | null {
+  const found = /^([a-z][a-z0-9+.-]*:)\/\/(?:([^/?#]*)@)?([^/?#@]*,[^/?#@]*)(\/[^?#]*)?/i.exec(
+    text,
+  );
+  if (found === null) return null;
+  const [, protocol = '', login = '', host = '', pathname = ''] = found;
+  const [username = '', ...password] = login.split(':');
+  return { protocol, username, password: password.join(':'), host, pathname };
 }

@@ -1,6 +1,7 @@
 import { maxShards } from '../stream/shards.ts';
 import { domainVariables } from './domain-variables.ts';
 import {
+  addressMap,
   choice,
   duration,
   durationOrOff,
@@ -13,23 +14,42 @@ import {
   url,
   word,
 } from './fields.ts';
-import { redisUrlFault } from './urls.ts';
+import { redisSchemes, redisUrlFault, redisUrlShape } from './redis-url.ts';
 
 const minute = 60_000;
 
 /** Every variable the service reads, with its default, bounds and meaning. */
 export const variables = {
-  redisUrl: url('REDIS_URL', ['redis:', 'rediss:'], {
+  redisUrl: url('REDIS_URL', redisSchemes, {
     path: '<database number>',
+    shape: redisUrlShape,
     fault: redisUrlFault,
     default: 'redis://127.0.0.1:6379',
     example: 'redis://processor:secret@redis:6379',
-    meaning: 'The Redis with the telemetry stream; rediss:// for TLS. Default database: 0.',
+    meaning:
+      'The Redis with the telemetry stream: one server, the primary that the sentinels of redis+sentinel:// name, or a Redis Cluster; rediss for TLS. Default database: 0.',
   }),
   redisPassword: secret('REDIS_PASSWORD', {
     default: null,
     example: 'a-long-password',
-    meaning: 'Overrides the password in REDIS_URL.',
+    meaning: 'Overrides the password in REDIS_URL, which is that of the servers with the stream.',
+  }),
+  redisSentinelUser: word('REDIS_SENTINEL_USER', {
+    default: null,
+    example: 'processor',
+    meaning:
+      'User name at the sentinels, if they have an ACL; with REDIS_SENTINEL_PASSWORD. Default: the default user.',
+  }),
+  redisSentinelPassword: secret('REDIS_SENTINEL_PASSWORD', {
+    default: null,
+    example: 'a-long-password',
+    meaning: 'Password of the sentinels themselves, if they ask for one.',
+  }),
+  redisNatMap: addressMap('REDIS_NAT_MAP', {
+    default: null,
+    example: '10.0.0.1:6379=redis-1.example:6379,10.0.0.2:6379=redis-2.example:6379',
+    meaning:
+      'Addresses that sentinels or nodes of a cluster announce, and where this machine reaches each.',
   }),
   redisCaFile: path('REDIS_CA_FILE', {
     default: null,

@@ -114,10 +114,12 @@ describe('the configuration for the log', () => {
     });
     const described = describeConfig(config);
 
+    const redacted = 'rediss://***:***@redis:6380/1';
+
     expect(JSON.stringify(described)).not.toContain(marker);
     expect(described).toEqual({
       ...config,
-      redis: { ...config.redis, url: 'rediss://***:***@redis:6380/1' },
+      redis: { ...config.redis, url: redacted, topology: { kind: 'single', url: redacted } },
       database: {
         ...config.database,
         url: 'postgres://***:***@db:5432/telemetry',

@@ -19,15 +19,14 @@ describe('the login of Redis alone', () => {
     { REDIS_URL: 'redis://ingestion@redis:6379', REDIS_PASSWORD_FILE: '/run/password' },
     { REDIS_URL: 'redis://ingestion:old@redis:6379', REDIS_PASSWORD: 'new' },
     { REDIS_URL: 'rediss://redis:6379' },
+    { REDIS_URL: 'redis+sentinel://user:old@s1,s2/telemetry', REDIS_PASSWORD: 'new' },
+    { REDIS_URL: 'redis+sentinel://s1/telemetry', REDIS_NAT_MAP: '10.0.0.1:1=h:2' },
   ])('is what the service reads of %o', (env) => {
     const service = loadConfig({ ...env, POSTGRES_URL: 'postgres://db/telemetry' }, host);
     if (!service.ok) throw new Error('the service takes it');
 
-    expect(loadRedisLogin(env, host)).toEqual({
-      ok: true,
-      url: service.config.redis.url,
-      tls: service.config.redis.tls,
-    });
+    const { url, topology, natMap, tls } = service.config.redis;
+    expect(loadRedisLogin(env, host)).toEqual({ ok: true, url, topology, natMap, tls });
   });
 
   test.each([
@@ -36,6 +35,8 @@ describe('the login of Redis alone', () => {
     { REDIS_PASSWORD_FILE: '/run/none' },
     { REDIS_PASSWORD: 'x', REDIS_PASSWORD_FILE: '/run/password' },
     { REDIS_CA_FILE: '/run/ca.pem' },
+    { REDIS_SENTINEL_PASSWORD: 'x' },
+    { REDIS_URL: 'redis+sentinel://s1' },
   ])('has the problems that the service has with %o', (env) => {
     const service = loadConfig({ ...env, POSTGRES_URL: 'postgres://db/telemetry' }, host);
 

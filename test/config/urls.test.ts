@@ -93,18 +93,6 @@ describe('percent-encoding', () => {
 
 describe('what is not supported yet', () => {
   test.each([
-    `redis+sentinel://user:${marker}@one:26379,two:26379/telemetry`,
-    `rediss+sentinel://one:26379/telemetry`,
-    `redis-sentinel://one:26379,two:26379`,
-    `redis+cluster://user:${marker}@one:6379,two:6379`,
-    `sentinel://one:26379`,
-  ])('REDIS_URL=%s says so', (url) => {
-    expect(problemOf('REDIS_URL', url).got).toMatch(/(Sentinel|Cluster).* not supported yet/);
-  });
-
-  test.each([
-    ['REDIS_URL', `redis://user:${marker}@one:6379,two:6379/0`],
-    ['REDIS_URL', `redis://one,two`],
     ['POSTGRES_URL', `postgres://writer:${marker}@one:5432,two:5432/telemetry`],
     ['POSTGRES_URL', `postgres://writer:${marker}@one,two:5432/telemetry`],
     ['POSTGRES_URL', `postgres://one,two/telemetry?target_session_attrs=read-write`],
