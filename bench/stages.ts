@@ -2,6 +2,7 @@ import { DeviceStates } from '../src/core/device-state.ts';
 import { encodePositions } from '../src/db/position-columns.ts';
 import { createAcknowledger } from '../src/stream/acknowledger.ts';
 import { createConsumer } from '../src/stream/consumer.ts';
+import { singleServer } from '../src/stream/primary-finder.ts';
 import { createConnection, openRedis } from '../src/stream/redis.ts';
 import { readEntry } from '../src/teltonika/entry.ts';
 import { interpretContent } from '../src/teltonika/interpret.ts';
@@ -33,8 +34,8 @@ export async function stageCosts(
   const open = () =>
     openRedis(
       {
-        url: stand.redisUrl,
-        tls: null,
+        primaries: singleServer(stand.redisUrl),
+        key: streamKey,
         connectionName: 'bench',
         connectTimeoutMs: 5000,
         commandTimeoutMs: 30_000,

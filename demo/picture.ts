@@ -66,7 +66,8 @@ async function draw(): Promise<string> {
   );
   cleanup.defer(() => service.close());
   await untilReady(service, READY_TIMEOUT_MS, signal);
-  const redis = await openDemoRedis(redisUrl);
+  const single = { topology: { kind: 'single', url: redisUrl }, natMap: [], tls: null } as const;
+  const redis = await openDemoRedis({ ...single, connectTimeoutMs: 5000 }, stream.key);
   cleanup.defer(() => redis.disconnect());
   const sender = createSender({
     open: () => redis.duplicate({ lazyConnect: true }).on('error', () => {}),

@@ -87,7 +87,8 @@ async function runOn(
   io.signal.throwIfAborted();
 
   const wanted = await environmentFor(servers, io.env);
-  const redis = await openDemoRedis(configure(wanted).redis.url);
+  const { redis: redisServers, stream: wantedStream } = configure(wanted);
+  const redis = await openDemoRedis(redisServers, wantedStream.key);
   cleanup.defer(() => redis.disconnect());
   const stream = await chooseStream(redis, deadLettersOf(configure(wanted)), String(seed));
   const fleet = createFleet({

@@ -1,4 +1,6 @@
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
+import { createPrimaryFinder, type ServerOptions } from '../src/stream/primary-finder.ts';
+import { openClient } from '../src/stream/topology.ts';
 import { askPostgres } from '../tools/servers/ask.ts';
 import { ServerError, startPostgres, startRedis } from '../tools/servers/servers.ts';
 
@@ -63,8 +65,8 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const COMMAND_TIMEOUT_MS = 30_000;
 
 /** One connection for feeding, watching and checking. It never resends a command. */
-export async function openDemoRedis(url: string): Promise<Redis> {
-  const redis = new Redis(url, {
+export async function openDemoRedis(servers: ServerOptions, key: string): Promise<Redis> {
+  const redis = openClient(createPrimaryFinder(servers), key, {
     connectionName: 'processor:demo',
     connectTimeout: CONNECT_TIMEOUT_MS,
     commandTimeout: COMMAND_TIMEOUT_MS,

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { usernameOf } from '../config/redis-url.ts';
 import { asDependencyError } from '../db/errors.ts';
 import { readMigrations } from '../db/migrator.ts';
 import { isGroundCode } from '../stream/ground.ts';
@@ -49,8 +50,7 @@ export function runDoctor(io: CliIo, flags: OutputFlags & { strict: boolean }): 
 
 async function redisChecks({ config, redis }: Stores): Promise<Check[]> {
   try {
-    const username = decodeURIComponent(new URL(config.redis.url).username);
-    return await checkRedis(await redis(), config.stream, username);
+    return await checkRedis(await redis(), config.stream, usernameOf(config.redis.topology));
   } catch (error) {
     const { code, message } = asRedisError(error);
     return [failure(isGroundCode(code) ? 'redis role' : 'redis', message)];

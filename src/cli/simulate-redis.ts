@@ -1,21 +1,20 @@
-import type { ConnectionOptions } from 'node:tls';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { DependencyError } from '../core/types.ts';
 import { createSwitches } from '../stream/control.ts';
 import { controlKeys } from '../stream/control-keys.ts';
 import { checkGround } from '../stream/ground.ts';
 import { viewConsumers } from '../stream/group-view.ts';
 import { infoOf } from '../stream/info.ts';
+import { createPrimaryFinder, type ServerOptions } from '../stream/primary-finder.ts';
 import { endOnRefusedSelect, watchReason } from '../stream/redis.ts';
+import { openClient } from '../stream/topology.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 /** After it the sender replaces the connection and sends the entry again under its id. */
 const COMMAND_TIMEOUT_MS = 5_000;
 
 export interface SimulateRedis {
-  readonly redisUrl: string;
-  /** Null: plain text. */
-  readonly redisTls: ConnectionOptions | null;
+  readonly redis: Omit<ServerOptions, 'connectTimeoutMs'>;
 }
 
 /** @returns a connection; the caller ends it. @throws when Redis cannot be reached, or is no single primary */
@@ -84,14 +83,14 @@ function isRefused(error: unknown): boolean {
 }
 
 /** Opens connections to the Redis of the options, and keeps the reason of the last failure. */
-export function openConnections({ redisUrl, redisTls }: SimulateRedis) {
+export function openConnections({ redis: servers, stream }: SimulateRedis & { stream: string }) {
+  const primaries = createPrimaryFinder({ ...servers, connectTimeoutMs: CONNECT_TIMEOUT_MS });
   // The rejection of a connect only says that it is closed; an event says why.
   let reasonOf: () => Error | null = () => null;
   return {
     reason: () => reasonOf()?.message ?? 'no answer',
     open(): Redis {
-      const redis = new Redis(redisUrl, {
-        ...(redisTls && { tls: redisTls }),
+      const redis = openClient(primaries, stream, {
         connectionName: 'processor:simulate',
         connectTimeout: CONNECT_TIMEOUT_MS,
         commandTimeout: COMMAND_TIMEOUT_MS,

@@ -91,8 +91,7 @@ export function register(command: Command, setExitCode: SetExitCode): void {
       }
       const options = {
         ...others,
-        redisUrl: login.url,
-        redisTls: login.tls,
+        redis: login,
         records: records ?? null,
         durationSeconds: duration ?? null,
         rate: rate ?? null,

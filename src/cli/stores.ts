@@ -4,6 +4,7 @@ import { type Config, formatProblems, loadConfig } from '../config/load.ts';
 import { DependencyError, type Logger } from '../core/types.ts';
 import { type Database, openDatabase } from '../db/pool.ts';
 import { scrub } from '../observability/scrub.ts';
+import { createPrimaryFinder } from '../stream/primary-finder.ts';
 import { createConnection, openRedis } from '../stream/redis.ts';
 import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { printable } from './printable.ts';
@@ -48,14 +49,14 @@ export async function withStores<Exit extends number = CliExit>(
 
 function openStores(config: Config, releases: AsyncDisposableStack): Stores {
   const { redis, database: db } = config;
+  const primaries = createPrimaryFinder(redis);
   const open = () =>
     openRedis(
       {
-        url: redis.url,
-        tls: redis.tls,
+        ...redis,
+        primaries,
+        key: config.stream.key,
         connectionName: 'processor:cli',
-        connectTimeoutMs: redis.connectTimeoutMs,
-        commandTimeoutMs: redis.commandTimeoutMs,
         onReconnect: () => undefined,
       },
       silent,

@@ -5,7 +5,9 @@ import type { Metrics } from '../observability/metrics.ts';
 import { createConsumer } from '../stream/consumer.ts';
 import { controlKeys } from '../stream/control-keys.ts';
 import { createLossRecord } from '../stream/losses.ts';
+import { createPrimaryFinder } from '../stream/primary-finder.ts';
 import { createConnection, openRedis } from '../stream/redis.ts';
+import { placeText } from '../stream/topology.ts';
 
 /** Time beyond the block time before a silent connection counts as dead. */
 const readSlackMs = 3000;
@@ -14,10 +16,15 @@ const readSlackMs = 3000;
 export function buildRedis(config: Config, metrics: Metrics, log: Logger, account: Account) {
   const { redis, stream, service } = config;
   const now = () => Date.now();
+  const primaries = createPrimaryFinder(redis, (from, to) =>
+    log.info({ from: placeText(from), to: placeText(to) }, 'redis primary changed'),
+  );
   const openAs = (role: 'reader' | 'writer') => () =>
     openRedis(
       {
         ...redis,
+        primaries,
+        key: stream.key,
         connectionName: `processor:${service.instance}:${role}`,
         onReconnect: () => metrics.redisReconnects.inc({ role }),
       },

@@ -45,9 +45,12 @@ export class SendError extends Error {
 
 const pauseMs = 50;
 const stuckMs = 120_000;
-/** Replies of a Redis that starts, fails over or is full; any other refusal stays one. */
+/**
+ * Replies of a Redis that starts, fails over or is full, or whose slot moves; any other refusal stays
+ * one. A single server that is a node of a cluster was refused before.
+ */
 const transient =
-  /^(LOADING|OOM|MISCONF|MASTERDOWN|READONLY|BUSY|TRYAGAIN|CLUSTERDOWN|NOREPLICAS|UNBLOCKED)\b/;
+  /^(LOADING|OOM|MISCONF|MASTERDOWN|READONLY|BUSY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|NOREPLICAS|UNBLOCKED)\b/;
 
 interface Waiting {
   readonly entry: SimulatedEntry;

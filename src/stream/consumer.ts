@@ -9,7 +9,9 @@ import { type RawConnection, takeOver } from './raw-connection.ts';
 import { ReplyReader } from './raw-replies.ts';
 import { serverRunId, unknownServer } from './read-count.ts';
 import { asRedisError, callRedis, connectRedis, isGroupGone } from './redis.ts';
+import { markOrdinary } from './redis-error.ts';
 import { parseRead, type RawEntry } from './replies.ts';
+import { topologyOf } from './topology.ts';
 
 export interface ConsumerOptions {
   readonly key: string;
@@ -80,10 +82,12 @@ export function createConsumer(
   let claimDueMs = 0;
   /** The run_id of the server that the reader is connected to. */
   let runId = unknownServer;
+  let isCluster = false;
 
   async function connected(): Promise<RawConnection> {
     if (reader?.isOpen === true) return reader;
     const opened = open();
+    isCluster = topologyOf(opened) === 'cluster';
     pendingCursor = '0';
     try {
       await connectRedis(opened, key);
@@ -201,6 +205,7 @@ export function createConsumer(
       } catch (error) {
         if (!isGroupGone(error)) {
           discard();
+          if (isCluster && error instanceof Error) markOrdinary(error);
           throw asRedisError(error, [key]);
         }
       }

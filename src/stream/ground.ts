@@ -1,5 +1,6 @@
 import { type Redis, ReplyError } from 'ioredis';
 import { DependencyError } from '../core/types.ts';
+import { type TopologyKind, topologyOf } from './topology.ts';
 
 /** Mode and role of the server; null where it does not report them. */
 export interface Ground {
@@ -32,27 +33,40 @@ export async function readGround(redis: Redis): Promise<Ground> {
   }
 }
 
-/** Code and advice for a server that is not a single primary Redis; null for one that is. */
+interface Fault {
+  readonly kind: DependencyError['kind'];
+  readonly code: GroundCode;
+  readonly advice: string;
+}
+
+/** What is wrong with the server for the topology of REDIS_URL; null if nothing is. */
 function groundFault(
   { mode, role, primary }: Ground,
+  topology: TopologyKind,
   streamKey: string | null,
-): { readonly code: GroundCode; readonly advice: string } | null {
+): Fault | null {
+  const kind = 'configuration';
   if (mode === 'sentinel') {
     const advice =
-      'this is a Redis Sentinel, which is not supported yet: name the primary itself in REDIS_URL';
-    return { code: 'SENTINEL', advice };
+      'this is a sentinel, not a Redis: use redis+sentinel://<sentinels>/<primary name> in REDIS_URL';
+    return { kind, code: 'SENTINEL', advice };
   }
   if (mode === 'cluster' && !hasHashTag(streamKey)) {
     const advice =
-      'this is a node of a Redis Cluster, which is not supported yet: name a single Redis in REDIS_URL';
-    return { code: 'CLUSTER', advice };
+      topology === 'cluster'
+        ? 'on a cluster set STREAM_SHARDS, or a stream name with a hash tag'
+        : 'redis is a cluster: use redis+cluster:// in REDIS_URL';
+    return { kind, code: 'CLUSTER', advice };
   }
-  if (role === 'slave' || role === 'replica') {
-    const of = primary === null ? '' : ` of ${primary}`;
+  if (role !== 'slave' && role !== 'replica') return null;
+  const of = primary === null ? '' : ` of ${primary}`;
+  if (topology === 'single') {
     const advice = `this is a replica${of}: name the primary in REDIS_URL; nothing is read until it is promoted`;
-    return { code: 'REPLICA', advice };
+    return { kind, code: 'REPLICA', advice };
   }
-  return null;
+  const found = topology === 'sentinel' ? 'the sentinels named' : 'the cluster named';
+  const advice = `${found} a replica${of}, which a failover in progress may cause: asking again`;
+  return { kind: 'unavailable', code: 'REPLICA', advice };
 }
 
 /** Whether all keys are in one slot: they are named after the stream, so its hash tag decides. */
@@ -61,12 +75,12 @@ function hasHashTag(streamKey: string | null): boolean {
 }
 
 /**
- * Checks that the server is a single primary. Called on a new connection, because one READONLY
+ * Checks that the server is the primary that REDIS_URL leads to. Called on a new connection, because one READONLY
  * reply may be a failover that ends without action.
  * @throws DependencyError
  */
 export async function checkGround(redis: Redis, streamKey: string | null): Promise<void> {
-  const fault = groundFault(await readGround(redis), streamKey);
+  const fault = groundFault(await readGround(redis), topologyOf(redis), streamKey);
   if (fault === null) return;
-  throw new DependencyError('redis', 'configuration', fault.code, `redis: ${fault.advice}`);
+  throw new DependencyError('redis', fault.kind, fault.code, `redis: ${fault.advice}`);
 }

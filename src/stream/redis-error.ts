@@ -19,8 +19,19 @@ const advices: Readonly<Record<string, (command: RefusedCommand, message: string
   MOVED: clusterAdvice,
   ASK: clusterAdvice,
   CROSSSLOT: clusterAdvice,
+  TRYAGAIN: clusterAdvice,
   CLUSTERDOWN: clusterAdvice,
 };
+
+/** Replies of a cluster while a slot moves or a node fails over. */
+const ordinaryWords = ['MOVED', 'ASK', 'TRYAGAIN', 'CLUSTERDOWN'];
+
+const ordinary = new WeakSet<Error>();
+
+/** Marks an error reply of a connection to a cluster, where a slot that moves heals by a retry. */
+export function markOrdinary(error: Error): void {
+  ordinary.add(error);
+}
 
 /**
  * Turns an error of ioredis into a DependencyError; rethrows what indicates a bug.
@@ -55,7 +66,8 @@ export async function callRedis<Result>(calls: () => Promise<Result>): Promise<R
 
 function answered(error: Error, keys: readonly string[]): DependencyError {
   const word = wordOf(error.message);
-  const advice = advices[word];
+  const isOrdinary = ordinary.has(error) && ordinaryWords.includes(word);
+  const advice = isOrdinary ? undefined : advices[word];
   const command = commandOf(error) ?? { name: '', keys };
   const text = `redis answered ${word}`;
   const message = advice === undefined ? text : `${text}: ${advice(command, error.message)}`;
@@ -113,7 +125,7 @@ function answerAdvice(_command: RefusedCommand, message: string): string {
 }
 
 function clusterAdvice(): string {
-  return 'this is a node of a Redis Cluster, which is not supported yet: name a single Redis in REDIS_URL';
+  return 'redis is a cluster: use redis+cluster:// in REDIS_URL; all keys of a stream must be in one slot';
 }
 
 /** Whether the error says that the group, or the stream with it, is missing. */

@@ -1,17 +1,21 @@
-import type { ConnectionOptions } from 'node:tls';
-import { Redis, ReplyError } from 'ioredis';
+import { type Redis, ReplyError } from 'ioredis';
 import { backoffMs } from '../core/backoff.ts';
 import { DependencyError, type Logger } from '../core/types.ts';
-import { checkGround } from './ground.ts';
-import { asRedisError, callRedis } from './redis-error.ts';
+import { checkGround, isGroundCode } from './ground.ts';
+import { asRedisError, callRedis, markOrdinary } from './redis-error.ts';
+import {
+  type ClientOptions,
+  openClient,
+  type PrimaryFinder,
+  type TopologyKind,
+} from './topology.ts';
 
 export { asRedisError, callRedis, isGroupGone } from './redis-error.ts';
 
 export interface RedisOptions {
-  /** Its path is the database number, which each connection selects before it is used. */
-  readonly url: string;
-  /** Null: plain text. */
-  readonly tls: ConnectionOptions | null;
+  readonly primaries: PrimaryFinder;
+  /** Its slot decides the node in a cluster; all keys of the connection are in that slot. */
+  readonly key: string;
   /** Name in CLIENT LIST. */
   readonly connectionName: string;
   readonly connectTimeoutMs: number;
@@ -23,14 +27,21 @@ export interface RedisOptions {
 /** Pauses between attempts to reconnect. */
 const reconnectBackoff = { minMs: 100, maxMs: 2000 };
 
+/** Replies of a server that is no longer the primary of the key: connect again, which finds the other. */
+const otherPrimary: Readonly<Record<TopologyKind, RegExp>> = {
+  single: /^READONLY/,
+  sentinel: /^(READONLY|MASTERDOWN)/,
+  cluster: /^(READONLY|MASTERDOWN|MOVED|CLUSTERDOWN)/,
+};
+
 /**
  * Opens one connection that reconnects and never queues or resends a command: a command sent while
  * it is down fails immediately, and the caller decides. A resent XREADGROUP would return the
  * next entries and leave those of the lost reply pending unseen (measured on ioredis 6).
  */
 export function openRedis(options: RedisOptions, log: Logger): Redis {
-  const client = new Redis(options.url, {
-    ...(options.tls && { tls: options.tls }),
+  const { kind } = options.primaries.topology;
+  const settings: ClientOptions = {
     connectionName: options.connectionName,
     // CLIENT SETINFO would need two more permissions; the connection name identifies the service.
     disableClientInfo: true,
@@ -50,9 +61,12 @@ export function openRedis(options: RedisOptions, log: Logger): Redis {
       options.onReconnect();
       return backoffMs(attempt, reconnectBackoff);
     },
-    // After a failover the old primary replies READONLY: reconnect.
-    reconnectOnError: (error) => error.message.startsWith('READONLY'),
-  });
+    reconnectOnError: (error) => {
+      if (kind === 'cluster') markOrdinary(error);
+      return otherPrimary[kind].test(error.message);
+    },
+  };
+  const client = openClient(options.primaries, options.key, settings, options.onReconnect);
   client.on('error', (error) => log.debug({ err: error }, 'redis connection error'));
   endOnRefusedSelect(client);
   return client;
@@ -136,7 +150,7 @@ export function createConnection(
     } catch (error) {
       check = null;
       const failure = asRedisError(error);
-      if (failure.kind === 'configuration') {
+      if (isGroundCode(failure.code)) {
         wrongGround = failure;
         // The address may lead to another server now.
         client.disconnect(true);

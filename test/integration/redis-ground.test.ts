@@ -245,13 +245,13 @@ describe('a server that is not a single primary Redis', () => {
     await untilReadyTells(service, '"redis":"configuration: SENTINEL"');
     const { code, text } = await processor(sentinel.url, ['doctor']);
     expect(code).toBe(1);
-    expect(text).toMatch(/failure +redis role +.*Sentinel.*REDIS_URL/);
+    expect(text).toMatch(/failure +redis role +.*sentinel.*REDIS_URL/);
     expect(text).not.toContain('ACL refuses TIME');
     expect((await processor(sentinel.url, ['dlq', 'list'])).text).toMatch(
-      /Sentinel.*not supported yet/,
+      /this is a sentinel, not a Redis: use redis\+sentinel:\/\//,
     );
     expect((await processor(sentinel.url, ['simulate', '--records', '1'])).text).toContain(
-      'Sentinel',
+      'use redis+sentinel://',
     );
   });
 
@@ -270,7 +270,7 @@ describe('a server that is not a single primary Redis', () => {
     expect(await node.xinfo('GROUPS', stream)).toEqual([]);
     const { code, text } = await processor(cluster.url, ['doctor']);
     expect(code).toBe(1);
-    expect(text).toMatch(/failure +redis role +.*Cluster.*not supported yet/);
+    expect(text).toMatch(/failure +redis role +.*redis is a cluster: use redis\+cluster:\/\//);
     node.disconnect();
   });
 

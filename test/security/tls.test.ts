@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { type Config, formatProblems, loadConfig } from '../../src/config/load.ts';
 import { asDependencyError } from '../../src/db/errors.ts';
 import { openDatabase } from '../../src/db/pool.ts';
+import { createPrimaryFinder } from '../../src/stream/primary-finder.ts';
 import { createConnection, openRedis } from '../../src/stream/redis.ts';
 import { askPostgres } from '../../tools/servers/ask.ts';
 import { freePort } from '../../tools/servers/ports.ts';
@@ -105,7 +106,13 @@ describe('TLS to real servers', () => {
   /** The local port that Redis answers us on. */
   async function pingRedis(env: Readonly<Record<string, string>>): Promise<string> {
     const config = configOf(env).redis;
-    const named = { ...config, connectionName: 'processor:test', onReconnect: () => {} };
+    const named = {
+      ...config,
+      primaries: createPrimaryFinder(config),
+      key: 'x',
+      connectionName: 'processor:test',
+      onReconnect: () => {},
+    };
     const connection = createConnection(() => openRedis(named, silent));
     try {
       const connected = await connection.ready();

@@ -11,10 +11,13 @@ import { freshStream, redisUrl } from '../setup/database.ts';
 
 const never = new AbortController().signal;
 
+function serversAt(url: string): SimulateOptions['redis'] {
+  return { topology: { kind: 'single', url }, natMap: [], tls: null };
+}
+
 function simulateOptions(changes: Partial<SimulateOptions> = {}): SimulateOptions {
   return {
-    redisUrl: redisUrl(),
-    redisTls: null,
+    redis: serversAt(redisUrl()),
     stream: freshStream().key,
     devices: 10,
     records: 500,
@@ -105,7 +108,7 @@ test('wrong options end with 2, what fails with 1, and both say what to change',
     [{ records: null }, '--records or --duration', 2],
     [{ rate: 0 }, '--rate must be above 0', 2],
     [{ devices: 0 }, 'devices: 1 to 1000000', 2],
-    [{ redisUrl: 'redis://127.0.0.1:1' }, 'ECONNREFUSED', 1],
+    [{ redis: serversAt('redis://127.0.0.1:1') }, 'ECONNREFUSED', 1],
     [{ ledgerFile: '/nowhere/ledger.ndjson' }, 'the ledger could not be written: ENOENT', 1],
   ] as const;
   for (const [changes, words, expected] of cases) {

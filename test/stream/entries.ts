@@ -4,6 +4,7 @@ import type { Entry, EntryId, Logger } from '../../src/core/types.ts';
 import type { Acknowledger, Settled } from '../../src/stream/acknowledger.ts';
 import { type Consumer, type ConsumerEvents, createConsumer } from '../../src/stream/consumer.ts';
 import { makeEntry } from '../../src/stream/make-entry.ts';
+import { singleServer } from '../../src/stream/primary-finder.ts';
 import { createConnection, openRedis } from '../../src/stream/redis.ts';
 import { redisUrl } from '../setup/database.ts';
 
@@ -108,8 +109,8 @@ export function openConsumer(
   const openAs = (connectionName: string) => () => {
     const redis = openRedis(
       {
-        url,
-        tls: null,
+        primaries: singleServer(url),
+        key: stream.key,
         connectionName,
         connectTimeoutMs: 5000,
         commandTimeoutMs: 10_000,

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { singleServer } from '../../src/stream/primary-finder.ts';
 import { takeOver } from '../../src/stream/raw-connection.ts';
 import { encodeCommands, ReplyEnd, ReplyReader } from '../../src/stream/raw-replies.ts';
 import { openRedis } from '../../src/stream/redis.ts';
@@ -94,8 +95,8 @@ describe('a connection that was taken over', () => {
   async function open(url = redisUrl()) {
     const redis = openRedis(
       {
-        url,
-        tls: null,
+        primaries: singleServer(url),
+        key: 'x',
         connectionName: 'processor:test:raw',
         connectTimeoutMs: 2000,
         commandTimeoutMs: 2000,
@@ -147,8 +148,8 @@ describe('a connection that was taken over', () => {
     const port = typeof address === 'object' && address !== null ? address.port : 0;
     const redis = openRedis(
       {
-        url: `redis://127.0.0.1:${port}`,
-        tls: null,
+        primaries: singleServer(`redis://127.0.0.1:${port}`),
+        key: 'x',
         connectionName: 'x',
         connectTimeoutMs: 2000,
         commandTimeoutMs: 500,

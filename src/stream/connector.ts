@@ -1,0 +1,51 @@
+import { isIP, type Socket, connect as tcp } from 'node:net';
+import { type ConnectionOptions, connect as tlsConnect } from 'node:tls';
+import { AbstractConnector } from 'ioredis';
+import type { Place } from './topology.ts';
+
+/** Time for a closed connection to end before it is destroyed. */
+const disconnectTimeoutMs = 2000;
+
+/**
+ * Makes the part of ioredis that opens a socket, which finds its server at every connect.
+ * The connectors of ioredis retry without end inside `connect` while no sentinel answers
+ * (bullmq#4378); this one rejects, and the caller decides.
+ */
+export function connectorTo(
+  find: () => Promise<Place>,
+  tls: ConnectionOptions | null,
+  onNotFound: () => void,
+): new () => AbstractConnector {
+  return class extends AbstractConnector {
+    constructor() {
+      super(disconnectTimeoutMs);
+    }
+
+    override async connect(): Promise<Socket> {
+      this.connecting = true;
+      const place = await this.#find();
+      // disconnect() was called meanwhile.
+      if (!this.connecting) throw new Error('Connection is closed.');
+      const socket = tls === null ? tcp({ ...place }) : tlsConnect(tlsOptions(place, tls));
+      this.stream = socket;
+      socket.once('error', (error: Error) => {
+        this.firstError = error;
+      });
+      return socket;
+    }
+
+    async #find(): Promise<Place> {
+      try {
+        return await find();
+      } catch (error) {
+        onNotFound();
+        throw error;
+      }
+    }
+  };
+}
+
+/** The certificate must name the host that was found; an address is no server name. */
+function tlsOptions(place: Place, tls: ConnectionOptions): ConnectionOptions {
+  return { ...tls, ...place, ...(isIP(place.host) === 0 && { servername: place.host }) };
+}
