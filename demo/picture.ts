@@ -9,6 +9,7 @@ import { feed } from '../src/simulator/feed.ts';
 import { createFleet } from '../src/simulator/fleet.ts';
 import { plainHabits } from '../src/simulator/habits.ts';
 import { createSender } from '../src/simulator/sender.ts';
+import { childEnvironment } from '../tools/child-environment.ts';
 import { freePort } from '../tools/servers/ports.ts';
 import { prepareDomain, readDrive, untilComputed } from './domain.ts';
 import { drawDrive } from './drive-picture.ts';
@@ -51,7 +52,7 @@ async function draw(): Promise<string> {
   const port = await freePort();
   const service = await startService(
     {
-      PATH: process.env.PATH,
+      ...childEnvironment(),
       REDIS_URL: redisUrl,
       POSTGRES_URL: databaseUrl,
       REDIS_TELEMETRY_STREAM: stream.key,

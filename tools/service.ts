@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { childEnvironment } from './child-environment.ts';
 
 const source = fileURLToPath(new URL('../src/processor.ts', import.meta.url));
 
@@ -31,7 +32,7 @@ export function startService(env: Readonly<Record<string, string>>): RunningServ
   // The source, or what was built from it: the benchmark measures what is deployed.
   const program = process.env.PROCESSOR_PROGRAM ?? source;
   const child = spawn(process.execPath, [program, 'run'], {
-    env: { PATH: process.env.PATH, HTTP_PORT: '0', TIMESCALEDB: 'optional', ...env },
+    env: { ...childEnvironment(), HTTP_PORT: '0', TIMESCALEDB: 'optional', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const ended = once(child, 'exit');

@@ -2,6 +2,7 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { childEnvironment } from '../../tools/child-environment.ts';
 
 const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
 
@@ -17,7 +18,7 @@ export async function runCommand(
   words: readonly string[],
 ): Promise<Ended> {
   const child = spawn(process.execPath, [program, ...words], {
-    env: { PATH: process.env.PATH, TIMESCALEDB: 'optional', ...env },
+    env: { ...childEnvironment(), TIMESCALEDB: 'optional', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   return await ended(child);

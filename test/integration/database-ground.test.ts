@@ -7,6 +7,7 @@ import { Redis } from 'ioredis';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { migrate } from '../../src/db/migrator.ts';
+import { childEnvironment } from '../../tools/child-environment.ts';
 import { type LocalServer, startPostgres } from '../../tools/servers/servers.ts';
 import { eventually, type RunningService, startService } from '../../tools/service.ts';
 import { migrateOptions, migrations, silent } from '../db/positions.ts';
@@ -52,7 +53,7 @@ async function untilReadyTells(service: RunningService, text: string): Promise<v
 }
 
 async function processor(postgresUrl: string, ...words: string[]) {
-  const env = { PATH: process.env.PATH, ...envOf(postgresUrl) };
+  const env = { ...childEnvironment(), ...envOf(postgresUrl) };
   return await run(process.execPath, [program, ...words], { env }).then(
     ({ stdout, stderr }) => ({ code: 0, text: stdout + stderr }),
     (error: { code: number; stdout: string; stderr: string }) => ({

@@ -12,6 +12,7 @@ import {
   onTestFinished,
   test,
 } from 'vitest';
+import { childEnvironment } from '../../tools/child-environment.ts';
 import { startSentinel } from '../../tools/servers/redis-kinds.ts';
 import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
 import { eventually, type RunningService, startService } from '../../tools/service.ts';
@@ -64,9 +65,8 @@ async function processor(
   words: readonly string[],
   changes: Readonly<Record<string, string>> = {},
 ) {
-  const { PATH } = process.env;
   const urls = { REDIS_URL: redisUrl, POSTGRES_URL: database.url, TIMESCALEDB: 'optional' };
-  const env = { PATH, ...urls, ...changes };
+  const env = { ...childEnvironment(), ...urls, ...changes };
   return await run(process.execPath, [program, ...words], { env }).then(
     ({ stdout, stderr }) => ({ code: 0, text: stdout + stderr }),
     (error: { code: number; stdout: string; stderr: string }) => ({

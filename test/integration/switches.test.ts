@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { childEnvironment } from '../../tools/child-environment.ts';
 import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
 import { eventually, type RunningService, startService } from '../../tools/service.ts';
 import { freshDatabase } from '../setup/database.ts';
@@ -45,10 +46,9 @@ describe('what operators switch at run time', () => {
   }
 
   async function processor(...words: string[]) {
-    const { PATH } = process.env;
     try {
       const { stdout } = await run(process.execPath, [program, ...words], {
-        env: { PATH, ...env() },
+        env: { ...childEnvironment(), ...env() },
       });
       return { code: 0, stdout };
     } catch (error) {

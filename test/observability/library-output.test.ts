@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { childEnvironment } from '../../tools/child-environment.ts';
 import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
 import { eventually, type RunningService, startService } from '../../tools/service.ts';
 import { type FreshDatabase, freshDatabase } from '../setup/database.ts';
@@ -84,7 +85,6 @@ test.each(['*', 'ioredis:*', 'ioredis*,-nothing'])('DEBUG=%s prints no secret', 
   const service = serve(env);
   await service.untilReady();
   await service.end('SIGTERM');
-  const { PATH } = process.env;
   const urls = { POSTGRES_URL: database.url, TIMESCALEDB: 'optional' };
   for (const words of [
     ['doctor'],
@@ -92,7 +92,7 @@ test.each(['*', 'ioredis:*', 'ioredis*,-nothing'])('DEBUG=%s prints no secret', 
     ['simulate', '--records', '1', '--yes', '--live'],
   ]) {
     const { stdout, stderr } = await run(process.execPath, [program, ...words], {
-      env: { PATH, ...urls, ...env },
+      env: { ...childEnvironment(), ...urls, ...env },
     });
 
     expect(stdout + stderr).not.toContain(secret);

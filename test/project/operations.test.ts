@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { childEnvironment } from '../../tools/child-environment.ts';
 import {
   createDirectus,
   insertAssignment,
@@ -190,6 +191,7 @@ describe('the commands of OPERATIONS.md', () => {
         env: {
           ...stack.env(),
           ...domainOn,
+          ...childEnvironment(),
           PATH: `${folder}:${process.env.PATH}`,
           POSTGRES_URL,
           TIMESCALEDB: 'optional',

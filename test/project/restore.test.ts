@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { childEnvironment } from '../../tools/child-environment.ts';
 import { askPostgres } from '../../tools/servers/ask.ts';
 import { findProgram } from '../../tools/servers/programs.ts';
 import { eventually } from '../../tools/service.ts';
@@ -65,6 +66,7 @@ describe('"Restore a backup" of OPERATIONS.md', () => {
         cwd: folder,
         env: {
           ...stack.env(),
+          ...childEnvironment(),
           PATH: `${folder}:${process.env.PATH}`,
           PGPASSWORD: decodeURIComponent(password),
           TIMESCALEDB: 'optional',

@@ -17,6 +17,7 @@ import {
 import type { EntryId, Rejection } from '../../src/core/types.ts';
 import { createAcknowledger } from '../../src/stream/acknowledger.ts';
 import { makeEntry } from '../../src/stream/make-entry.ts';
+import { childEnvironment } from '../../tools/child-environment.ts';
 import { eventually, type RunningService, startService } from '../../tools/service.ts';
 import { type FreshDatabase, freshDatabase } from '../setup/database.ts';
 import { type AclRedis, startAclRedis, type User, users } from './acl.ts';
@@ -82,8 +83,7 @@ describe('the users of deploy/redis/users.acl', () => {
   }
 
   async function processor(...words: string[]): Promise<string> {
-    const { PATH } = process.env;
-    const env = { PATH, ...envOf('processor-operator') };
+    const env = { ...childEnvironment(), ...envOf('processor-operator') };
     return (await run(process.execPath, [program, ...words], { env })).stdout;
   }
 
@@ -157,9 +157,10 @@ describe('the users of deploy/redis/users.acl', () => {
     await until('processor_control_requests_total', first);
     expect(await processor('migrate', 'up', '--yes')).toContain('applied no migration');
     // With the service's own login, as in its container.
-    const { PATH } = process.env;
     expect(await acl.denials()).toEqual([]);
-    await run(process.execPath, [program, 'doctor'], { env: { PATH, ...envOf('processor') } });
+    await run(process.execPath, [program, 'doctor'], {
+      env: { ...childEnvironment(), ...envOf('processor') },
+    });
     // It also tries what only the operator may read.
     await acl.denials();
 

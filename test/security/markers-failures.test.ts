@@ -13,6 +13,7 @@ import { runPause } from '../../src/cli/pause.ts';
 import { runResume } from '../../src/cli/resume.ts';
 import { runRetention } from '../../src/cli/retention.ts';
 import { formatProblems, loadConfig } from '../../src/config/load.ts';
+import { childEnvironment } from '../../tools/child-environment.ts';
 import { freePort } from '../../tools/servers/ports.ts';
 import { eventually } from '../../tools/service.ts';
 import { entryOf, stream } from './entries.ts';
@@ -149,7 +150,6 @@ describe('passwords, IMEIs and coordinates, when something fails', () => {
 
   test('commands that fail tell neither', async () => {
     const port = await freePort();
-    const { PATH } = process.env;
     const good = {
       REDIS_URL: redisUrl(secrets.redis),
       POSTGRES_URL: postgresUrl(secrets.postgres),
@@ -219,7 +219,9 @@ describe('passwords, IMEIs and coordinates, when something fails', () => {
         ]),
       ].map(async ([env, ...words], index) => {
         const whole = [program, ...words];
-        const ended = await run(process.execPath, whole, { env: { PATH, ...env } }).then(
+        const ended = await run(process.execPath, whole, {
+          env: { ...childEnvironment(), ...env },
+        }).then(
           () => null,
           (error: { code: number; stdout: string; stderr: string }) => error,
         );

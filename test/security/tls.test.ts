@@ -11,6 +11,7 @@ import { asDependencyError } from '../../src/db/errors.ts';
 import { openDatabase } from '../../src/db/pool.ts';
 import { createPrimaryFinder } from '../../src/stream/primary-finder.ts';
 import { createConnection, openRedis } from '../../src/stream/redis.ts';
+import { childEnvironment } from '../../tools/child-environment.ts';
 import { askPostgres } from '../../tools/servers/ask.ts';
 import { freePort } from '../../tools/servers/ports.ts';
 import { type LocalServer, startPostgres, startRedis } from '../../tools/servers/servers.ts';
@@ -271,9 +272,8 @@ describe('TLS to real servers', () => {
       );
       expect(encrypted).toEqual({ all: true, any: true });
 
-      const { PATH } = process.env;
       const words = (...command: string[]) =>
-        run(process.execPath, [program, ...command], { env: { PATH, ...env } });
+        run(process.execPath, [program, ...command], { env: { ...childEnvironment(), ...env } });
       expect((await words('migrate', 'status')).stdout).toContain('applied');
       expect((await words('pause', '--reason', 'test', '--yes')).stdout).toContain('is paused');
       expect(await service.end('SIGTERM')).toBe(0);

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { childEnvironment } from '../../../tools/child-environment.ts';
 import type { ComposeService } from './read.ts';
 
 const run = promisify(execFile);
@@ -34,9 +35,8 @@ export function environmentHere(service: ComposeService, places: Places): Record
 export async function runServiceHere(service: ComposeService, places: Places): Promise<void> {
   const words = [...(service.entrypoint ?? []), ...(service.command ?? [])];
   const [command = '', ...args] = words.map((word) => here(word, places));
-  const { PATH } = process.env;
   await run(command, args, {
-    env: { PATH, ...environmentHere(service, places) },
+    env: { ...childEnvironment(), ...environmentHere(service, places) },
     timeout: 30_000,
   });
 }
@@ -50,8 +50,11 @@ export async function runProcessorHere(
   places: Places,
   words: readonly string[],
 ): Promise<string> {
-  const { PATH } = process.env;
   // The PostgreSQL here may lack the extension, which the compose file's has.
-  const env = { PATH, TIMESCALEDB: 'optional', ...environmentHere(service, places) };
+  const env = {
+    ...childEnvironment(),
+    TIMESCALEDB: 'optional',
+    ...environmentHere(service, places),
+  };
   return (await run(process.execPath, [program, ...words], { env, timeout: 30_000 })).stdout;
 }
