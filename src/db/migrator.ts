@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
-import type { ConnectionOptions } from 'node:tls';
 import pg from 'pg';
 import { backoffMs } from '../core/backoff.ts';
 import { DependencyError, type Logger } from '../core/types.ts';
@@ -14,6 +13,7 @@ import {
 import { readDatabaseFailure, toDependencyError } from './errors.ts';
 import { inOwnSchema } from './first-migration.ts';
 import { refuseReadOnly } from './ground.ts';
+import { type ClientOptions, sessionOf, withClient } from './migration-client.ts';
 import { MigrationError } from './migration-error.ts';
 import {
   checkNonePending,
@@ -39,16 +39,10 @@ import {
   type StorageOptions,
 } from './storage.ts';
 
+export { withClient } from './migration-client.ts';
 export type { Migration } from './migration-history.ts';
 
-export interface MigrateOptions extends StorageOptions, PolicyOptions {
-  /** Connection URL, which should bypass a transaction pooler. */
-  readonly url: string;
-  /** Null: plain text. */
-  readonly tls: ConnectionOptions | null;
-  readonly connectTimeoutMs: number;
-  /** How long one attempt waits for another migration before it backs off. */
-  readonly lockTimeoutMs: number;
+export interface MigrateOptions extends StorageOptions, PolicyOptions, ClientOptions {
   /** How long all attempts together wait for another migration or for a table lock. */
   readonly migrationLockTimeoutMs: number;
   /** `auto` applies pending migrations; `verify` refuses to start with any; `off` checks nothing. */
@@ -167,40 +161,6 @@ function logResult({ policies, refusals, storage, domain }: MigrationResult, log
     log.warn({ advice: preloadAdvice }, 'positions is a plain table: TimescaleDB is not loaded');
   }
   if (refusals.length > 0) log.warn({ refusals }, 'the server does not carry out some policies');
-}
-
-/**
- * Statement timeout of migrations, retention and policies: an index on a large table takes minutes.
- * It replaces the role's own limit, which is meant for queries.
- */
-const migrationStatementMs = 3_600_000;
-
-/** Runs `work` on a dedicated connection of the migrating role, and closes it. */
-export async function withClient<Result>(
-  options: Pick<MigrateOptions, 'url' | 'tls' | 'connectTimeoutMs' | 'lockTimeoutMs'>,
-  log: Logger,
-  work: (client: pg.Client) => Promise<Result>,
-): Promise<Result> {
-  const client = new pg.Client({
-    connectionString: options.url,
-    ssl: options.tls ? { ...options.tls } : false,
-    application_name: 'processor-migrate',
-    connectionTimeoutMillis: options.connectTimeoutMs,
-    keepAlive: true,
-  });
-  client.on('error', (error) => log.debug({ err: error }, 'migration connection ended'));
-  try {
-    await client.connect();
-    await client.query(sessionStatement(sessionOf(options)));
-    return await work(client);
-  } finally {
-    // Ending the connection rolls back an open transaction.
-    await client.end();
-  }
-}
-
-function sessionOf({ lockTimeoutMs }: Pick<MigrateOptions, 'lockTimeoutMs'>) {
-  return { statementTimeoutMs: migrationStatementMs, lockTimeoutMs };
 }
 
 interface MigrationSteps {
