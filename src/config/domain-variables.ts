@@ -1,4 +1,5 @@
 import { choice, column, duration, integer, secret, table, url } from './fields.ts';
+import { postgresUrlFault } from './postgres-url.ts';
 
 /** The variables of geofences and timing records. */
 export const domainVariables = {
@@ -9,6 +10,7 @@ export const domainVariables = {
   }),
   domainPostgresUrl: url('DOMAIN_POSTGRES_URL', ['postgres:', 'postgresql:'], {
     path: 'database',
+    fault: postgresUrlFault,
     default: null,
     example: 'postgres://processor_domain:secret@timescaledb:5432/telemetry',
     meaning:

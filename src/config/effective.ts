@@ -33,12 +33,14 @@ type Values = { readonly [Key in Member['key']]?: string | null };
 /** The URL variables. @param config already redacted */
 function urlsOf({ redis, database, domain, tracing }: Config): Values {
   // Loading removed sslmode from the URL; it is not secret.
-  const query = database.tls === null ? '' : '?sslmode=verify-full';
+  const parameter = database.tls === null ? '' : 'sslmode=verify-full';
+  const withMode = (url: string) =>
+    parameter === '' ? url : `${url}${url.includes('?') ? '&' : '?'}${parameter}`;
   return {
     redisUrl: redis.url,
-    postgresUrl: `${database.url}${query}`,
-    migrationPostgresUrl: `${database.migrationUrl}${query}`,
-    domainPostgresUrl: `${domain.url}${query}`,
+    postgresUrl: withMode(database.url),
+    migrationPostgresUrl: withMode(database.migrationUrl),
+    domainPostgresUrl: withMode(domain.url),
     tracingEndpoint: tracing.endpoint,
   };
 }

@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { readPostgresUrl } from './postgres-url.ts';
 import type { ConfigHost, ConfigProblem, Environment, TlsSettings, Values } from './types.ts';
-import { readPostgresUrl, readRedisUrl } from './url-parameters.ts';
+import { readRedisUrl } from './url-parameters.ts';
 import { variables } from './variables.ts';
 
 /** The values about connections; null where one is unset, or wrong and reported. */

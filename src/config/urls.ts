@@ -1,8 +1,11 @@
 import { hiddenFault } from './hidden-characters.ts';
+import { joinHosts, splitHosts } from './host-list.ts';
 
 const maxUrlLength = 2048;
 /** The host part after the last `@`: a password that is not encoded may hold any character. */
 const hosts = /^[a-z][a-z0-9+.-]*:\/\/(?:.*@)?([^/?#@]*)/is;
+/** The only query that cannot hold a secret. */
+const shownQuery = /^\?target_session_attrs=(read-write|primary)$/;
 /** Redis reads the number of a database as a signed 32-bit integer. */
 const maxDatabase = 2 ** 31 - 1;
 
@@ -12,7 +15,7 @@ const maxDatabase = 2 ** 31 - 1;
  */
 export function urlFault(text: string, schemes: readonly string[]): string | null {
   if (hosts.exec(text)?.[1]?.includes(',')) {
-    return 'a URL with more than one host, which is not supported yet: name one server';
+    return 'a URL with more than one host: name one server';
   }
   if (text.length > maxUrlLength) return `longer than ${maxUrlLength} characters`;
   if (/\s/.test(text)) return 'with a space or a line break';
@@ -54,9 +57,17 @@ export function redisDatabaseOf(url: string): number {
   return Number(new URL(url).pathname.slice(1));
 }
 
-/** The URL with `password` in place of its own; null keeps the URL as it is. */
+/** The URL with `password` in place of its own, also with a list of hosts; null keeps it. */
 export function withPassword(url: string, password: string | null): string {
   if (password === null) return url;
+  const list = splitHosts(url);
+  if (list === null || list.hosts.length === 1) return setPassword(url, password);
+  const first = joinHosts({ ...list, hosts: [list.hosts[0]] });
+  const start = splitHosts(setPassword(first, password))?.start ?? list.start;
+  return joinHosts({ ...list, start });
+}
+
+function setPassword(url: string, password: string): string {
   const parsed = new URL(url);
   parsed.password = encodeURIComponent(password);
   return parsed.href;
@@ -64,23 +75,14 @@ export function withPassword(url: string, password: string | null): string {
 
 /** A URL for people: hosts, ports and path; each part of the login is replaced by ***. */
 export function redactUrl(url: string): string {
-  const parsed = URL.parse(url) ?? severalHosts(url);
+  const list = splitHosts(url);
+  const first = list === null ? url : joinHosts({ ...list, hosts: [list.hosts[0]] });
+  const parsed = URL.parse(first);
   if (parsed === null) return '(not a URL)';
-  const { protocol, username, password, host, pathname } = parsed;
+  const { protocol, username, password, host, pathname, search } = parsed;
   const hidden = (part: string) => (part === '' ? '' : '***');
   const login = password === '' ? hidden(username) : `${hidden(username)}:***`;
-  return `${protocol}//${login === '' ? '' : `${login}@`}${host}${pathname}`;
-}
-
-type UrlParts = Pick<URL, 'protocol' | 'username' | 'password' | 'host' | 'pathname'>;
-
-/** A URL with a list of hosts, which the class URL refuses; null for any other text. */
-function severalHosts(text: string): UrlParts | null {
-  const found = /^([a-z][a-z0-9+.-]*:)\/\/(?:([^/?#]*)@)?([^/?#@]*,[^/?#@]*)(\/[^?#]*)?/i.exec(
-    text,
-  );
-  if (found === null) return null;
-  const [, protocol = '', login = '', host = '', pathname = ''] = found;
-  const [username = '', ...password] = login.split(':');
-  return { protocol, username, password: password.join(':'), host, pathname };
+  const others = list?.hosts.slice(1).map((other) => `,${other}`) ?? [];
+  const query = shownQuery.test(search) ? search : '';
+  return `${protocol}//${login === '' ? '' : `${login}@`}${host}${others.join('')}${pathname}${query}`;
 }

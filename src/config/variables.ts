@@ -14,6 +14,7 @@ import {
   url,
   word,
 } from './fields.ts';
+import { postgresUrlFault } from './postgres-url.ts';
 import { redisSchemes, redisUrlFault, redisUrlShape } from './redis-url.ts';
 
 const minute = 60_000;
@@ -197,10 +198,12 @@ export const variables = {
   ),
   postgresUrl: url('POSTGRES_URL', ['postgres:', 'postgresql:'], {
     path: 'database',
+    fault: postgresUrlFault,
     default: null,
     required: true,
     example: 'postgres://processor:secret@timescaledb:5432/telemetry',
-    meaning: 'The database with the table positions; ?sslmode=verify-full for TLS.',
+    meaning:
+      'The database with the table positions; ?sslmode=verify-full for TLS. A primary with standbys: host1:5432,host2:5432 and ?target_session_attrs=read-write (the default for a list) or primary.',
   }),
   postgresPassword: secret('POSTGRES_PASSWORD', {
     default: null,
@@ -210,10 +213,11 @@ export const variables = {
   }),
   migrationPostgresUrl: url('MIGRATION_POSTGRES_URL', ['postgres:', 'postgresql:'], {
     path: 'database',
+    fault: postgresUrlFault,
     default: null,
     example: 'postgres://migrator:secret@timescaledb:5432/telemetry',
     meaning:
-      'Direct URL for migrations, past a pooler or with the owner role. Default: POSTGRES_URL.',
+      'Direct URL for migrations, past a pooler or with the owner role; a list of hosts as in POSTGRES_URL. Default: POSTGRES_URL.',
   }),
   migrationPostgresPassword: secret('MIGRATION_POSTGRES_PASSWORD', {
     default: null,

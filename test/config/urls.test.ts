@@ -91,18 +91,16 @@ describe('percent-encoding', () => {
   });
 });
 
-describe('what is not supported yet', () => {
-  test.each([
-    ['POSTGRES_URL', `postgres://writer:${marker}@one:5432,two:5432/telemetry`],
-    ['POSTGRES_URL', `postgres://writer:${marker}@one,two:5432/telemetry`],
-    ['POSTGRES_URL', `postgres://one,two/telemetry?target_session_attrs=read-write`],
-    ['MIGRATION_POSTGRES_URL', `postgres://owner@one:5432,two:5432/telemetry`],
-  ])('%s=%s with more than one host says so', (variable, url) => {
-    expect(problemOf(variable, url).got).toContain(
-      'more than one host, which is not supported yet',
-    );
-  });
+test('one host is asked for where there is one only', () => {
+  const { got } = problemOf(
+    'TRACING_ENDPOINT',
+    `http://user:${marker}@one:4318,two:4318/v1/traces`,
+  );
 
+  expect(got).toContain('more than one host');
+});
+
+describe('a list of hosts', () => {
   test('a password with a comma is not read as a second host', () => {
     expect(problemsOf({ REDIS_URL: 'redis://user:a,b@host:6379' })).toEqual([]);
     expect(problemsOf({ POSTGRES_URL: 'postgres://user:a,b@host/telemetry' })).toEqual([]);
@@ -114,7 +112,7 @@ describe('parameters of a PostgreSQL URL', () => {
     'host',
     'channel_binding',
     'options',
-    'target_session_attrs',
+    'load_balance_hosts',
     'port',
     'user',
     'password',

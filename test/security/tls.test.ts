@@ -178,6 +178,29 @@ describe('TLS to real servers', () => {
     await expectBothRefused(tlsTo('127.0.0.1', ours.ca), /ERR_TLS_CERT_ALTNAME_INVALID/);
   });
 
+  test('of several hosts each one needs a certificate for its own name', async () => {
+    await show(good);
+    const { POSTGRES_CA_FILE, POSTGRES_URL } = tlsTo('localhost', ours.ca);
+    const otherPort = await freePort();
+    const list = (hosts: string) => ({
+      POSTGRES_URL: POSTGRES_URL.replace(/@[^/]*/, `@${hosts}`),
+      ...(POSTGRES_CA_FILE !== undefined && { POSTGRES_CA_FILE }),
+    });
+
+    expect(await askTls(list(`127.0.0.1:${postgres.port},localhost:${postgres.port}`))).toBe(true);
+    const wrong = list(`127.0.0.1:${postgres.port},[::ffff:127.0.0.1]:${postgres.port}`);
+    await expect(askTls(wrong)).rejects.toMatchObject({
+      kind: 'configuration',
+      code: 'ERR_TLS_CERT_ALTNAME_INVALID',
+      message: expect.stringMatching(
+        /127.0.0.1:\d+ ERR_TLS.*POSTGRES_CA_FILE.*\[::ffff:7f00:1\]:\d+ /,
+      ),
+    });
+    await expect(
+      askTls(list(`127.0.0.1:${postgres.port},localhost:${otherPort}`)),
+    ).rejects.toMatchObject({ kind: 'unavailable', code: 'NO_PRIMARY' });
+  });
+
   test('a certificate for the address itself is taken', async () => {
     await show(await ours.issue('address', 'IP:127.0.0.1'));
     const env = tlsTo('127.0.0.1', ours.ca);

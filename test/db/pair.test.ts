@@ -1,0 +1,198 @@
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { asDependencyError } from '../../src/db/errors.ts';
+import { migrate } from '../../src/db/migrator.ts';
+import { type Database, openDatabase } from '../../src/db/pool.ts';
+import { askPostgres } from '../../tools/servers/ask.ts';
+import { freePort } from '../../tools/servers/ports.ts';
+import {
+  type PairMember,
+  type PostgresPair,
+  startPostgresPair,
+} from '../../tools/servers/postgres-pair.ts';
+import { eventually } from '../../tools/service.ts';
+import { runCommand } from '../cli/command.ts';
+import { redisUrl } from '../setup/database.ts';
+import { migrateOptions, migrations, silent } from './positions.ts';
+
+let pair: PostgresPair;
+beforeAll(async () => {
+  pair = await startPostgresPair();
+  await askPostgres(pair.one.server.url, 'CREATE DATABASE telemetry');
+});
+afterAll(() => pair.stop());
+
+/** A pool as the service opens it. */
+function open(url: string, times: object = {}): Database {
+  const database = openDatabase(
+    {
+      url,
+      tls: null,
+      applicationName: 'processor:test',
+      size: 2,
+      connectTimeoutMs: 2000,
+      statementTimeoutMs: 5000,
+      lockTimeoutMs: 2000,
+      deadlineMs: 4000,
+      needsPrimary: true,
+      ...times,
+    },
+    silent,
+  );
+  onTestFinished(() => database.close(1000));
+  return database;
+}
+
+async function portOf(database: Database): Promise<number> {
+  const { rows } = await database.use((client) =>
+    client.query<{ port: string }>("SELECT current_setting('port') AS port"),
+  );
+  return Number(rows[0]?.port);
+}
+
+async function failureOf(database: Database) {
+  const error = await portOf(database).then(
+    () => null,
+    (reason: unknown) => asDependencyError(reason),
+  );
+  if (error === null) throw new Error('it connected');
+  return error;
+}
+
+function url(...order: readonly PairMember[]): string {
+  return pair.url('telemetry', ...order);
+}
+
+/** A host of the list at which nothing listens. */
+async function withDeadHost(list: string): Promise<string> {
+  return list.replace('@', `@127.0.0.1:${await freePort()},`);
+}
+
+function processor(postgresUrl: string, ...words: string[]) {
+  return runCommand({ REDIS_URL: redisUrl(), POSTGRES_URL: postgresUrl }, words);
+}
+
+describe('a PostgreSQL primary with a standby', () => {
+  test('is migrated through a list of hosts that names a dead host and the standby first', async () => {
+    const list = await withDeadHost(url(pair.two, pair.one));
+
+    const { applied } = await migrate(migrations, migrateOptions(list), silent);
+
+    expect(applied).toHaveLength(migrations.length);
+    await pair.untilReplayed(pair.one);
+  });
+
+  test('takes every connection of the pool at the primary, in either order', async () => {
+    for (const order of [
+      [pair.one, pair.two],
+      [pair.two, pair.one],
+    ]) {
+      for (const target of ['', '?target_session_attrs=primary']) {
+        const database = open(`${url(...order)}${target}`);
+        const ports = await Promise.all([portOf(database), portOf(database)]);
+        expect(ports).toEqual([pair.one.server.port, pair.one.server.port]);
+      }
+    }
+  });
+
+  test('may be named by Unix sockets and by addresses of IPv6 in brackets', async () => {
+    const socket = encodeURIComponent(pair.socketFolder);
+    const { one, two } = { one: pair.one.server.port, two: pair.two.server.port };
+    for (const hosts of [
+      `${socket}:${one}`,
+      `${socket}:${two},${socket}:${one}`,
+      `[::ffff:127.0.0.1]:${two},[::ffff:127.0.0.1]:${one}`,
+    ]) {
+      const list = url(pair.one).replace(/@[^/]*/, `@${hosts}`);
+      expect(await portOf(open(list)), hosts).toBe(one);
+    }
+  });
+
+  test('lets commands through a list of hosts', async () => {
+    const list = await withDeadHost(url(pair.two, pair.one));
+
+    const { code, stdout } = await processor(list, 'migrate', 'status');
+
+    expect(stdout).toContain('applied');
+    expect(code).toBe(0);
+  });
+
+  test('takes no write through the standby alone: unavailable with a target, else as ever', async () => {
+    const alone = url(pair.two);
+
+    expect(await failureOf(open(alone))).toMatchObject({ kind: 'configuration', code: 'STANDBY' });
+    const targeted = await failureOf(open(`${alone}?target_session_attrs=read-write`));
+    expect(targeted).toMatchObject({ kind: 'unavailable', code: 'STANDBY' });
+    expect(targeted.message).toContain(`127.0.0.1:${pair.two.server.port} STANDBY (a standby)`);
+  });
+
+  test('names every host with its reason when none takes writes', async () => {
+    const dead = await withDeadHost(url(pair.two));
+
+    const failure = await failureOf(open(dead));
+
+    expect(failure).toMatchObject({ kind: 'unavailable', code: 'NO_PRIMARY' });
+    expect(failure.message).toMatch(
+      /^database: none of the 2 servers takes writes: 127.0.0.1:\d+ ECONNREFUSED \(.*\), 127.0.0.1:\d+ STANDBY \(a standby\); promote a standby, or start the primary$/,
+    );
+  });
+
+  test('reports a login that each host refuses as a mistake of the configuration', async () => {
+    const list = url(pair.two, pair.one).replace(/:[0-9a-f]{32}@/, ':wrong@');
+
+    const failure = await failureOf(open(list));
+
+    expect(failure).toMatchObject({ kind: 'configuration', code: '28P01' });
+    expect(failure.message).not.toContain('wrong');
+    expect(failure.message).toMatch(/28P01 \(the password was refused.*28P01 \(/);
+  });
+
+  test('that is read-only is passed over with read-write, and named with primary', async () => {
+    await askPostgres(
+      pair.one.server.url,
+      'ALTER DATABASE telemetry SET default_transaction_read_only = on',
+    );
+    onTestFinished(async () => {
+      await askPostgres(
+        pair.one.server.url,
+        'ALTER DATABASE telemetry RESET default_transaction_read_only',
+      );
+    });
+    const list = url(pair.one, pair.two);
+
+    expect(await failureOf(open(list))).toMatchObject({ kind: 'unavailable', code: 'NO_PRIMARY' });
+    expect(await failureOf(open(`${list}?target_session_attrs=primary`))).toMatchObject({
+      kind: 'configuration',
+      code: 'READ_ONLY',
+    });
+  });
+
+  test('that hangs is left for the promoted standby, idle connections included', async () => {
+    const times = { connectTimeoutMs: 800, statementTimeoutMs: 1000, deadlineMs: 1200 };
+    const database = open(url(pair.one, pair.two), times);
+    await Promise.all([portOf(database), portOf(database)]);
+    await pair.one.server.kill('SIGSTOP');
+    expect(await failureOf(database)).toMatchObject({ kind: 'unavailable' });
+    await pair.promote(pair.two);
+
+    const port = await eventually('the promoted standby is used', () =>
+      portOf(database).catch(() => undefined),
+    );
+
+    expect(port).toBe(pair.two.server.port);
+    await pair.one.server.kill('SIGCONT');
+    expect(await portOf(database)).toBe(pair.two.server.port);
+  });
+
+  test('is used again once the old primary is a standby of the new one', async () => {
+    const database = open(url(pair.one, pair.two));
+    await pair.rejoin(pair.one);
+
+    expect(await portOf(database)).toBe(pair.two.server.port);
+    const client = new pg.Client(pair.one.server.url);
+    await client.connect();
+    const { rows } = await client.query('SELECT pg_is_in_recovery() AS standby');
+    await client.end();
+    expect(rows).toEqual([{ standby: true }]);
+  });
+});
