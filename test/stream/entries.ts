@@ -6,6 +6,7 @@ import { type Consumer, type ConsumerEvents, createConsumer } from '../../src/st
 import { makeEntry } from '../../src/stream/make-entry.ts';
 import { singleServer } from '../../src/stream/primary-finder.ts';
 import { createConnection, openRedis } from '../../src/stream/redis.ts';
+import type { PrimaryFinder } from '../../src/stream/topology.ts';
 import { redisUrl } from '../setup/database.ts';
 
 export const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
@@ -50,6 +51,9 @@ export interface ConsumerChange {
   readonly claimIntervalMs?: number;
   readonly consumerIdleMs?: number;
   readonly url?: string;
+  /** In place of `url`. */
+  readonly primaries?: PrimaryFinder;
+  readonly commandTimeoutMs?: number;
 }
 
 /** How CLIENT LIST names the blocking connection of a consumer. */
@@ -66,8 +70,10 @@ export function openConsumer(
     claimIntervalMs = 1,
     consumerIdleMs = 3_600_000,
     url = redisUrl(),
+    primaries = singleServer(url),
+    commandTimeoutMs = 10_000,
   }: ConsumerChange = {},
-): { consumer: Consumer; heard: Heard } {
+): { consumer: Consumer; heard: Heard; shared: () => Promise<Redis> } {
   const heard: Heard = {
     recreated: 0,
     lost: [],
@@ -109,11 +115,11 @@ export function openConsumer(
   const openAs = (connectionName: string) => () => {
     const redis = openRedis(
       {
-        primaries: singleServer(url),
+        primaries,
         key: stream.key,
         connectionName,
         connectTimeoutMs: 5000,
-        commandTimeoutMs: 10_000,
+        commandTimeoutMs,
         onReconnect: () => {},
       },
       silent,
@@ -121,7 +127,7 @@ export function openConsumer(
     heard.connections.push(redis);
     return redis;
   };
-  const shared = createConnection(openAs('processor:test:shared'));
+  const shared = createConnection(openAs('processor:test:shared'), stream.key);
   const opened = createConsumer(
     openAs(readerName(stream.key, consumer)),
     shared.ready,
@@ -129,7 +135,7 @@ export function openConsumer(
       ...stream,
       consumer,
       blockMs: 100,
-      slackMs: 5000,
+      slackMs: commandTimeoutMs / 2,
       claimThresholdMs,
       claimIntervalMs,
       consumerIdleMs,
@@ -141,7 +147,7 @@ export function openConsumer(
     opened.close();
     shared.close();
   });
-  return { consumer: opened, heard };
+  return { consumer: opened, heard, shared: shared.ready };
 }
 
 /** Moves all of them, round by round. @throws the first failure */

@@ -1,0 +1,152 @@
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { formatProblems, loadConfig } from '../../src/config/load.ts';
+import { slotOf } from '../../src/stream/hash-slot.ts';
+import { createPrimaryFinder } from '../../src/stream/primary-finder.ts';
+import { commandRedis } from '../../tools/servers/ask.ts';
+import { type Cluster, startCluster } from '../../tools/servers/cluster.ts';
+import type { LocalServer } from '../../tools/servers/local-server.ts';
+import { eventually } from '../../tools/service.ts';
+import { redisUrl } from '../setup/database.ts';
+import { openConsumer } from './entries.ts';
+
+const password = 'nodes/pw';
+const stream = { key: '{telemetry:teltonika}', group: 'processor' };
+const slot = slotOf(stream.key);
+
+let cluster: Cluster;
+beforeAll(async () => {
+  cluster = await startCluster({ password });
+});
+afterAll(async () => {
+  await cluster?.stop();
+});
+
+function finder(url = cluster.url) {
+  const env = {
+    POSTGRES_URL: 'postgres://db/telemetry',
+    REDIS_CONNECT_TIMEOUT_MS: '1000',
+    REDIS_TELEMETRY_STREAM: stream.key,
+    REDIS_URL: url,
+  };
+  const loaded = loadConfig(env, { hostname: 'test', readFile: () => '' });
+  if (!loaded.ok) throw new Error(formatProblems(loaded.problems));
+  return createPrimaryFinder(loaded.config.redis);
+}
+
+function urlOf(nodes: readonly LocalServer[]): string {
+  return `redis+cluster://:${encodeURIComponent(password)}@${nodes.map(({ port }) => `127.0.0.1:${port}`).join()}`;
+}
+
+type Opened = ReturnType<typeof openConsumer>;
+
+async function portOf(shared: Opened['shared']): Promise<number> {
+  return (await shared().catch(() => null))?.stream.remotePort ?? 0;
+}
+
+async function untilReads({ consumer, shared }: Opened, id: string, owner: LocalServer) {
+  await eventually(`entry ${id} is read`, async () => {
+    const entries = await consumer.read(10).catch(expectUnavailable);
+    return entries.some((entry) => entry.id === id) ? true : undefined;
+  });
+  await eventually('the shared connection leads to the owner', async () => {
+    if ((await portOf(shared)) !== owner.port) return undefined;
+    const redis = await shared();
+    return (await redis.xlen(stream.key).catch(expectUnavailable)) === undefined ? undefined : true;
+  });
+}
+
+/** A slot that moves and a node that fails over heal without a person. */
+function expectUnavailable(error: unknown): [] {
+  if (error instanceof Error && 'kind' in error) expect(error.kind).toBe('unavailable');
+  return [];
+}
+
+async function add(server: LocalServer): Promise<string> {
+  return String(await commandRedis(server.url, 'XADD', stream.key, '*', 'f', 'v'));
+}
+
+describe('the owner of a slot is found', () => {
+  test('whatever the order of the nodes, one of which hangs and another is gone', async () => {
+    const owner = await cluster.ownerOf(slot);
+    const [hung, gone, ...others] = cluster.nodes.slice(3);
+    if (hung === undefined || gone === undefined) throw new Error('the cluster has six nodes');
+    await hung.kill('SIGSTOP');
+    await gone.kill('SIGKILL');
+    onTestFinished(async () => {
+      await hung.kill('SIGCONT');
+      await gone.restart();
+    });
+    const { find } = finder(urlOf([hung, gone, ...others]));
+
+    for (let round = 0; round < 5; round += 1) {
+      expect(await find(stream.key)).toEqual({ host: '127.0.0.1', port: owner.port });
+    }
+  });
+
+  test('by a replica too, where the URL names no other node', async () => {
+    const owner = await cluster.ownerOf(slot);
+
+    expect((await finder(urlOf(cluster.nodes.slice(-1))).find(stream.key)).port).toBe(owner.port);
+  });
+});
+
+test('a URL of a Redis that is no cluster says what to set', async () => {
+  const url = redisUrl().replace('redis://', 'redis+cluster://');
+
+  await expect(finder(url).find(stream.key)).rejects.toMatchObject({
+    kind: 'configuration',
+    code: 'NOT_CLUSTER',
+    message: expect.stringContaining('use redis:// for a single Redis'),
+  });
+});
+
+test('nodes that do not answer are named, and no call waits for them without end', async () => {
+  const { shared, consumer } = openConsumer(stream, {
+    primaries: finder('redis+cluster://127.0.0.1:1'),
+  });
+  const away = {
+    kind: 'unavailable',
+    code: 'NO_NODE',
+    message: 'redis: no node of the cluster answers (127.0.0.1:1: ECONNREFUSED)',
+  };
+
+  for (let round = 0; round < 2; round += 1) {
+    await expect(shared()).rejects.toMatchObject(away);
+    await expect(consumer.read(10)).rejects.toMatchObject(away);
+  }
+});
+
+test('both connections follow a slot that moves', async () => {
+  const opened = openConsumer(stream, { primaries: finder() });
+  const former = await cluster.ownerOf(slot);
+  await opened.consumer.prepare();
+  await untilReads(opened, await add(former), former);
+
+  const target = cluster.nodes.slice(0, 3).find((node) => node !== former);
+  if (target === undefined) throw new Error('the cluster has three primaries');
+  const moving = cluster.moveSlots([slot], target, { openMs: 300 });
+  await eventually('the connections meet the move', async () => {
+    const failure = await opened.consumer.read(10).then(
+      () => null,
+      (error: Error) => error,
+    );
+    if (failure === null) return undefined;
+    expect(failure).toMatchObject({ kind: 'unavailable' });
+    return true;
+  });
+  await moving;
+  await untilReads(opened, await add(target), target);
+  expect(opened.heard.recreated).toBe(0);
+});
+
+test('both connections follow a failover', async () => {
+  const opened = openConsumer(stream, { primaries: finder(), commandTimeoutMs: 1000 });
+  const former = await cluster.ownerOf(slot);
+  await opened.consumer.prepare();
+  await untilReads(opened, await add(former), former);
+
+  await former.kill('SIGKILL');
+  const promoted = await cluster.untilPromoted(slot, former);
+  await untilReads(opened, await add(promoted), promoted);
+  expect(opened.heard.lostUndelivered).toEqual([]);
+});
