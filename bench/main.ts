@@ -146,6 +146,8 @@ const result = {
   ratios: {
     formA_floor: figures.ratio('formA', 'floor'),
     formB10_floor: figures.ratio('formB10', 'floor'),
+    formA_idempotent: figures.ratio('formA', 'idempotent'),
+    formB10_idempotent: figures.ratio('formB10', 'idempotent_formB10'),
     formA_perEntry: figures.ratio('formA', 'perEntry'),
     formA_values: figures.ratio('formA', 'values'),
     decoder_npm: npmBest === undefined ? null : figures.ratio('decoder_with_attributes', npmBest),

@@ -1,8 +1,10 @@
 import type { Figures } from './figures.ts';
+import { copyFloor, type Floor, idempotentFloor } from './floors.ts';
 import { type Load, makeLoad } from './rows.ts';
+import { bounds } from './server-use.ts';
 import { runService } from './service.ts';
 import type { Stand } from './stand.ts';
-import { copyFloor, perEntryWorker, valuesWorker } from './workers.ts';
+import { perEntryWorker, valuesWorker } from './workers.ts';
 
 export interface Loads {
   readonly formA: Load;
@@ -21,10 +23,17 @@ export function makeLoads(records: number, baseTime: number): Loads {
 /** One INSERT for each entry is slow; fewer records give the same result. */
 const perEntryShare = 20;
 
-/** Floor, service and hand-written workers, one after the other on the same rows and servers. */
+/** Floors, service and hand-written workers, one after the other on the same rows and servers. */
 export async function throughputRound(stand: Stand, loads: Loads, figures: Figures): Promise<void> {
   const { formA, formB } = loads;
-  figures.note('floor', await copyFloor(await stand.freshTable(), formA.rows));
+  noteFloor(figures, 'floor', await copyFloor(await stand.freshTable(), formA.rows));
+  for (const [name, load] of [
+    ['idempotent', formA],
+    ['idempotent_formB10', formB.get(10)],
+  ] as const) {
+    if (load === undefined) continue;
+    noteFloor(figures, name, await idempotentFloor(await stand.freshTable(), load.rows));
+  }
 
   await stand.fill(formA);
   const env = { REDIS_URL: stand.redisUrl, POSTGRES_URL: await stand.freshTable() };
@@ -56,4 +65,12 @@ export async function throughputRound(stand: Stand, loads: Loads, figures: Figur
   const few = Math.ceil(formA.rows.length / perEntryShare);
   await stand.fill(formA, few);
   figures.note('perEntry', await perEntryWorker(stand.redis, await stand.freshTable(), few));
+}
+
+/** The rate of a floor, and what bounds it: CPU and WAL a record, and what its backends waited for. */
+function noteFloor(figures: Figures, name: string, floor: Floor): void {
+  figures.note(name, floor.recordsPerSecond);
+  if (floor.serverMicros !== null) figures.note(`${name}_server_cpu_us`, floor.serverMicros);
+  figures.note(`${name}_wal_bytes`, floor.walBytes);
+  for (const bound of bounds) figures.note(`${name}_${bound}_share`, floor.shares[bound]);
 }

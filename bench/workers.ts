@@ -1,57 +1,8 @@
-import { once } from 'node:events';
 import type { Redis } from 'ioredis';
 import pg from 'pg';
-import { from as copyFrom } from 'pg-copy-streams';
-import type { Position } from '../src/core/types.ts';
 import { positionColumns } from '../src/db/position-columns.ts';
 
 const names = positionColumns.map(({ name }) => name).join(', ');
-const rowsPerCopy = 5000;
-
-/** The fastest PostgreSQL can do: COPY BINARY into the table, encoded beforehand, two connections. */
-export async function copyFloor(url: string, rows: readonly Position[]): Promise<number> {
-  const parts: Buffer[] = [];
-  for (let at = 0; at < rows.length; at += rowsPerCopy) {
-    parts.push(encodeCopy(rows.slice(at, at + rowsPerCopy)));
-  }
-  const clients = [new pg.Client(url), new pg.Client(url)];
-  await Promise.all(clients.map((client) => client.connect()));
-  const since = performance.now();
-  await Promise.all(
-    clients.map(async (client) => {
-      for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
-        const stream = client.query(
-          copyFrom(`COPY public.positions (${names}) FROM STDIN (FORMAT binary)`),
-        );
-        stream.end(part);
-        await once(stream, 'finish');
-      }
-    }),
-  );
-  const seconds = (performance.now() - since) / 1000;
-  await Promise.all(clients.map((client) => client.end()));
-  return rows.length / seconds;
-}
-
-function encodeCopy(rows: readonly Position[]): Buffer {
-  // Each column's binary array holds every value as length and bytes, as COPY wants them.
-  const columns = positionColumns.map(({ encode }) => ({ bytes: encode(rows), at: 20 }));
-  const signature = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
-  const parts: Buffer[] = [signature];
-  const count = Buffer.alloc(2);
-  count.writeInt16BE(columns.length);
-  for (let row = 0; row < rows.length; row += 1) {
-    parts.push(count);
-    for (const column of columns) {
-      const length = Math.max(0, column.bytes.readInt32BE(column.at)) + 4;
-      parts.push(column.bytes.subarray(column.at, column.at + length));
-      column.at += length;
-    }
-  }
-  parts.push(Buffer.from([0xff, 0xff]));
-  return Buffer.concat(parts);
-}
-
 interface WorkerEntry {
   readonly id: string;
   readonly values: unknown[];
