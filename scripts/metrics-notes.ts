@@ -199,6 +199,10 @@ export const metricNotes: Readonly<Record<string, Note>> = {
     look: 'test devices, or an IMEI that was misread',
   },
   processor_messages_total: { unit: 'messages', look: 'answers of trackers to commands' },
+  processor_payload_scan_fallbacks_total: {
+    unit: 'entries',
+    look: 'near the rate of payload entries: the producer writes another form, for example other keys, another order or spaces, and each entry costs several times as much CPU',
+  },
   processor_ready: { unit: flag, look: 'ProcessorNotReady after five minutes of 0' },
   processor_records_total: {
     unit: 'records',

@@ -15,6 +15,7 @@ import type { Parts } from './service/parts.ts';
 import { type Backlog, sampleBacklog } from './stream/backlog.ts';
 import type { Pause } from './stream/control.ts';
 import { type DeadLetterTotals, watchDeadLetters } from './stream/dead-letter-totals.ts';
+import { forgetDeviceId } from './teltonika/device-ids.ts';
 import { isDeviceId } from './teltonika/imei.ts';
 
 const everyMs = 1000;
@@ -253,6 +254,7 @@ function switchesJob({ config, parts, metrics, health, log }: MaintenanceOptions
         if (!isDeviceId(device)) continue;
         states.forget(device);
         writer.forget(device);
+        forgetDeviceId(device);
         metrics.controlRequests.inc();
         log.info({}, 'state of a device dropped on request; its next record looks it up');
       }

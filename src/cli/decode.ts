@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
-import { codecs } from '../core/types.ts';
+import { ByteRange, codecs } from '../core/types.ts';
 import { type AvlRecord, exactTimestamp } from '../teltonika/avl-record.ts';
 import { decodeFrame, type MessagePacket } from '../teltonika/decode.ts';
 import { handshakeImei } from '../teltonika/frame.ts';
@@ -217,7 +217,9 @@ function messageFields({ codec, body }: MessagePacket): Answer {
 
 function answerToPayload(payload: unknown, entry: JsonObject, options: Options): Answer {
   const record =
-    typeof payload === 'string' ? decodePayload(Buffer.from(payload)) : readPayloadValue(payload);
+    typeof payload === 'string'
+      ? decodePayload(new ByteRange(Buffer.from(payload)))
+      : readPayloadValue(payload);
   if (record.kind === 'error') return errorAnswer(record);
   const { codec } = entry;
   return disagreement(record, entry) ?? payloadAnswer(record, codec, namesFor(codec, options));
@@ -238,7 +240,7 @@ function disagreement(record: PayloadRecord, entry: JsonObject): Answer | null {
 function payloadAnswer(record: PayloadRecord, codec: unknown, names: Names | null): Answer {
   const { kind: _kind, deviceId: _deviceId, ts, attributes, ...fields } = record;
   // Our own text, made from checked ids and values: it parses.
-  const values: unknown = JSON.parse(attributes);
+  const values: unknown = JSON.parse(String(attributes));
   return {
     codec: codecs.find((known) => known === codec) ?? null,
     transport: 'payload',

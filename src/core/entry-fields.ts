@@ -1,3 +1,5 @@
+import { ByteRange } from './byte-range.ts';
+
 /**
  * The fields of one entry, as offsets into the bytes of the whole reply: no copy and no object for
  * each name and value (measured: a Buffer for each was a third of the CPU time of a record, most of
@@ -34,6 +36,21 @@ export class EntryFields {
     return this.#bytes.subarray(this.#offset(at, 2), this.#offset(at, 3));
   }
 
+  /** The value's bytes, without a view of them. */
+  valueRange(at: number): ByteRange {
+    return new ByteRange(this.#bytes, this.#offset(at, 2), this.#offset(at, 3));
+  }
+
+  /** The buffer that `valueStart` is an offset in. */
+  get buffer(): Buffer {
+    return this.#bytes;
+  }
+
+  /** Offset of the value's first byte in `buffer`. */
+  valueStart(at: number): number {
+    return this.#offset(at, 2);
+  }
+
   /** The value as text, one character a byte (latin1). */
   text(at: number): string {
     return this.#bytes.toString('latin1', this.#offset(at, 2), this.#offset(at, 3));
@@ -41,14 +58,12 @@ export class EntryFields {
 
   /** Whether the field has this name. */
   isNamed(at: number, name: Buffer): boolean {
-    const bytes = this.#bytes;
-    const start = this.#offset(at, 0);
-    const { length } = name;
-    if (this.#offset(at, 1) - start !== length) return false;
-    for (let index = 0; index < length; index += 1) {
-      if (bytes[start + index] !== name[index]) return false;
-    }
-    return true;
+    return equals(this.#bytes, this.#offset(at, 0), this.#offset(at, 1), name);
+  }
+
+  /** Whether the field has this value. */
+  hasValue(at: number, value: Buffer): boolean {
+    return equals(this.#bytes, this.#offset(at, 2), this.#offset(at, 3), value);
   }
 
   /** Names and values in turn. */
@@ -74,6 +89,16 @@ export class EntryFields {
   #offset(at: number, part: number): number {
     return this.#offsets[this.#from + at * 4 + part] ?? 0;
   }
+}
+
+/** Compares byte by byte: for a dozen bytes faster than a call of Node's native comparison. */
+function equals(bytes: Buffer, start: number, end: number, expected: Buffer): boolean {
+  const { length } = expected;
+  if (end - start !== length) return false;
+  for (let index = 0; index < length; index += 1) {
+    if (bytes[start + index] !== expected[index]) return false;
+  }
+  return true;
 }
 
 /** Builds fields from names and values in turn; a last name without a value is ignored. */

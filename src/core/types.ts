@@ -2,9 +2,11 @@
  * The vocabulary that all modules share: types, closed lists and one error.
  */
 
+import type { ByteRange } from './byte-range.ts';
 import type { EntryFields } from './entry-fields.ts';
 import type { Reason, Stage, WriteReason } from './reasons.ts';
 
+export { ByteRange } from './byte-range.ts';
 export { EntryFields, packFields } from './entry-fields.ts';
 export * from './reasons.ts';
 
@@ -48,7 +50,7 @@ export type EntryContent =
       /** Epoch milliseconds, from the entry's own `ts`. */
       readonly ts: number;
       readonly codec: Codec;
-      readonly payload: Buffer;
+      readonly payload: ByteRange;
     }
   | { readonly form: 'frame'; readonly deviceId: DeviceId; readonly frame: Buffer };
 
@@ -81,8 +83,8 @@ export interface Position {
   readonly eventIoId: number | null;
   readonly generationType: number | null;
   readonly codec: Codec;
-  /** The jsonb text of the IO values, keyed by decimal IO id. */
-  readonly attributes: string;
+  /** The jsonb text of the IO values, keyed by decimal IO id: ASCII, as a text or as bytes. */
+  readonly attributes: string | ByteRange;
   /** The record's index in its packet, from 0. */
   readonly recordIndex: number;
 }

@@ -8,6 +8,8 @@
  * element as int32 byte length (-1 for NULL) and its bytes.
  */
 
+import type { ByteRange } from '../core/types.ts';
+
 const headerBytes = 20;
 
 const oid = {
@@ -123,7 +125,10 @@ export function encodeAsciiText<Row>(rows: readonly Row[], textOf: (row: Row) =>
 }
 
 /** Encodes ASCII JSON text as jsonb elements, each after the version byte of jsonb. */
-export function encodeAsciiJsonb<Row>(rows: readonly Row[], textOf: (row: Row) => string): Buffer {
+export function encodeAsciiJsonb<Row>(
+  rows: readonly Row[],
+  textOf: (row: Row) => string | ByteRange,
+): Buffer {
   return encodeAscii(rows, oid.jsonb, jsonbVersion, textOf);
 }
 
@@ -131,7 +136,7 @@ function encodeAscii<Row>(
   rows: readonly Row[],
   elementType: number,
   lead: number | null,
-  textOf: (row: Row) => string,
+  textOf: (row: Row) => string | ByteRange,
 ): Buffer {
   const leadBytes = lead === null ? 0 : 1;
   let bytes = 0;
@@ -150,7 +155,8 @@ function encodeAscii<Row>(
 }
 
 /** Writes short text byte by byte, which is faster than calling Node's native write. */
-function writeAscii(array: Buffer, text: string, offset: number): number {
+function writeAscii(array: Buffer, text: string | ByteRange, offset: number): number {
+  if (typeof text !== 'string') return text.bytes.copy(array, offset, text.start, text.end);
   if (text.length > shortText) return array.write(text, offset, 'latin1');
   for (let i = 0; i < text.length; i += 1) array[offset + i] = text.charCodeAt(i);
   return text.length;

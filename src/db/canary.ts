@@ -39,7 +39,9 @@ export function createCanary(): Canary {
   return {
     remember(row) {
       const older = recent.filter(({ deviceId }) => deviceId !== row.deviceId);
-      recent = [row, ...older].slice(0, devicesKept);
+      // A text of its own: bytes would keep a whole reply of Redis in memory.
+      const own = { ...row, attributes: String(row.attributes) };
+      recent = [own, ...older].slice(0, devicesKept);
     },
     forget(device) {
       recent = recent.filter(({ deviceId }) => deviceId !== device);

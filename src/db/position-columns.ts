@@ -1,4 +1,4 @@
-import type { DeviceId, Position } from '../core/types.ts';
+import { ByteRange, type DeviceId, type Position } from '../core/types.ts';
 import {
   encodeAsciiJsonb,
   encodeAsciiText,
@@ -10,7 +10,7 @@ import {
   encodeTimestamps,
 } from './binary-arrays.ts';
 
-type Value = string | number | boolean | null;
+type Value = string | ByteRange | number | boolean | null;
 
 interface Column {
   readonly name: string;
@@ -88,7 +88,12 @@ const sameContent = contentColumns
  * differ: PostgreSQL's own comparison decides then (attributes in another order, float4).
  */
 export function hasSameValues(a: Position, b: Position): boolean {
-  return contentColumns.every(({ value }) => value(a) === value(b));
+  return contentColumns.every(({ value }) => isSame(value(a), value(b)));
+}
+
+function isSame(a: Value, b: Value): boolean {
+  if (a instanceof ByteRange || b instanceof ByteRange) return String(a) === String(b);
+  return a === b;
 }
 
 const parameters = positionColumns.length;

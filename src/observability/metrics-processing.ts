@@ -34,6 +34,10 @@ export function createProcessingMetrics(make: MetricMaker) {
       'processor_luhn_failures_total',
       'Entries whose IMEI fails the Luhn check; never a reason to reject.',
     ),
+    scanFallbacks: make.plainCounter(
+      'processor_payload_scan_fallbacks_total',
+      'Payload entries that are not in the usual form and took the full reading, which costs several times as much.',
+    ),
     stageDuration: make.labelledHistogram(
       'processor_stage_duration_seconds',
       'Duration of one stage for one read or one batch.',

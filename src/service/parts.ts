@@ -117,5 +117,6 @@ function buildInterpret({ validation }: Config, metrics: Metrics): Interpret {
   return createInterpret(validation, Date.now, {
     onLuhnFailure: () => metrics.luhnFailures.inc(),
     onMessage: (codec) => metrics.messages.inc({ codec }),
+    onScanFallback: () => metrics.scanFallbacks.inc(),
   });
 }

@@ -166,9 +166,7 @@ export function createConsumer(
     ]);
     const replies = new ReplyReader(await withDeadline(asked, blockMs + options.slackMs));
     report(parseInspection(replies.value()));
-    return replies.entries().map(({ id, fields, bytes }) => {
-      return { id, source: 'new', deliveries: 1, fields, bytes };
-    });
+    return replies.entries();
   }
 
   function report(found: Inspection): void {

@@ -1,4 +1,4 @@
-import { EntryFields, type EntryId } from '../core/types.ts';
+import { type Entry, EntryFields, type EntryId } from '../core/types.ts';
 import { unexpectedReply } from './replies.ts';
 
 const lf = 0x0a;
@@ -140,9 +140,9 @@ export class ReplyReader {
 
   /**
    * Parses an XREADGROUP of one stream: `[[key, [[id, [name, value, …]], …]]]` or nil. The fields
-   * refer to the reply's bytes. @throws RedisAnswer
+   * refer to the reply's bytes. All of them are first deliveries. @throws RedisAnswer
    */
-  entries(): { id: EntryId; fields: EntryFields; bytes: number }[] {
+  entries(): Entry[] {
     if (this.#bytes[this.#at] === minus) throw new RedisAnswer(this.#line());
     if (this.#header(star) < 0) return [];
     this.#header(star);
@@ -150,12 +150,12 @@ export class ReplyReader {
     const count = this.#header(star);
     this.#offsets = new Uint32Array(count * usualOffsets);
     this.#used = 0;
-    const entries = [];
+    const entries: Entry[] = [];
     for (let index = 0; index < count; index += 1) entries.push(this.#entry());
     return entries;
   }
 
-  #entry(): { id: EntryId; fields: EntryFields; bytes: number } {
+  #entry(): Entry {
     this.#header(star);
     // The only place where an id enters here: Redis prints it.
     const id = this.#text(this.#header(dollar)) as EntryId;
@@ -173,7 +173,8 @@ export class ReplyReader {
       this.#at += length + 2;
     }
     this.#used = at;
-    return { id, fields: new EntryFields(this.#bytes, offsets, from, parts >> 1), bytes };
+    const fields = new EntryFields(this.#bytes, offsets, from, parts >> 1);
+    return { id, source: 'new', deliveries: 1, fields, bytes };
   }
 
   /** Grows the buffer if needed. Earlier entries keep the old one, which does not change. */

@@ -1,7 +1,9 @@
+import type { ByteRange } from '../core/types.ts';
 import type { AvlRecord, Cell } from './avl-record.ts';
 import { u8, u16, u32 } from './bytes.ts';
 import { createIoIndex, type IoIndex, indexIo, maxIoElements } from './io.ts';
 import { writeHex, writeInteger, writeInteger64 } from './json-text.ts';
+import { TextArena } from './text-arena.ts';
 
 /** Above this an 8-byte value has no exact JSON number: its high word is 2^21 or more. */
 const exactHighWords = 0x20_0000;
@@ -19,14 +21,16 @@ const close = 0x7d;
 const textPerByte = 5;
 const fixedTextBytes = 160;
 
+/** The texts, written where they stay until their rows are stored. */
+const arena = new TextArena();
+
 /**
- * Scratch space, so that a record costs one allocation: its text. Every call fills it before it
+ * Scratch space, so that a record costs no allocation. Every call fills it before it
  * reads it and calls are synchronous, so it carries nothing from one call to the next.
  */
 const scratch = {
   index: createIoIndex(),
   order: new Int32Array(maxIoElements),
-  text: Buffer.allocUnsafeSlow(16_384),
 };
 const elementBits = 10;
 const elementMask = maxIoElements - 1;
@@ -38,32 +42,32 @@ const elementMask = maxIoElements - 1;
  * a lowercase hex string. An id that the wire repeats keeps its last value. Codec 7 adds the
  * named keys `lac`, `cid`, `rssi` and `operator`.
  */
-export function attributesJson(record: AvlRecord): string {
+export function attributesJson(record: AvlRecord): ByteRange {
   const { io } = record;
   const { order, index } = scratch;
-  const maxLength = (io.end - io.start) * textPerByte + fixedTextBytes;
-  const text = maxLength <= scratch.text.length ? scratch.text : Buffer.allocUnsafeSlow(maxLength);
+  const text = arena.reserve((io.end - io.start) * textPerByte + fixedTextBytes);
   indexIo(io, index);
   orderById(order, index);
   const { count } = index;
 
-  text[0] = open;
-  let at = 1;
+  const start = arena.at;
+  text[start] = open;
+  let at = start + 1;
   for (let rank = 0; rank < count; rank += 1) {
     const key = order[rank] ?? 0;
     const id = key >>> elementBits;
     // Elements of one id are in wire order, and the last one wins.
     if (rank + 1 < count && (order[rank + 1] ?? 0) >>> elementBits === id) continue;
-    if (at > 1) text[at++] = comma;
+    if (at > start + 1) text[at++] = comma;
     text[at++] = quote;
     at = writeInteger(text, at, id);
     text[at++] = quote;
     text[at++] = colon;
     at = writeValue(text, at, io.bytes, index, key & elementMask);
   }
-  if (record.cell !== null) at = writeCell(text, at, record.cell);
+  if (record.cell !== null) at = writeCell(text, at, record.cell, at === start + 1);
   text[at++] = close;
-  return text.toString('latin1', 0, at);
+  return arena.take(at);
 }
 
 /**
@@ -130,15 +134,15 @@ function writeEight(text: Buffer, to: number, bytes: Buffer, at: number): number
   return next + 1;
 }
 
-function writeCell(text: Buffer, to: number, cell: Cell): number {
-  let at = writeNamed(text, to, 'lac', cell.lac);
-  at = writeNamed(text, at, 'cid', cell.cid);
-  at = writeNamed(text, at, 'rssi', cell.rssi);
-  return writeNamed(text, at, 'operator', cell.operator);
-}
+const cellNames = ['lac', 'cid', 'rssi', 'operator'] as const;
 
-function writeNamed(text: Buffer, to: number, name: keyof Cell, value: number | null): number {
-  if (value === null) return to;
-  const key = to > 1 ? `,"${name}":` : `"${name}":`;
-  return writeInteger(text, to + text.write(key, to, 'latin1'), value);
+function writeCell(text: Buffer, to: number, cell: Cell, isFirst: boolean): number {
+  let at = to;
+  for (const name of cellNames) {
+    const value = cell[name];
+    if (value === null) continue;
+    const key = isFirst && at === to ? `"${name}":` : `,"${name}":`;
+    at = writeInteger(text, at + text.write(key, at, 'latin1'), value);
+  }
+  return at;
 }

@@ -1,4 +1,5 @@
 import type {
+  ByteRange,
   Codec,
   DeviceId,
   Entry,
@@ -41,12 +42,18 @@ export interface InterpreterEvents {
   readonly onLuhnFailure: () => void;
   /** Called for each entry that holds a message codec. */
   readonly onMessage: (codec: MessageCodec) => void;
+  /** Called for each payload that the scan leaves to the full reading, which takes several times as long. */
+  readonly onScanFallback: () => void;
 }
 
 /** Turns a stream entry's fields into positions, a message or a rejection. Never throws. */
 export type Interpret = (entry: Entry) => Interpretation;
 
-const noEvents: InterpreterEvents = { onLuhnFailure() {}, onMessage() {} };
+const noEvents: InterpreterEvents = {
+  onLuhnFailure() {},
+  onMessage() {},
+  onScanFallback() {},
+};
 
 /**
  * Builds the function that reads, decodes and validates a stream entry.
@@ -65,7 +72,7 @@ export function createInterpret(
     if (reading.kind === 'rejected') return reading;
     if (!passesLuhn(reading.content.deviceId)) events.onLuhnFailure();
     options.nowMs = now();
-    const found = interpretContent(reading.content, options);
+    const found = interpretContent(reading.content, options, events.onScanFallback);
     if (found.kind === 'message') events.onMessage(found.codec);
     return found;
   };
@@ -81,14 +88,22 @@ type FrameContent = Extract<EntryContent, { form: 'frame' }>;
  * Turns an entry's content into positions and the rejections of single records, a message, or the
  * rejection of the whole entry. Never throws.
  */
-export function interpretContent(content: EntryContent, options: InterpretOptions): Interpretation {
+export function interpretContent(
+  content: EntryContent,
+  options: InterpretOptions,
+  onScanFallback?: () => void,
+): Interpretation {
   return content.form === 'payload'
-    ? interpretPayload(content, options)
+    ? interpretPayload(content, options, onScanFallback)
     : interpretFrame(content, options);
 }
 
-function interpretPayload(content: PayloadContent, options: InterpretOptions): Interpretation {
-  const record = decodePayload(content.payload);
+function interpretPayload(
+  content: PayloadContent,
+  options: InterpretOptions,
+  onScanFallback?: () => void,
+): Interpretation {
+  const record = decodePayload(content.payload, onScanFallback);
   if (record.kind === 'error') return rejected(decodeRejection(record, null));
   const mismatch = mismatchWith(content, record);
   if (mismatch !== null) return rejected(mismatch);
@@ -141,7 +156,7 @@ function toPosition(
   codec: Codec,
   record: Omit<RecordFields, 'codec'>,
   recordIndex: number,
-  attributes: string,
+  attributes: string | ByteRange,
 ): Position {
   const latitude = withoutMinusZero(record.latitude);
   const longitude = withoutMinusZero(record.longitude);

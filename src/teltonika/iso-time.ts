@@ -1,12 +1,17 @@
+import { u8 } from './bytes.ts';
+
 /** `2026-01-02T03:04:05`, then a fraction of up to 3 digits, then the zone. */
 const secondsEnd = 19;
-const separators: ReadonlyArray<readonly [at: number, code: number]> = [
-  [4, 0x2d],
-  [7, 0x2d],
-  [10, 0x54],
-  [13, 0x3a],
-  [16, 0x3a],
-];
+/** The longest form: three digits of a fraction and `+00:00`. */
+const maxCharacters = 29;
+
+const dash = 0x2d;
+const colon = 0x3a;
+const dot = 0x2e;
+const letterT = 0x54;
+const letterZ = 0x5a;
+const zero = 0x30;
+const offsetZero = Buffer.from('+00:00', 'latin1');
 
 /**
  * Epoch milliseconds of an ISO 8601 time in UTC, or null.
@@ -16,68 +21,70 @@ const separators: ReadonlyArray<readonly [at: number, code: number]> = [
  * would take local times, 31 February and a dozen free forms.
  */
 export function parseIsoMs(text: string): number | null {
-  if (text !== last.text) {
-    last.text = text;
-    last.ms = readIsoMs(text);
-  }
-  return last.ms;
+  if (text.length > maxCharacters) return null;
+  // In UTF-8 no other character has a byte of ASCII.
+  const bytes = Buffer.from(text, 'utf8');
+  return isoMsAt(bytes, 0, bytes.length);
 }
 
-/** A payload repeats its entry's time, so every second time is the one before. */
-const last: { text: string; ms: number | null } = { text: '', ms: null };
-
-function readIsoMs(text: string): number | null {
-  if (text.length < secondsEnd + 1 || text.length > secondsEnd + 10) return null;
-  for (const [at, code] of separators) {
-    if (text.charCodeAt(at) !== code) return null;
-  }
-  const year = digits(text, 0, 4);
-  const month = digits(text, 5, 7);
-  const day = digits(text, 8, 10);
-  const hour = digits(text, 11, 13);
-  const minute = digits(text, 14, 16);
-  const second = digits(text, 17, 19);
-  if (year < 0 || month < 1 || month > 12 || day < 1 || day > daysInMonth(year, month)) return null;
+/** The same of the bytes from `start` to `end`, without a text. */
+export function isoMsAt(bytes: Buffer, start: number, end: number): number | null {
+  const length = end - start;
+  if (length <= secondsEnd || length > maxCharacters || !hasSeparators(bytes, start)) return null;
+  const century = twoDigits(bytes, start);
+  const yearOfCentury = twoDigits(bytes, start + 2);
+  const month = twoDigits(bytes, start + 5);
+  const day = twoDigits(bytes, start + 8);
+  const hour = twoDigits(bytes, start + 11);
+  const minute = twoDigits(bytes, start + 14);
+  const second = twoDigits(bytes, start + 17);
+  if (century < 0 || yearOfCentury < 0) return null;
+  const year = century * 100 + yearOfCentury;
+  if (month < 1 || month > 12 || day < 1 || day > daysInMonth(year, month)) return null;
   if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) return null;
-
-  let zoneAt = secondsEnd;
-  let millisecond = 0;
-  if (text.charCodeAt(zoneAt) === 0x2e) {
-    zoneAt = fractionEnd(text);
-    const places = zoneAt - secondsEnd - 1;
-    if (places < 1 || places > 3) return null;
-    millisecond = digits(text, secondsEnd + 1, zoneAt) * 10 ** (3 - places);
-  }
-  if (!isUtc(text, zoneAt)) return null;
+  const millisecond = fractionMs(bytes, start + secondsEnd, end);
+  if (millisecond < 0) return null;
   return (
     daysFromEpoch(year, month, day) * 86_400_000 +
-    hour * 3_600_000 +
-    minute * 60_000 +
-    second * 1000 +
+    (hour * 3600 + minute * 60 + second) * 1000 +
     millisecond
   );
 }
 
-/** The number that the digits from `start` to `end` write; -1 if one of them is no digit. */
-function digits(text: string, start: number, end: number): number {
-  let value = 0;
-  for (let at = start; at < end; at += 1) {
-    const digit = text.charCodeAt(at) - 0x30;
-    if (digit < 0 || digit > 9) return -1;
-    value = value * 10 + digit;
+function hasSeparators(bytes: Buffer, start: number): boolean {
+  return (
+    u8(bytes, start + 4) === dash &&
+    u8(bytes, start + 7) === dash &&
+    u8(bytes, start + 10) === letterT &&
+    u8(bytes, start + 13) === colon &&
+    u8(bytes, start + 16) === colon
+  );
+}
+
+/** The number that two digits write; -1 if one of them is no digit. */
+function twoDigits(bytes: Buffer, at: number): number {
+  const tens = u8(bytes, at) - zero;
+  const ones = u8(bytes, at + 1) - zero;
+  return tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9 ? tens * 10 + ones : -1;
+}
+
+/** Milliseconds of an optional fraction of 1 to 3 digits before the zone; -1 for anything else. */
+function fractionMs(bytes: Buffer, from: number, end: number): number {
+  if (u8(bytes, from) !== dot) return isUtc(bytes, from, end) ? 0 : -1;
+  let milliseconds = 0;
+  let at = from + 1;
+  for (let unit = 100; unit >= 1; unit = Math.trunc(unit / 10), at += 1) {
+    const digit = u8(bytes, at) - zero;
+    if (digit < 0 || digit > 9) break;
+    milliseconds += digit * unit;
   }
-  return value;
+  return at > from + 1 && isUtc(bytes, at, end) ? milliseconds : -1;
 }
 
-function fractionEnd(text: string): number {
-  let at = secondsEnd + 1;
-  while (at < text.length && digits(text, at, at + 1) >= 0) at++;
-  return at;
-}
-
-function isUtc(text: string, zoneAt: number): boolean {
-  if (text.length === zoneAt + 1) return text.charCodeAt(zoneAt) === 0x5a;
-  return text.length === zoneAt + 6 && text.endsWith('+00:00');
+function isUtc(bytes: Buffer, zoneAt: number, end: number): boolean {
+  if (end === zoneAt + 1) return u8(bytes, zoneAt) === letterZ;
+  if (end !== zoneAt + offsetZero.length) return false;
+  return offsetZero.every((byte, index) => u8(bytes, zoneAt + index) === byte);
 }
 
 function daysInMonth(year: number, month: number): number {

@@ -1,7 +1,10 @@
+import { ByteRange } from '../core/types.ts';
 import { u8 } from './bytes.ts';
+import { deviceIdAt, imeiDigits } from './device-ids.ts';
 import { maxIoElements } from './io.ts';
-import { parseIsoMs } from './iso-time.ts';
+import { isoMsAt } from './iso-time.ts';
 import { bigintText, bytesText } from './payload-attributes.ts';
+import { TextArena } from './text-arena.ts';
 
 /** The record of a payload entry: its shape is checked, its ranges are not. */
 export interface PayloadRecord {
@@ -18,12 +21,13 @@ export interface PayloadRecord {
   readonly priority: number;
   readonly eventIoId: number | null;
   readonly generationType: number | null;
-  /** The jsonb text, equal to that of a frame entry with the same values. */
-  readonly attributes: string;
+  /** The jsonb text, equal to that of a frame entry with the same values; ASCII. */
+  readonly attributes: string | ByteRange;
 }
 
 const quote = 0x22;
 const comma = 0x2c;
+const colon = 0x3a;
 const minus = 0x2d;
 const dot = 0x2e;
 const zero = 0x30;
@@ -33,7 +37,6 @@ const close = 0x7d;
 /** Up to 15 digits are an exact integer, and one division by an exact power of ten rounds right. */
 const mostDigits = 15;
 const powersOfTen = Array.from({ length: mostDigits + 1 }, (_, power) => 10 ** power);
-const imeiDigits = 15;
 /** `2026-01-02T03:04:05.678Z` */
 const timeCharacters = 24;
 const maxIoId = 65_535;
@@ -54,12 +57,15 @@ const words = {
   eventIoId: ascii(',"event_io_id":'),
   generationType: ascii(',"generation_type":'),
   attributes: ascii(',"attributes":'),
-  end: ascii('}'),
-  idEnd: ascii('":'),
   bigint: ascii('{"__bigint":"'),
   buffer: ascii('{"__buffer_b64":"'),
   sentinelEnd: ascii('"}'),
 };
+
+/** For the attributes that are not the reply's own bytes. */
+const arena = new TextArena();
+/** Base64 becomes hex, which is half as long again; every other text becomes shorter. */
+const canonicalGrowth = 1.5;
 
 /**
  * Reads a payload in the one form that `JSON.stringify` gives it in the contract's order, straight
@@ -68,13 +74,13 @@ const words = {
  * full reading decides then. A payload that the scan accepts, the full reading accepts with the same
  * values (property test).
  */
-export function scanPayload(payload: Buffer): PayloadRecord | null {
+export function scanPayload(payload: ByteRange): PayloadRecord | null {
   const scan = new PayloadScan(payload);
   if (!scan.passes(words.deviceId)) return null;
-  const deviceId = scan.text(imeiDigits);
+  const deviceId = scan.deviceId();
   if (!scan.passes(words.timestamp)) return null;
-  const ts = parseIsoMs(scan.text(timeCharacters));
-  if (ts === null || !scan.passes(words.latitude)) return null;
+  const ts = scan.time();
+  if (deviceId === null || ts === null || !scan.passes(words.latitude)) return null;
   const latitude = scan.number();
   if (!scan.passes(words.longitude)) return null;
   const longitude = scan.number();
@@ -92,7 +98,7 @@ export function scanPayload(payload: Buffer): PayloadRecord | null {
   const generationType = scan.passes(words.generationType) ? scan.number() : null;
   if (!scan.passes(words.attributes)) return null;
   const attributes = scan.attributes();
-  if (!scan.passes(words.end) || !scan.isWhole) return null;
+  if (attributes === null || !scan.endsWith(close)) return null;
   return {
     kind: 'payload',
     deviceId,
@@ -110,150 +116,183 @@ export function scanPayload(payload: Buffer): PayloadRecord | null {
   };
 }
 
-/** One pass over the bytes; after the first unexpected byte it stays failed. */
+/**
+ * One pass over the bytes; after the first unexpected byte it stays failed. Bytes behind the payload
+ * may be read (those of the next field or reply), and a pass that ends behind the payload has failed.
+ */
 class PayloadScan {
   readonly #bytes: Buffer;
-  #at = 0;
+  readonly #end: number;
+  #at: number;
   #hasFailed = false;
 
-  constructor(bytes: Buffer) {
+  constructor({ bytes, start, end }: ByteRange) {
     this.#bytes = bytes;
+    this.#end = end;
+    this.#at = start;
   }
 
-  /** Whether everything was as expected, and nothing is left. */
-  get isWhole(): boolean {
-    return !this.#hasFailed && this.#at === this.#bytes.length;
+  /** Whether everything was as expected, and exactly this byte is left. */
+  endsWith(byte: number): boolean {
+    return !this.#hasFailed && this.#at === this.#end - 1 && u8(this.#bytes, this.#at) === byte;
   }
 
   /** Steps over these bytes if they are what comes next. */
   passes(word: Buffer): boolean {
-    const bytes = this.#bytes;
-    const start = this.#at;
-    const { length } = word;
-    for (let index = 0; index < length; index += 1) {
-      if (bytes[start + index] !== word[index]) return false;
-    }
-    this.#at = start + length;
+    if (!hasWord(this.#bytes, this.#at, word)) return false;
+    this.#at += word.length;
     return true;
   }
 
-  /** The next digits, letters and signs of a text without escapes. */
-  text(length: number): string {
+  deviceId(): string | null {
     const start = this.#at;
-    for (let at = start; at < start + length; at += 1) {
-      const byte = u8(this.#bytes, at);
-      // Printable ASCII without the quote and the backslash.
-      if (byte < 0x2b || byte > 0x5a) this.#hasFailed = true;
-    }
-    this.#at = start + length;
-    return this.#bytes.toString('latin1', start, start + length);
+    this.#at = start + imeiDigits;
+    return deviceIdAt(this.#bytes, start);
+  }
+
+  time(): number | null {
+    const start = this.#at;
+    this.#at = start + timeCharacters;
+    return isoMsAt(this.#bytes, start, this.#at);
   }
 
   /** A JSON number without an exponent, of few enough digits to be exact. */
   number(): number {
-    const isNegative = u8(this.#bytes, this.#at) === minus;
-    if (isNegative) this.#at += 1;
-    const start = this.#at;
-    let value = this.#digits(0);
-    let digits = this.#at - start;
-    if (digits > 1 && u8(this.#bytes, start) === zero) this.#hasFailed = true;
-    if (digits > 0 && u8(this.#bytes, this.#at) === dot) {
-      this.#at += 1;
-      const fractionAt = this.#at;
-      value = this.#digits(value);
-      const places = this.#at - fractionAt;
+    const bytes = this.#bytes;
+    const isNegative = u8(bytes, this.#at) === minus;
+    const start = isNegative ? this.#at + 1 : this.#at;
+    let at = start;
+    let value = 0;
+    for (let digit = u8(bytes, at) - zero; digit >= 0 && digit <= 9; digit = u8(bytes, at) - zero) {
+      value = value * 10 + digit;
+      at += 1;
+    }
+    let digits = at - start;
+    if (digits === 0 || (digits > 1 && u8(bytes, start) === zero)) this.#hasFailed = true;
+    if (u8(bytes, at) === dot) {
+      const fractionAt = at + 1;
+      at = fractionAt;
+      for (
+        let digit = u8(bytes, at) - zero;
+        digit >= 0 && digit <= 9;
+        digit = u8(bytes, at) - zero
+      ) {
+        value = value * 10 + digit;
+        at += 1;
+      }
+      const places = at - fractionAt;
       digits += places;
       if (places === 0) this.#hasFailed = true;
       value /= powersOfTen[places] ?? Number.NaN;
     }
-    if (digits === 0 || digits > mostDigits) this.#hasFailed = true;
+    if (digits > mostDigits) this.#hasFailed = true;
+    this.#at = at;
     return isNegative ? -value : value;
   }
 
-  #digits(before: number): number {
-    let value = before;
-    for (;;) {
-      const digit = u8(this.#bytes, this.#at) - zero;
-      if (digit < 0 || digit > 9) return value;
-      value = value * 10 + digit;
-      this.#at += 1;
-    }
-  }
-
   /**
-   * The attributes' text, cut from the bytes where that is the canonical one: ids ascending, each
-   * once, integers for values, and between them what the sentinels stand for.
+   * The attributes' bytes where they are the canonical text already: ids ascending, each once, integers
+   * for values. Where a sentinel is among the values, a canonical copy of them. Null for any other.
    */
-  attributes(): string {
-    let text = '';
-    let start = this.#at;
-    if (!this.#steps(open)) return text;
+  attributes(): ByteRange | null {
+    const bytes = this.#bytes;
+    const start = this.#at;
+    if (u8(bytes, start) !== open) return null;
+    let at = start + 1;
     let newest = -1;
-    let count = 0;
-    while (!this.#hasFailed && u8(this.#bytes, this.#at) !== close) {
-      if (count > 0 && !this.#steps(comma)) return text;
-      const id = this.#ioId();
-      if (id <= newest || count === maxIoElements) this.#hasFailed = true;
-      newest = id;
-      count += 1;
-      const valueAt = this.#at;
-      if (u8(this.#bytes, valueAt) === open) {
-        const value = this.#sentinel();
-        text += this.#bytes.toString('latin1', start, valueAt) + value;
-        start = this.#at;
-      } else {
-        this.#integer();
+    let copy: CanonicalCopy | null = null;
+    for (let count = 0; u8(bytes, at) !== close; count += 1) {
+      if (count > 0 && u8(bytes, at++) !== comma) return null;
+      if (count === maxIoElements || u8(bytes, at) !== quote) return null;
+      const idAt = at + 1;
+      let id = 0;
+      at = idAt;
+      for (
+        let digit = u8(bytes, at) - zero;
+        digit >= 0 && digit <= 9;
+        digit = u8(bytes, at) - zero
+      ) {
+        id = id * 10 + digit;
+        at += 1;
       }
+      // In canonical digits, and above the id before.
+      const hasLeadingZero = u8(bytes, idAt) === zero && at > idAt + 1;
+      if (at === idAt || hasLeadingZero || id <= newest || id > maxIoId) return null;
+      if (u8(bytes, at) !== quote || u8(bytes, at + 1) !== colon) return null;
+      newest = id;
+      at += 2;
+      if (u8(bytes, at) === open) {
+        copy ??= new CanonicalCopy(bytes, start, this.#end);
+        at = copy.sentinel(at);
+      } else {
+        at = integerEnd(bytes, at);
+      }
+      if (at < 0) return null;
     }
-    this.#at += 1;
-    return this.#hasFailed ? text : text + this.#bytes.toString('latin1', start, this.#at);
+    this.#at = at + 1;
+    return copy === null ? new ByteRange(bytes, start, at + 1) : copy.finish(at + 1);
+  }
+}
+
+/** The offset behind an integer as JavaScript prints it, or -1; -0 it prints as 0. */
+function integerEnd(bytes: Buffer, from: number): number {
+  const isNegative = u8(bytes, from) === minus;
+  const start = isNegative ? from + 1 : from;
+  let at = start;
+  for (let digit = u8(bytes, at) - zero; digit >= 0 && digit <= 9; digit = u8(bytes, at) - zero) {
+    at += 1;
+  }
+  const digits = at - start;
+  const hasLeadingZero = u8(bytes, start) === zero && (digits > 1 || isNegative);
+  return digits === 0 || digits > mostDigits || hasLeadingZero ? -1 : at;
+}
+
+/** Attributes with the canonical text in the place of each sentinel, in the arena. */
+class CanonicalCopy {
+  readonly #bytes: Buffer;
+  readonly #end: number;
+  readonly #target: Buffer;
+  #to: number;
+  /** Up to here the bytes are copied. */
+  #from: number;
+
+  constructor(bytes: Buffer, start: number, end: number) {
+    this.#bytes = bytes;
+    this.#end = end;
+    this.#target = arena.reserve(Math.ceil((end - start) * canonicalGrowth));
+    this.#to = arena.at;
+    this.#from = start;
   }
 
-  /** `"<id>":`, in canonical digits. */
-  #ioId(): number {
-    if (!this.#steps(quote)) return -1;
-    const start = this.#at;
-    const id = this.#digits(0);
-    const digits = this.#at - start;
-    const isCanonical = digits === 1 || (digits > 0 && u8(this.#bytes, start) !== zero);
-    if (!isCanonical || digits > 5 || id > maxIoId) this.#hasFailed = true;
-    if (!this.passes(words.idEnd)) this.#hasFailed = true;
-    return id;
-  }
-
-  /** An integer as JavaScript prints it; -0 it prints as 0. */
-  #integer(): void {
-    const isNegative = u8(this.#bytes, this.#at) === minus;
-    if (isNegative) this.#at += 1;
-    const start = this.#at;
-    this.#digits(0);
-    const digits = this.#at - start;
-    const hasLeadingZero = u8(this.#bytes, start) === zero && (digits > 1 || isNegative);
-    if (digits === 0 || digits > mostDigits || hasLeadingZero) this.#hasFailed = true;
-  }
-
-  /** What the object of a sentinel stands for, as its canonical text. */
-  #sentinel(): string {
-    const isInteger = this.passes(words.bigint);
-    if (!isInteger && !this.passes(words.buffer)) this.#hasFailed = true;
-    const start = this.#at;
-    const end = this.#bytes.indexOf(quote, start);
-    if (this.#hasFailed || end < 0) return this.#fail();
+  /** Replaces the sentinel that begins at `at`. @returns the offset behind it, -1 if it is none */
+  sentinel(at: number): number {
+    const isInteger = hasWord(this.#bytes, at, words.bigint);
+    if (!isInteger && !hasWord(this.#bytes, at, words.buffer)) return -1;
+    const start = at + (isInteger ? words.bigint : words.buffer).length;
+    let end = start;
+    while (end < this.#end && u8(this.#bytes, end) !== quote) end += 1;
     const content = this.#bytes.toString('latin1', start, end);
-    this.#at = end;
     const text = isInteger ? bigintText(content) : bytesText(content);
-    if (text === null || !this.passes(words.sentinelEnd)) return this.#fail();
-    return text;
+    if (text === null || !hasWord(this.#bytes, end, words.sentinelEnd)) return -1;
+    this.#copyTo(at);
+    this.#to += this.#target.write(text, this.#to, 'latin1');
+    this.#from = end + words.sentinelEnd.length;
+    return this.#from;
   }
 
-  #fail(): string {
-    this.#hasFailed = true;
-    return '';
+  finish(end: number): ByteRange {
+    this.#copyTo(end);
+    return arena.take(this.#to);
   }
 
-  #steps(byte: number): boolean {
-    if (u8(this.#bytes, this.#at) !== byte) this.#hasFailed = true;
-    else this.#at += 1;
-    return !this.#hasFailed;
+  #copyTo(end: number): void {
+    this.#to += this.#bytes.copy(this.#target, this.#to, this.#from, end);
   }
+}
+
+function hasWord(bytes: Buffer, start: number, word: Buffer): boolean {
+  for (let index = 0; index < word.length; index += 1) {
+    if (bytes[start + index] !== word[index]) return false;
+  }
+  return true;
 }

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
+import type { ByteRange } from '../core/types.ts';
 import { type DecodeError, decodeError } from './decode-error.ts';
 import { parseIsoMs } from './iso-time.ts';
 import { payloadAttributesJson } from './payload-attributes.ts';
@@ -32,10 +33,14 @@ const fixedFields = z.strictObject({
 });
 
 /**
- * Reads a payload: `entry_too_large`, `json_invalid` (also for bytes that are not UTF-8),
+ * Reads a payload, by the scan where it is in the usual form and by the full reading otherwise: `entry_too_large`, `json_invalid` (also for bytes that are not UTF-8),
  * `json_too_deep`, `payload_shape`, `attribute_invalid` or `attribute_count` on failure.
+ * @param onFallback called before the full reading
  */
-export function decodePayload(payload: Buffer): PayloadRecord | DecodeError {
+export function decodePayload(
+  payload: ByteRange,
+  onFallback?: () => void,
+): PayloadRecord | DecodeError {
   if (payload.length > maxPayloadBytes) {
     return decodeError(
       'entry_too_large',
@@ -43,7 +48,10 @@ export function decodePayload(payload: Buffer): PayloadRecord | DecodeError {
       maxPayloadBytes,
     );
   }
-  return scanPayload(payload) ?? readBoundedPayload(payload);
+  const scanned = scanPayload(payload);
+  if (scanned !== null) return scanned;
+  onFallback?.();
+  return readBoundedPayload(payload.view());
 }
 
 /** The full reading, which never parses a payload deeper than a valid one can be. */

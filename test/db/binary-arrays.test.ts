@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { Client } from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ByteRange } from '../../src/core/types.ts';
 import {
   encodeAsciiJsonb,
   encodeAsciiText,
@@ -160,3 +161,22 @@ function asCharacter(code: number): string {
 function plain(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value));
 }
+
+test('jsonb as bytes is the same parameter as jsonb as text', () => {
+  const json = fc.dictionary(fc.nat(65_535).map(String), fc.maxSafeInteger(), { maxKeys: 40 });
+  fc.assert(
+    fc.property(fc.array(json, { maxLength: 20 }), (values) => {
+      const texts = values.map((one) => JSON.stringify(one));
+      const reply = Buffer.from(`x${texts.join('\r\n')}x`, 'latin1');
+      let start = 1;
+      const ranges = texts.map((text) => {
+        const range = new ByteRange(reply, start, start + text.length);
+        start = range.end + 2;
+        return range;
+      });
+      expect(encodeAsciiJsonb<ByteRange | string>(ranges, same)).toEqual(
+        encodeAsciiJsonb(texts, same),
+      );
+    }),
+  );
+});

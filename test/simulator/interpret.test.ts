@@ -44,7 +44,7 @@ function outcomesOf(found: Interpretation): string[] {
         ),
         ...found.positions.map((position) => {
           const { deviceId, ts, recordIndex, codec } = position;
-          const content = { ...position, attributes: JSON.parse(position.attributes) };
+          const content = { ...position, attributes: JSON.parse(String(position.attributes)) };
           return `row ${recordIndex} ${deviceId} ${ts} ${codec} ${contentFingerprint(content)}`;
         }),
       ];

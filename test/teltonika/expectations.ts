@@ -1,11 +1,16 @@
 import { expect } from 'vitest';
-import { decodeReasons } from '../../src/core/types.ts';
+import { decodeReasons, type Position } from '../../src/core/types.ts';
 import { attributesJson } from '../../src/teltonika/attributes.ts';
 import { type AvlPacket, decodeFrame } from '../../src/teltonika/decode.ts';
 import type { DecodeError } from '../../src/teltonika/decode-error.ts';
 import { ioElements } from '../../src/teltonika/io.ts';
 import { parseMessage } from '../../src/teltonika/message.ts';
 import type { SentIo } from '../../tools/teltonika/encode.ts';
+
+/** The positions with their attributes as texts, in whichever buffer the bytes are. */
+export function withTexts(positions: readonly Position[]): Position[] {
+  return positions.map((position) => ({ ...position, attributes: String(position.attributes) }));
+}
 
 export const plain = { skipCrc: false, io16: false, maxRecords: 255 } as const;
 
@@ -66,7 +71,7 @@ function checkRecords(packet: AvlPacket, length: number): void {
   for (const fault of packet.faults) checkError(fault.error, length);
   for (const record of packet.records) {
     const ids = new Set(ioElements(record.io).map(({ id }) => String(id)));
-    const attributes: unknown = JSON.parse(attributesJson(record));
+    const attributes: unknown = JSON.parse(String(attributesJson(record)));
     if (typeof attributes !== 'object' || attributes === null) throw new Error('not an object');
     const keys = Object.keys(attributes).filter((key) => /^[0-9]+$/.test(key));
     if (keys.length !== ids.size || !keys.every((key) => ids.has(key))) {

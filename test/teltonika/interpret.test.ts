@@ -1,8 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { DeviceId, EntryContent, Interpretation, Position } from '../../src/core/types.ts';
+import {
+  ByteRange,
+  type DeviceId,
+  type EntryContent,
+  type Interpretation,
+  type Position,
+} from '../../src/core/types.ts';
 import { isDeviceId } from '../../src/teltonika/imei.ts';
-import { interpretContent } from '../../src/teltonika/interpret.ts';
+import { createInterpret, interpretContent } from '../../src/teltonika/interpret.ts';
 import {
   type AvlCodec,
   encodeArray,
@@ -14,7 +20,9 @@ import {
   wrapTcp,
   wrapUdp,
 } from '../../tools/teltonika/encode.ts';
+import { entryOf } from '../stream/entries.ts';
 import { imei, storableRecord } from './arbitraries.ts';
+import { withTexts } from './expectations.ts';
 
 type PayloadContent = Extract<EntryContent, { form: 'payload' }>;
 
@@ -61,7 +69,7 @@ const interpretSent = (...records: SentRecord[]): Interpretation =>
 
 function recordsOf(read: Interpretation) {
   if (read.kind !== 'records') throw new Error(`expected records, got ${JSON.stringify(read)}`);
-  return read;
+  return { ...read, positions: withTexts(read.positions) };
 }
 
 function rejectionOf(read: Interpretation) {
@@ -214,14 +222,14 @@ describe('a payload', () => {
         deviceId,
         ts: nowMs - 1000,
         codec: '8E',
-        payload: Buffer.from(JSON.stringify({ ...payload, ...fields })),
+        payload: new ByteRange(Buffer.from(JSON.stringify({ ...payload, ...fields }))),
         ...entry,
       },
       options,
     );
 
   test('gives the very position that the same record gives as a frame', () => {
-    expect(interpretPayload()).toEqual(interpretSent(sent));
+    expect(recordsOf(interpretPayload())).toEqual(recordsOf(interpretSent(sent)));
   });
 
   test.each([
@@ -246,9 +254,27 @@ describe('a payload', () => {
     expect(rejectionOf(interpretPayload({ timestamp }, { ts })).reason).toBe('ts_out_of_range');
   });
 
+  test.each([
+    ['in the usual form', JSON.stringify, 0],
+    ['with spaces', (value: object) => JSON.stringify(value, null, 1), 1],
+  ] as const)('%s: the full reading is counted', (_name, write, fallbacks) => {
+    let counted = 0;
+    const events = { onLuhnFailure() {}, onMessage() {}, onScanFallback: () => (counted += 1) };
+    const limits = { ...options, maxEntryBytes: 10_000 };
+    const read = createInterpret(limits, () => nowMs, events);
+    const entry = ['device_id', deviceId, 'ts', payload.timestamp, 'codec', '8E'];
+
+    const { positions } = recordsOf(read(entryOf([...entry, 'payload', write(payload)])));
+
+    expect(positions).toEqual(recordsOf(interpretSent(sent)).positions);
+    expect(counted).toBe(fallbacks);
+  });
+
   test('at -0 stands at 0', () => {
     const json = JSON.stringify({ ...payload, latitude: '@' }).replace('"@"', '-0');
-    const { positions } = recordsOf(interpretPayload({}, { payload: Buffer.from(json) }));
+    const { positions } = recordsOf(
+      interpretPayload({}, { payload: new ByteRange(Buffer.from(json)) }),
+    );
     expect(positions[0]?.latitude).toBe(0);
   });
 
@@ -263,7 +289,7 @@ describe('a payload', () => {
             deviceId,
             ts: Number(record.ts),
             codec,
-            payload: payloadOf(codec, record),
+            payload: new ByteRange(payloadOf(codec, record)),
           };
           const [asFrame] = recordsOf(interpretFrame(frame)).positions;
           const [asPayload] = recordsOf(interpretContent(content, options)).positions;

@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { ByteRange } from '../../src/core/types.ts';
 import { createFleet } from '../../src/simulator/fleet.ts';
 import { plainHabits } from '../../src/simulator/habits.ts';
 import { maxIoElements } from '../../src/teltonika/io.ts';
 import { readPayload } from '../../src/teltonika/payload.ts';
-import { scanPayload } from '../../src/teltonika/payload-scan.ts';
+import { type PayloadRecord, scanPayload } from '../../src/teltonika/payload-scan.ts';
 
 const good = {
   device_id: '356307042441013',
@@ -24,16 +25,26 @@ const text = JSON.stringify(good);
 const withAttributes = (attributes: string) =>
   JSON.stringify({ ...good, attributes: '@' }).replace('"@"', attributes);
 
+/**
+ * Scans the payload where a reply has it, between the bytes of others, and gives the attributes as a
+ * text: the scan leaves them in the reply.
+ */
+function scan(payload: Buffer): PayloadRecord | null {
+  const reply = Buffer.concat([Buffer.from('$1\r\n9'), payload, Buffer.from('}9"\r\n*2\r\n')]);
+  const found = scanPayload(new ByteRange(reply, 5, 5 + payload.length));
+  return found === null ? null : { ...found, attributes: String(found.attributes) };
+}
+
 /** Taken, and just as the full reading takes it. */
 function expectTaken(json: string): void {
   const bytes = Buffer.from(json);
-  expect(scanPayload(bytes)).not.toBeNull();
-  expect(scanPayload(bytes)).toStrictEqual(readPayload(bytes));
+  expect(scan(bytes)).not.toBeNull();
+  expect(scan(bytes)).toStrictEqual(readPayload(bytes));
 }
 
 /** Either left alone or read as the full reading does it; -0 and 0 are distinguished. */
 function expectNoDisagreement(bytes: Buffer): void {
-  const scanned = scanPayload(bytes);
+  const scanned = scan(bytes);
   if (scanned !== null) expect(scanned).toStrictEqual(readPayload(bytes));
 }
 
@@ -51,7 +62,7 @@ test('the payloads of a usual fleet are taken by the scan', () => {
   for (let entry = 0; entry < 2000; entry += 1) {
     const payload = Buffer.from(fleet.next().fields[7] ?? '');
     expectNoDisagreement(payload);
-    if (scanPayload(payload) !== null) taken += 1;
+    if (scan(payload) !== null) taken += 1;
   }
   expect(taken).toBeGreaterThan(1990);
 });
@@ -110,14 +121,22 @@ test.each([
     ),
   ],
   ['something behind the end', `${text} `],
+  ['an id with an escape', withAttributes('{"\\u0031":1}')],
+  ['a value that is not ASCII', withAttributes('{"2":{"__bigint":"\u0661"}}')],
+  ['a key that is not ASCII', text.replace('"speed"', '"sp\u00e9ed"')],
+  ['a field twice', text.replace('"speed":40', '"speed":41,"speed":40')],
+  ['an attribute with an exponent', withAttributes('{"2":1e3}')],
+  ['an integer beyond 2^53', withAttributes('{"2":9007199254740993}')],
+  ['an id of many digits', withAttributes(`{"${'9'.repeat(400)}":1}`)],
+  ['a sentinel without an end', withAttributes('{"2":{"__bigint":"1}}')],
   ['a time without milliseconds', text.replace('00.123Z', '00Z')],
 ])('left to the full reading: %s', (_, json) => {
-  expect(scanPayload(Buffer.from(json))).toBeNull();
+  expect(scan(Buffer.from(json))).toBeNull();
 });
 
 test('cut anywhere, it is not taken', () => {
   for (let length = 0; length < text.length; length += 1) {
-    expect(scanPayload(Buffer.from(text.slice(0, length)))).toBeNull();
+    expect(scan(Buffer.from(text.slice(0, length)))).toBeNull();
   }
 });
 

@@ -43,7 +43,7 @@ function expectSame(read: AvlRecord, sent: SentRecord, codec: AvlCodec, index: n
   expect(exactTimestamp(read)).toBe(sent.ts);
   expect(read.ts).toBe(Number(sent.ts));
   expect(ioElements(read.io)).toEqual(elementsOf(sent.io));
-  expect(attributesJson(read)).toBe(attributesOf(sent.io));
+  expect(String(attributesJson(read))).toBe(attributesOf(sent.io));
 }
 
 function elementsOf(io: readonly SentIo[]) {
