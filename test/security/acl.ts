@@ -31,9 +31,13 @@ export interface AclRedis {
   stop(): Promise<void>;
 }
 
-/** What deploy/redis/make-acl makes of deploy/redis/users.acl with the passwords in this folder. */
-export async function renderAcl(secrets: string, stream: string): Promise<string> {
-  return (await run('sh', [script, secrets, stream])).stdout;
+/** What deploy/redis/make-acl makes of users.acl, or of other templates, with this folder's passwords. */
+export async function renderAcl(
+  secrets: string,
+  stream: string,
+  templates: readonly string[] = [],
+): Promise<string> {
+  return (await run('sh', [script, secrets, stream, ...templates])).stdout;
 }
 
 /** A Redis of its own with the users of deploy/redis/users.acl. */

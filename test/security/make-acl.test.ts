@@ -30,6 +30,26 @@ describe('deploy/redis/make-acl', () => {
     expect(lines.join()).not.toMatch(/secret|[{}]|#(?![0-9a-f]{64} )/);
   });
 
+  test('makes the users of several templates, and asks only for their passwords', async () => {
+    for (const name of ['failover', 'sentinel', 'replica', 'processor', 'operator', 'ingestion'])
+      await write(name, `${name}-secret`);
+    const usersOf = (acl: string) => [...acl.matchAll(/^user (\S+) on /gm)].map(([, name]) => name);
+
+    const servers = await renderAcl(dir, stream, ['users.acl', 'users.ha.acl']);
+    expect(usersOf(servers)).toEqual([
+      'processor',
+      'processor-operator',
+      'ingestion',
+      'replica',
+      'failover',
+    ]);
+    expect(servers.startsWith(await renderAcl(dir, stream))).toBe(true);
+    await rm(join(dir, 'redis_processor_password'));
+    const sentinels = await renderAcl(dir, stream, ['sentinels.acl']);
+    expect(usersOf(sentinels)).toEqual(['default', 'failover']);
+    expect(servers + sentinels).not.toMatch(/secret|[{}]|#(?![0-9a-f]{64} )/);
+  });
+
   test('makes nothing without every password, or of a name that is a pattern', async () => {
     await write('processor', 'x');
     await write('operator', '');
