@@ -5,13 +5,19 @@ import { describe, expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { variables } from '../../src/config/variables.ts';
 import {
+  expectHardened,
+  expectHealthyNeeds,
+  expectNoPassword,
+  expectOwnMounts,
+} from './compose/hygiene.ts';
+import {
   type ComposeFile,
   milliseconds,
   readCompose,
   serviceOf,
   variablesOf,
 } from './compose/read.ts';
-import { lastOf, pairsOf, parseDockerfile } from './image/dockerfile.ts';
+import { pairsOf, parseDockerfile } from './image/dockerfile.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const read = (path: string) => readFileSync(join(repository, path), 'utf8');
@@ -23,8 +29,6 @@ const required = {
 };
 const paths = ['compose.yaml', 'deploy/compose.deploy.yaml'] as const;
 const files = paths.map((path) => ({ path, file: readCompose(read(path), required) }));
-/** They end by themselves. */
-const oneShots = ['simulator', 'roles', 'migrate', 'cli'];
 const [development, deploy] = files.map(({ file }) => file) as [ComposeFile, ComposeFile];
 
 /** Variables as processor has them in the container: the image's own, then the compose file's. */
@@ -73,18 +77,7 @@ describe.each(files)('$path', ({ path, file }) => {
   });
 
   test('holds no password: every secret is a file, mounted where it is read', () => {
-    for (const [name, { environment = {}, secrets = [] }] of services) {
-      for (const [variable, value] of Object.entries(environment)) {
-        expect(value, `${name}.${variable}`).not.toMatch(/:\/\/[^/@]*:[^/@]+@/);
-        if (!/PASSWORD|TOKEN|SECRET/.test(variable)) continue;
-        expect(variable).toMatch(/_FILE$/);
-        expect(secrets.map((secret) => `/run/secrets/${secret}`)).toContain(value);
-      }
-      for (const secret of secrets) expect(Object.keys(file.secrets)).toContain(secret);
-    }
-    for (const [name, { configs = [] }] of services) {
-      for (const config of configs) expect(Object.keys(file.configs), name).toContain(config);
-    }
+    expectNoPassword(file);
   });
 
   test('gives each container the secrets it logs in with, and the superuser’s to two alone', () => {
@@ -136,46 +129,16 @@ describe.each(files)('$path', ({ path, file }) => {
   });
 
   test('runs every container with a read-only root, no capability, no root user and bounds', () => {
-    const image = parseDockerfile(read('Dockerfile')).stages.at(-1);
-    for (const [name, service] of services) {
-      expect(service, name).toMatchObject({
-        read_only: true,
-        cap_drop: ['ALL'],
-        security_opt: ['no-new-privileges:true'],
-        logging: { driver: 'json-file', options: { 'max-size': '10m', 'max-file': '5' } },
-        restart: oneShots.includes(name) ? 'no' : 'unless-stopped',
-        // No swap: a service that swaps is slower than one that is restarted.
-        memswap_limit: service.mem_limit,
-      });
-      const ours = ['processor', 'migrate', 'simulator', 'cli'].includes(name);
-      const user = service.user ?? (ours && image !== undefined ? lastOf(image, 'USER') : '');
-      expect(user, name).toMatch(/^[1-9]\d*:\d+$/);
-    }
+    expectHardened(file);
   });
 
   test('writes only to what is mounted: a volume of its own, or memory of a stated size', () => {
-    for (const [name, { volumes = [], tmpfs = [] }] of services) {
-      for (const mount of tmpfs) expect(mount, name).toMatch(/[:,]size=\d+m$/);
-      for (const mount of volumes) {
-        const [source = '', , mode] = mount.split(':');
-        if (mode !== 'ro') expect(Object.keys(file.volumes), name).toContain(source);
-      }
-    }
+    expectOwnMounts(file);
     expect(serviceOf(file, 'processor').volumes).toEqual(['dumps:/var/lib/processor']);
   });
 
   test('starts each service when what it needs is healthy, and that has a check', () => {
-    for (const [name, { depends_on = {} }] of services) {
-      for (const [needed, { condition }] of Object.entries(depends_on)) {
-        const wanted = oneShots.includes(needed)
-          ? 'service_completed_successfully'
-          : 'service_healthy';
-        expect(condition, `${name} needs ${needed}`).toBe(wanted);
-        // processor has its check from the image.
-        if (needed === 'processor' || oneShots.includes(needed)) continue;
-        expect(serviceOf(file, needed).healthcheck).toHaveProperty('test');
-      }
-    }
+    expectHealthyNeeds(file);
     const needed = Object.keys(serviceOf(file, 'processor').depends_on ?? {});
     expect(needed.sort()).toEqual(['migrate', 'redis', 'timescaledb']);
     const before = Object.keys(serviceOf(file, 'migrate').depends_on ?? {});

@@ -23,6 +23,7 @@ const service = z.strictObject({
   image: text,
   build: z.strictObject({ context: text }).optional(),
   profiles: words.optional(),
+  scale: z.number().int().positive().optional(),
   user: z
     .string()
     .regex(/^\d+:\d+$/)
@@ -51,7 +52,8 @@ const service = z.strictObject({
   stop_grace_period: duration.optional(),
   read_only: z.boolean(),
   cap_drop: words,
-  security_opt: words,
+  // Compose refuses a value twice, as it comes out of two files that both have it.
+  security_opt: words.refine((all) => new Set(all).size === all.length),
   logging: z.strictObject({ driver: text, options: z.record(text, z.string()) }),
   mem_limit: size,
   memswap_limit: size,
@@ -64,6 +66,11 @@ const composeFile = z.strictObject({
   'x-hardened': z.unknown(),
   'x-settings': z.unknown(),
   'x-migrator': z.unknown(),
+  // Of compose.ha.yaml.
+  'x-redis': z.unknown().optional(),
+  'x-redis-address': z.unknown().optional(),
+  'x-sentinel': z.unknown().optional(),
+  'x-after-sentinels': z.unknown().optional(),
   services: z.record(text, service),
   secrets: z.record(text, z.strictObject({ file: text })),
   // From a file: Compose refuses an inline one for a read-only container.
@@ -80,15 +87,43 @@ export type ComposeService = z.output<typeof service>;
 
 type Variables = Readonly<Record<string, string>>;
 
-/** @throws on a form that is not known here, and where a required variable is missing */
-export function readCompose(yaml: string, variables: Variables): ComposeFile {
-  return composeFile.parse(interpolate(parse(yaml, { merge: true }), variables));
+/**
+ * @param yaml one file, or several that are laid over each other as `docker compose --file` does
+ * @throws on a form that is not known here, and where a required variable is missing
+ */
+export function readCompose(yaml: string | readonly string[], variables: Variables): ComposeFile {
+  const files = typeof yaml === 'string' ? [yaml] : yaml;
+  const merged = files
+    .map((text) => interpolate(parse(text, { merge: true }), variables))
+    .reduce((base, over) => lay(base, over, ''));
+  return composeFile.parse(merged);
+}
+
+/** Lists that the later file replaces; Compose appends every other one. */
+const replaced: readonly string[] = ['command', 'entrypoint', 'test'];
+
+function lay(base: unknown, over: unknown, key: string): unknown {
+  if (Array.isArray(base) && Array.isArray(over)) {
+    if (replaced.includes(key)) return over;
+    return key === 'security_opt' ? [...base, ...over] : [...new Set([...base, ...over])];
+  }
+  if (!isMap(base) || !isMap(over)) return over;
+  const keys = [...new Set([...Object.keys(base), ...Object.keys(over)])];
+  const pairs = keys.map((name) => {
+    if (!(name in over)) return [name, base[name]];
+    return [name, name in base ? lay(base[name], over[name], name) : over[name]];
+  });
+  return Object.fromEntries(pairs);
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function interpolate(value: unknown, variables: Variables): unknown {
   if (typeof value === 'string') return substitute(value, variables);
   if (Array.isArray(value)) return value.map((item) => interpolate(item, variables));
-  if (typeof value !== 'object' || value === null) return value;
+  if (!isMap(value)) return value;
   return Object.fromEntries(
     Object.entries(value).map(([key, inner]) => [key, interpolate(inner, variables)]),
   );
