@@ -43,7 +43,8 @@ interface PagedRow extends StoredRow {
   readonly place: string;
 }
 
-async function* rowsOf(database: Queryable, deviceId: string): AsyncGenerator<StoredRow[]> {
+/** Every row of one device, in pages, ascending by time. */
+export async function* rowsOf(database: Queryable, deviceId: string): AsyncGenerator<StoredRow[]> {
   let place = '-infinity';
   for (;;) {
     const { rows } = await database.query({ ...statement, values: [deviceId, place] });
@@ -74,11 +75,12 @@ function isPagedRow(row: unknown): row is PagedRow {
   );
 }
 
-async function* deadLettersOf({
+/** Every dead letter of one stream, in pages. */
+export async function* deadLettersOf({
   redis,
   deadLetterKey,
   deadLettersAfter,
-}: LedgerSourceOptions): AsyncGenerator<StoredDeadLetter[]> {
+}: Omit<LedgerSourceOptions, 'database'>): AsyncGenerator<StoredDeadLetter[]> {
   let from = deadLettersAfter === null ? '-' : `(${deadLettersAfter}`;
   for (;;) {
     const found = await redis.xrangeBuffer(deadLetterKey, from, '+', 'COUNT', pageDeadLetters);

@@ -28,6 +28,8 @@ export interface Cluster {
   readonly nodes: readonly LocalServer[];
   /** The primary that says so itself, with the newest epoch. @throws when none does */
   ownerOf(slot: number): Promise<LocalServer>;
+  /** The same for several slots, in one round; null where no node that answers owns it. */
+  ownersOf(slots: readonly number[]): Promise<readonly (LocalServer | null)[]>;
   replicasOf(primary: LocalServer): Promise<readonly LocalServer[]>;
   /** Waits until another node owns the slot. */
   untilPromoted(slot: number, former: LocalServer): Promise<LocalServer>;
@@ -139,11 +141,15 @@ function clusterOf(guard: Guard, start: readonly LocalServer[], options: Cluster
     return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
   }
 
+  async function ownersOf(slots: readonly number[]) {
+    const all = (await selves()).toSorted((a, b) => b.self.epoch - a.self.epoch);
+    return slots.map((slot) => all.find(({ self }) => ownsSlot(self, slot))?.server ?? null);
+  }
+
   async function ownerOf(slot: number): Promise<LocalServer> {
-    const owners = (await selves()).filter(({ self }) => ownsSlot(self, slot));
-    const [newest] = owners.toSorted((a, b) => b.self.epoch - a.self.epoch);
-    if (newest === undefined) throw new Error(`no node that answers owns slot ${slot}`);
-    return newest.server;
+    const [owner] = await ownersOf([slot]);
+    if (owner == null) throw new Error(`no node that answers owns slot ${slot}`);
+    return owner;
   }
 
   const login = password === undefined ? '' : `:${encodeURIComponent(password)}@`;
@@ -151,6 +157,7 @@ function clusterOf(guard: Guard, start: readonly LocalServer[], options: Cluster
     url: `redis+cluster://${login}${start.map(({ port }) => `127.0.0.1:${port}`).join()}`,
     nodes,
     ownerOf,
+    ownersOf,
     async replicasOf(primary) {
       const { id } = await selfOf(primary);
       const found = (await selves()).filter(({ self }) => self.primaryId === id);

@@ -1,0 +1,167 @@
+/** Sends a fleet to several streams, each on its own: one without a server does not stop the others. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import type { SimulatedEntry } from '../../src/simulator/entry.ts';
+import { entryFingerprint } from '../../src/simulator/fingerprint.ts';
+import type { Fleet } from '../../src/simulator/fleet.ts';
+import { createSender } from '../../src/simulator/sender.ts';
+import type { Places } from './server-set.ts';
+
+export interface SpreadSenderOptions {
+  readonly places: Places;
+  readonly streams: readonly string[];
+  /** Index of the entry's stream. */
+  readonly streamOf: (entry: SimulatedEntry) => number;
+  /** Called once with each entry that a server acknowledged. */
+  readonly onSent: (entry: SimulatedEntry) => void;
+}
+
+export interface SpreadSender {
+  /** Sends at this rate until `stop`, behind what is under way. */
+  start(fleet: Pick<Fleet, 'next'>, recordsPerSecond: number): void;
+  /** Resolves when everything that was started is sent. @throws SendError */
+  stop(): Promise<void>;
+  send(entries: readonly SimulatedEntry[]): Promise<void>;
+  /**
+   * Sends again what was acknowledged and is in none of the streams now, as a producer does that
+   * keeps what it sent: a failover took it back.
+   * @returns how many entries
+   */
+  sendTakenBack(): Promise<number>;
+  close(): void;
+}
+
+const commandTimeoutMs = 1_500;
+const pauseMs = 10;
+const page = 1_000;
+
+export function createSpreadSender(options: SpreadSenderOptions): SpreadSender {
+  const { places, streams, streamOf, onSent } = options;
+  const closing = new AbortController();
+  const acknowledged: SimulatedEntry[] = [];
+  let isFirstTime = true;
+  const senders = streams.map((stream) =>
+    createSender({
+      stream,
+      open: () => openClient(places, stream),
+      onSent: (entry) => {
+        if (!isFirstTime) return;
+        acknowledged.push(entry);
+        onSent(entry);
+      },
+      signal: closing.signal,
+    }),
+  );
+  const queues = streams.map((): Promise<unknown> => Promise.resolve());
+  let stopping = new AbortController();
+  let loop: Promise<void> = Promise.resolve();
+
+  function enqueue(entries: readonly SimulatedEntry[]): void {
+    const groups = Map.groupBy(entries, streamOf);
+    for (const [index, group] of groups) {
+      const sent = queues[index]?.then(() => senders[index]?.send(group));
+      // `stop` hears of it; until then it must not count as unhandled.
+      sent?.catch(() => {});
+      if (sent !== undefined) queues[index] = sent;
+    }
+  }
+
+  async function run(fleet: Pick<Fleet, 'next'>, rate: number, stop: AbortSignal): Promise<void> {
+    const start = performance.now();
+    for (let made = 0; !stop.aborted; await sleep(pauseMs)) {
+      const due = Math.floor((rate * (performance.now() - start)) / 1000);
+      const entries: SimulatedEntry[] = [];
+      for (; made < due; ) {
+        const entry = fleet.next();
+        entries.push(entry);
+        made += Math.max(1, entry.records.length);
+      }
+      enqueue(entries);
+    }
+  }
+
+  async function takenBack(): Promise<SimulatedEntry[]> {
+    const there = new Map<number, number>();
+    for (const stream of streams) {
+      for await (const fingerprint of fingerprintsOf(places, stream)) {
+        there.set(fingerprint, (there.get(fingerprint) ?? 0) + 1);
+      }
+    }
+    return acknowledged.filter(({ fields }) => {
+      const fingerprint = entryFingerprint(fields);
+      const count = there.get(fingerprint) ?? 0;
+      if (count > 0) there.set(fingerprint, count - 1);
+      return count === 0;
+    });
+  }
+
+  async function drain(): Promise<void> {
+    await Promise.all(queues);
+  }
+
+  return {
+    start(fleet, rate) {
+      stopping = new AbortController();
+      loop = run(fleet, rate, stopping.signal);
+    },
+    async stop() {
+      stopping.abort();
+      await loop;
+      await drain();
+    },
+    async send(entries) {
+      enqueue(entries);
+      await drain();
+    },
+    async sendTakenBack() {
+      const entries = await takenBack();
+      isFirstTime = false;
+      enqueue(entries);
+      await drain();
+      isFirstTime = true;
+      return entries.length;
+    },
+    close() {
+      stopping.abort();
+      closing.abort();
+      for (const sender of senders) sender.close();
+    },
+  };
+}
+
+/** Each new connection goes where the stream was found last. */
+function openClient(places: Places, stream: string): Redis {
+  const client = new Redis(places.last(stream)?.url ?? 'redis://127.0.0.1:1', {
+    connectionName: 'faults:feeder',
+    protocol: 2,
+    lazyConnect: true,
+    connectTimeout: commandTimeoutMs,
+    commandTimeout: commandTimeoutMs,
+    // The answer to a command says more, and within the time limit.
+    enableReadyCheck: false,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => null,
+  });
+  // A connection that breaks also rejects its commands; unheard, ioredis prints the event.
+  client.on('error', () => {});
+  return client;
+}
+
+async function* fingerprintsOf(places: Places, stream: string): AsyncGenerator<number> {
+  await places.refresh();
+  const client = openClient(places, stream);
+  try {
+    await client.connect();
+    for (let from = '-'; ; ) {
+      const found = await client.xrangeBuffer(stream, from, '+', 'COUNT', page);
+      for (const [, fields] of found) yield entryFingerprint(fields);
+      const last = found.at(-1);
+      if (last === undefined || found.length < page) return;
+      from = `(${last[0].toString('latin1')}`;
+    }
+  } finally {
+    client.disconnect();
+  }
+}
