@@ -8,6 +8,7 @@ import { type Check, failure } from './doctor/check.ts';
 import { checkDatabase } from './doctor/database.ts';
 import { checkDomain } from './doctor/domain.ts';
 import { checkRedis } from './doctor/redis.ts';
+import { checkTopology } from './doctor/topology.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { cliIo, type SetExitCode } from './options.ts';
 import { printable } from './printable.ts';
@@ -32,6 +33,7 @@ export function runDoctor(io: CliIo, flags: OutputFlags & { strict: boolean }): 
   return withStores(io, async (stores) => {
     const checks = [
       ...(await redisChecks(stores)),
+      ...(await checkTopology(stores.config)),
       ...(await databaseChecks(stores)),
       ...(await checkDomain(stores)),
     ];

@@ -48,7 +48,8 @@ function finderOf(servers: ServerOptions): (key: string) => Promise<Place> {
   }
 }
 
-function translator(natMap: ServerOptions['natMap']): (place: Place) => Place {
+/** Replaces an address that a server announces by the one to use. */
+export function translator(natMap: ServerOptions['natMap']): (place: Place) => Place {
   const known = new Map(natMap.map(({ from, to }) => [placeText(from), to]));
   return (place) => known.get(placeText(place)) ?? place;
 }

@@ -51,7 +51,8 @@ export function createSentinelFinder(
   };
 }
 
-function parseAddress(reply: unknown): Place | null {
+/** Reads the reply to GET-MASTER-ADDR-BY-NAME; null if the sentinel knows no such primary. */
+export function parseAddress(reply: unknown): Place | null {
   const [host, port] = Array.isArray(reply) ? reply.map(String) : [];
   return host === undefined || port === undefined ? null : { host, port: Number(port) };
 }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { formatProblems, loadConfig } from '../../src/config/load.ts';
+import { checkTopology } from '../../src/cli/doctor/topology.ts';
+import { type Config, formatProblems, loadConfig } from '../../src/config/load.ts';
 import { slotOf } from '../../src/stream/hash-slot.ts';
 import { createPrimaryFinder } from '../../src/stream/primary-finder.ts';
 import { commandRedis } from '../../tools/servers/ask.ts';
@@ -21,16 +22,21 @@ afterAll(async () => {
   await cluster?.stop();
 });
 
-function finder(url = cluster.url) {
+function config(url = cluster.url, changes: Readonly<Record<string, string>> = {}): Config {
   const env = {
     POSTGRES_URL: 'postgres://db/telemetry',
     REDIS_CONNECT_TIMEOUT_MS: '1000',
     REDIS_TELEMETRY_STREAM: stream.key,
     REDIS_URL: url,
+    ...changes,
   };
   const loaded = loadConfig(env, { hostname: 'test', readFile: () => '' });
   if (!loaded.ok) throw new Error(formatProblems(loaded.problems));
-  return createPrimaryFinder(loaded.config.redis);
+  return loaded.config;
+}
+
+function finder(url = cluster.url) {
+  return createPrimaryFinder(config(url).redis);
 }
 
 function urlOf(nodes: readonly LocalServer[]): string {
@@ -64,6 +70,44 @@ function expectUnavailable(error: unknown): [] {
 async function add(server: LocalServer): Promise<string> {
   return String(await commandRedis(server.url, 'XADD', stream.key, '*', 'f', 'v'));
 }
+
+/** The checks of processor doctor, one line each. */
+async function doctor(options: Config): Promise<readonly string[]> {
+  const checks = await checkTopology(options);
+  return checks.map(({ state, name, message }) => `${state} ${name}: ${message}`);
+}
+
+describe('processor doctor', () => {
+  test('knows the nodes, the slots, and which node has which stream', async () => {
+    const owner = await cluster.ownerOf(slot);
+
+    expect(await doctor(config())).toEqual([
+      'ok cluster nodes: 6 of 6 in REDIS_URL answer',
+      'ok cluster slots: all 16384 are served',
+      `ok owners of the streams: 127.0.0.1:${owner.port} has stream {telemetry:teltonika}`,
+      expect.stringMatching(/^warning redis replicas: (\S+ has 1 replica[,;] ){3}min-replicas-to/),
+      // A replica counts once the nodes have heard that it copied something, which takes seconds.
+      expect.stringMatching(/^ok clocks of the servers: [3-6] servers, at most \d+ ms off$/),
+    ]);
+  });
+
+  test('names the owner of each shard', async () => {
+    const shards = { REDIS_TELEMETRY_STREAM: 'telemetry:teltonika', STREAM_SHARDS: '2' };
+    const [zero, one] = await Promise.all(
+      [0, 1].map((shard) => cluster.ownerOf(slotOf(`telemetry:teltonika:{${shard}}`))),
+    );
+
+    expect(await doctor(config(cluster.url, shards))).toContain(
+      `ok owners of the streams: 127.0.0.1:${zero?.port} has shards 0; 127.0.0.1:${one?.port} has shards 1`,
+    );
+  });
+
+  test('fails where REDIS_URL names fewer than two nodes that answer', async () => {
+    expect(await doctor(config(urlOf(cluster.nodes.slice(0, 1))))).toContain(
+      'failure cluster nodes: 1 of 1 in REDIS_URL answer: name at least 2 that answer',
+    );
+  });
+});
 
 describe('the owner of a slot is found', () => {
   test('whatever the order of the nodes, one of which hangs and another is gone', async () => {
@@ -149,4 +193,17 @@ test('both connections follow a failover', async () => {
   const promoted = await cluster.untilPromoted(slot, former);
   await untilReads(opened, await add(promoted), promoted);
   expect(opened.heard.lostUndelivered).toEqual([]);
+});
+
+test('processor doctor names slots that no node serves', async () => {
+  const owner = await cluster.ownerOf(0);
+  await commandRedis(owner.url, 'CLUSTER', 'DELSLOTS', '0');
+
+  await eventually('the nodes know', async () =>
+    (await doctor(config(urlOf([owner])))).includes(
+      'failure cluster slots: 1 of 16384 are served by no node: see CLUSTER NODES',
+    )
+      ? true
+      : undefined,
+  );
 });

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { formatProblems, loadConfig } from '../../src/config/load.ts';
-import { createPrimaryFinder, type ServerOptions } from '../../src/stream/primary-finder.ts';
+import { checkTopology } from '../../src/cli/doctor/topology.ts';
+import { type Config, formatProblems, loadConfig } from '../../src/config/load.ts';
+import { createPrimaryFinder } from '../../src/stream/primary-finder.ts';
 import { placeText } from '../../src/stream/topology.ts';
 import { commandRedis } from '../../tools/servers/ask.ts';
 import type { LocalServer } from '../../tools/servers/local-server.ts';
@@ -22,16 +23,16 @@ afterAll(async () => {
   await set?.stop();
 });
 
-function serversOf(env: Readonly<Record<string, string>>): ServerOptions {
+function configOf(env: Readonly<Record<string, string>>): Config {
   const readFile = (path: string) => readFileSync(path, 'utf8');
   const all = { POSTGRES_URL: 'postgres://db/telemetry', REDIS_CONNECT_TIMEOUT_MS: '1000', ...env };
   const loaded = loadConfig(all, { hostname: 'test', readFile });
   if (!loaded.ok) throw new Error(formatProblems(loaded.problems));
-  return loaded.config.redis;
+  return loaded.config;
 }
 
-function servers(changes: Readonly<Record<string, string>> = {}): ServerOptions {
-  return serversOf({
+function config(changes: Readonly<Record<string, string>> = {}): Config {
+  return configOf({
     REDIS_URL: set.url,
     REDIS_SENTINEL_PASSWORD: sentinelPassword,
     ...changes,
@@ -39,7 +40,7 @@ function servers(changes: Readonly<Record<string, string>> = {}): ServerOptions 
 }
 
 function finder(changes: Readonly<Record<string, string>> = {}) {
-  return createPrimaryFinder(servers(changes));
+  return createPrimaryFinder(config(changes).redis);
 }
 
 /** The sentinels of the set with others before or behind them. */
@@ -64,6 +65,52 @@ async function untilReads(consumer: ReturnType<typeof openConsumer>['consumer'],
 async function add(server: LocalServer): Promise<string> {
   return String(await commandRedis(server.url, 'XADD', stream.key, '*', 'f', 'v'));
 }
+
+/** The checks of processor doctor, one line each. */
+async function doctor(changes: Readonly<Record<string, string>> = {}): Promise<readonly string[]> {
+  const checks = await checkTopology(config(changes));
+  return checks.map(({ state, name, message }) => `${state} ${name}: ${message}`);
+}
+
+describe('processor doctor', () => {
+  test('knows the primary, its replicas and whether a failover is possible', async () => {
+    const { port } = await set.primary();
+
+    expect(await doctor()).toEqual([
+      'ok sentinels: 3 of 3 in REDIS_URL answer',
+      `ok primary: telemetry is 127.0.0.1:${port}`,
+      'ok quorum: 3 usable Sentinels. Quorum and failover authorization can be reached',
+      `warning redis replicas: 127.0.0.1:${port} has 2 replicas; min-replicas-to-write is 0 at 127.0.0.1:${port}: a primary that is cut off accepts entries which a failover loses; min-replicas-to-write 1`,
+      expect.stringMatching(/^ok clocks of the servers: 3 servers, at most \d+ ms off$/),
+    ]);
+    await commandRedis((await set.primary()).url, 'CONFIG', 'SET', 'min-replicas-to-write', '1');
+    expect(await doctor()).toContain(
+      `ok redis replicas: 127.0.0.1:${port} has 2 replicas, min-replicas-to-write is set`,
+    );
+  });
+
+  test('fails where REDIS_URL names fewer than two sentinels that answer', async () => {
+    const [one] = portsOf(set.sentinels);
+    if (one === undefined) throw new Error('the set has sentinels');
+
+    expect(await doctor({ REDIS_URL: urlOf([one]) })).toContain(
+      'failure sentinels: 1 of 1 in REDIS_URL answer: name at least 2 that answer',
+    );
+    expect(await doctor({ REDIS_URL: urlOf([one, 1]) })).toContain(
+      'failure sentinels: 1 of 2 in REDIS_URL answer, not 127.0.0.1:1 (ECONNREFUSED): name at least 2 that answer',
+    );
+    expect(await doctor({ REDIS_URL: urlOf([...portsOf(set.sentinels), 1]) })).toContain(
+      'warning sentinels: 3 of 4 in REDIS_URL answer, not 127.0.0.1:1 (ECONNREFUSED)',
+    );
+  });
+
+  test('names a primary that no sentinel knows, and what sentinels refuse', async () => {
+    expect(await doctor({ REDIS_URL: urlOf(portsOf(set.sentinels), 'other') })).toContain(
+      'failure primary: the sentinels know no primary named other: check the name in REDIS_URL',
+    );
+    expect((await doctor({ REDIS_SENTINEL_PASSWORD: 'wrong' })).join()).toContain('(WRONGPASS)');
+  });
+});
 
 describe('the primary is named', () => {
   test('while one of three sentinels hangs and another is gone', async () => {
@@ -171,7 +218,7 @@ test('both connections heal after all sentinels were away at the start', async (
 
 test('both connections leave a primary that hangs for the one that is promoted', async () => {
   const changes: string[] = [];
-  const primaries = createPrimaryFinder(servers(), (from, to) =>
+  const primaries = createPrimaryFinder(config().redis, (from, to) =>
     changes.push(`${from.port} ${to.port}`),
   );
   const { consumer, shared, heard } = openConsumer(stream, { primaries, commandTimeoutMs: 1000 });

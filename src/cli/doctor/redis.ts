@@ -1,5 +1,6 @@
 import { type Redis, ReplyError } from 'ioredis';
 import { readGround } from '../../stream/ground.ts';
+import { topologyOf } from '../../stream/topology.ts';
 import { type Check, failure, ok, unknown, warning } from './check.ts';
 import { checkControlKeys } from './control.ts';
 import { checkEntryIds } from './entry-ids.ts';
@@ -33,14 +34,14 @@ export async function checkRedis(
   ];
 }
 
-/** A replica, a Sentinel and a node without a hash tag were refused when the connection was made. */
+/** A replica, a sentinel and a node without a hash tag were refused when the connection was made. */
 async function role(redis: Redis): Promise<Check> {
   const name = 'redis role';
   const { mode, role: found } = await readGround(redis);
   if (mode === null) return unknown(name, 'an ACL refuses INFO');
-  if (mode !== 'cluster') return ok(name, `${mode}, ${found}`);
+  if (mode !== 'cluster' || topologyOf(redis) === 'cluster') return ok(name, `${mode}, ${found}`);
   const message =
-    'a node of a Cluster: works only while it owns the slot of the stream, and breaks when the slot moves';
+    'a node of a cluster: works only while it owns the slot of the stream; use redis+cluster:// in REDIS_URL';
   return warning(name, message);
 }
 
