@@ -8,6 +8,7 @@ import { type Check, failure } from './doctor/check.ts';
 import { checkDatabase } from './doctor/database.ts';
 import { checkDomain } from './doctor/domain.ts';
 import { checkRedis } from './doctor/redis.ts';
+import { checkServers } from './doctor/servers.ts';
 import { checkTopology } from './doctor/topology.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { cliIo, type SetExitCode } from './options.ts';
@@ -61,9 +62,11 @@ async function redisChecks({ config, redis }: Stores): Promise<Check[]> {
 
 async function databaseChecks({ config, database }: Stores): Promise<Check[]> {
   const migrations = await readMigrations(new URL('../../migrations/', import.meta.url));
+  const servers = await checkServers(config);
   try {
-    return await database().use((client) => checkDatabase(client, config, migrations));
+    const found = await database().use((client) => checkDatabase(client, config, migrations));
+    return [...servers, ...found];
   } catch (error) {
-    return [failure('database', asDependencyError(error).message)];
+    return [...servers, failure('database', asDependencyError(error).message)];
   }
 }

@@ -31,3 +31,13 @@ export function countText(value: number): string {
 export function plural(count: number, one: string, many: string): string {
   return `${countText(count)} ${Math.round(count) === 1 ? one : many}`;
 }
+
+/** A size in bytes for people, as 512 B, 12 kB, 3.4 MB. */
+export function bytesText(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  for (; value >= 1000 && unit < units.length - 1; unit += 1) value /= 1000;
+  const text = unit === 0 || value >= 10 ? String(Math.round(value)) : value.toFixed(1);
+  return `${text} ${units[unit]}`;
+}

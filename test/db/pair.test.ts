@@ -1,5 +1,9 @@
+import { PassThrough } from 'node:stream';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { runDoctor } from '../../src/cli/doctor.ts';
+import type { CliIo } from '../../src/cli/io.ts';
+import { runMigrateStatus } from '../../src/cli/migrate.ts';
 import { asDependencyError } from '../../src/db/errors.ts';
 import { migrate } from '../../src/db/migrator.ts';
 import { type Database, openDatabase } from '../../src/db/pool.ts';
@@ -11,7 +15,6 @@ import {
   startPostgresPair,
 } from '../../tools/servers/postgres-pair.ts';
 import { eventually } from '../../tools/service.ts';
-import { runCommand } from '../cli/command.ts';
 import { redisUrl } from '../setup/database.ts';
 import { migrateOptions, migrations, silent } from './positions.ts';
 
@@ -68,8 +71,17 @@ async function withDeadHost(list: string): Promise<string> {
   return list.replace('@', `@127.0.0.1:${await freePort()},`);
 }
 
-function processor(postgresUrl: string, ...words: string[]) {
-  return runCommand({ REDIS_URL: redisUrl(), POSTGRES_URL: postgresUrl }, words);
+/** A command in this process, with the URL as POSTGRES_URL. */
+async function run(
+  postgresUrl: string,
+  command: (io: CliIo, flags: { json: boolean; strict: boolean }) => Promise<number>,
+) {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const env = { REDIS_URL: redisUrl(), POSTGRES_URL: postgresUrl, TIMESCALEDB: 'optional' };
+  const { signal } = new AbortController();
+  const io = { env, stdin: new PassThrough(), stdout, stderr, signal };
+  const code = await command(io, { json: false, strict: false });
+  return { code, text: `${stdout.read() ?? ''}${stderr.read() ?? ''}` };
 }
 
 describe('a PostgreSQL primary with a standby', () => {
@@ -111,10 +123,66 @@ describe('a PostgreSQL primary with a standby', () => {
   test('lets commands through a list of hosts', async () => {
     const list = await withDeadHost(url(pair.two, pair.one));
 
-    const { code, stdout } = await processor(list, 'migrate', 'status');
+    const { code, text } = await run(list, runMigrateStatus);
 
-    expect(stdout).toContain('applied');
+    expect(text).toContain('applied');
     expect(code).toBe(0);
+  });
+
+  describe('is examined by doctor, which', () => {
+    const doctor = async (postgresUrl: string) => (await run(postgresUrl, runDoctor)).text;
+
+    test('names the primary, the standby and its lag, and warns of an asynchronous standby', async () => {
+      const text = await doctor(url(pair.two, pair.one));
+
+      expect(text).toMatch(
+        /^ok +postgresql servers +127.0.0.1:\d+ is a standby, [\d.]+ k?B behind, 127.0.0.1:\d+ is the primary$/m,
+      );
+      expect(text).toMatch(/^ok +postgresql role +primary$/m);
+      expect(text).toMatch(
+        /^warning +replication +1 standby connected.*asynchronous.*synchronous_standby_names.*verify --resend/m,
+      );
+    });
+
+    test('warns of a host that does not answer, and says when none takes writes', async () => {
+      expect(await doctor(await withDeadHost(url(pair.one)))).toMatch(
+        /^warning +postgresql servers +127.0.0.1:\d+ does not answer \(.*ECONNREFUSED.*cannot take over$/m,
+      );
+      const standbys = await doctor(await withDeadHost(url(pair.two)));
+      expect(standbys).toMatch(
+        /^failure +postgresql servers +.*is a standby: no server takes writes/m,
+      );
+      expect(standbys).toMatch(/^failure +database +.*STANDBY \(a standby\)/m);
+    });
+
+    test('says that a single host is a standby', async () => {
+      const text = await doctor(url(pair.two));
+
+      expect(text).toMatch(/^failure +postgresql role +this is a standby/m);
+      expect(text).not.toMatch(/postgresql servers|replication/);
+    });
+
+    test('finds a synchronous standby with the rights of an ordinary role', async () => {
+      await pair.synchronous(pair.one, true);
+      onTestFinished(() => pair.synchronous(pair.one, false));
+      const ask = (statement: string) => askPostgres(pair.one.server.url, statement);
+      await ask("CREATE ROLE plain LOGIN PASSWORD 'plain'");
+      await askPostgres(
+        url(pair.one),
+        'GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO plain',
+      );
+      const as = (list: string) => list.replace(/postgres:[0-9a-f]+@/, 'plain:plain@');
+
+      const text = await doctor(as(url(pair.one, pair.two)));
+      expect(text).toMatch(/^ok +postgresql servers +/m);
+      expect(text).toMatch(
+        /^ok +replication +1 standby connected, ANY 1 \(two\) is synchronous, synchronous_commit on$/m,
+      );
+      await ask('ALTER ROLE plain SET synchronous_commit = local');
+      expect(await doctor(as(url(pair.one)))).toMatch(
+        /^warning +replication +.*synchronous_commit is local, so a promoted standby may lack/m,
+      );
+    });
   });
 
   test('takes no write through the standby alone: unavailable with a target, else as ever', async () => {

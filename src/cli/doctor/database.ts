@@ -8,6 +8,7 @@ import { type Extension, preloadAdvice, readExtension } from '../../db/storage.t
 import { foreignAdvice, oldestTimescaledb, readTimescale } from '../../db/timescale.ts';
 import { durationText, plural } from '../format.ts';
 import { type Check, failure, ok, unknown, warning } from './check.ts';
+import { replicationChecks } from './replication.ts';
 import { schemaCheck } from './schemas.ts';
 
 const oldestPostgres = 15;
@@ -19,7 +20,12 @@ export async function checkDatabase(
   config: Config,
   migrations: readonly Migration[],
 ): Promise<Check[]> {
-  const checks = [await serverVersion(client), await role(client), await clock(client)];
+  const checks = [
+    await serverVersion(client),
+    await role(client),
+    ...(await replicationChecks(client, config.database.url)),
+    await clock(client),
+  ];
   const extension = await readExtension(client);
   checks.push(await timescaledb(client, config, extension));
   // Without its library any use of a hypertable ends the session.
