@@ -8,11 +8,19 @@ export interface DeadLetterIndex {
   /** Reads the dead letters written since the last call. @throws DependencyError */
   catchUp(): Promise<void>;
   has(entryId: EntryId, recordIndex: number | null): boolean;
+  /** Ids of the dead letters of this entry that hold none of these records. */
+  idsWithout(entryId: EntryId, recordIndexes: ReadonlySet<number>): string[];
+}
+
+/** A dead letter of an entry. */
+interface Known {
+  readonly id: string;
+  readonly rejections: readonly RejectionGroup[];
 }
 
 /** Indexes dead letters from this id on; a dead letter is newer than its entry. */
 export function createDeadLetterIndex(redis: Redis, key: string, from: string): DeadLetterIndex {
-  const known = new Map<string, RejectionGroup[]>();
+  const known = new Map<string, Known[]>();
   let next = from;
   return {
     async catchUp() {
@@ -22,12 +30,31 @@ export function createDeadLetterIndex(redis: Redis, key: string, from: string): 
         if (deadLetter.kind === 'malformed') continue;
         // Shape 1 has a dead letter for each record of an entry.
         const before = known.get(deadLetter.entryId) ?? [];
-        known.set(deadLetter.entryId, [...before, ...deadLetter.rejections]);
+        const { id, rejections } = deadLetter;
+        known.set(deadLetter.entryId, [...before, { id, rejections }]);
       }
     },
     has: (entryId, recordIndex) =>
-      known.get(entryId)?.some(({ records }) => covers(records, recordIndex)) ?? false,
+      known
+        .get(entryId)
+        ?.some(({ rejections }) =>
+          rejections.some(({ records }) => covers(records, recordIndex)),
+        ) ?? false,
+    idsWithout(entryId, recordIndexes) {
+      const all = known.get(entryId) ?? [];
+      return all
+        .filter(({ rejections }) => !holdsAny(rejections, recordIndexes))
+        .map(({ id }) => id);
+    },
   };
+}
+
+/** An entry that is rejected whole holds every record. */
+function holdsAny(rejections: readonly RejectionGroup[], wanted: ReadonlySet<number>): boolean {
+  const indexes = [...wanted];
+  return rejections.some(
+    ({ records }) => records === null || indexes.some((index) => covers(records, index)),
+  );
 }
 
 function covers(records: RejectionGroup['records'], index: number | null): boolean {
