@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { type Tally, TallyHistogram } from './tally-histogram.ts';
 
 export type MetricMaker = ReturnType<typeof createMetricMaker>;
 
@@ -7,6 +8,24 @@ export function createMetricMaker(registry: Registry) {
   const registers = [registry];
   return {
     plainCounter: (name: string, help: string) => new Counter({ name, help, registers }),
+    /** A counter for what happens with each record: counted in a variable, read at a scrape. */
+    tallyCounter(name: string, help: string): { inc(): void } {
+      let pending = 0;
+      new Counter({
+        name,
+        help,
+        registers,
+        collect() {
+          this.inc(pending);
+          pending = 0;
+        },
+      });
+      return {
+        inc() {
+          pending += 1;
+        },
+      };
+    },
     counter<Label extends string>(
       name: string,
       help: string,
@@ -46,6 +65,19 @@ export function createMetricMaker(registry: Registry) {
       const histogram = new Histogram({ name, help, labelNames: [label], buckets, registers });
       for (const value of values) histogram.zero(labels(label, value));
       return histogram;
+    },
+    /** A histogram for what happens with each record. @returns the series of each value */
+    tallyHistogram<Value extends string>(
+      name: string,
+      help: string,
+      label: string,
+      values: readonly Value[],
+      buckets: number[],
+    ): (value: Value) => Tally {
+      const labelNames: [string] = [label];
+      const histogram = new TallyHistogram({ name, help, labelNames, buckets, registers });
+      for (const value of values) histogram.series(value);
+      return (value) => histogram.series(value);
     },
     histogramOfTwo<First extends string, Second extends string>(
       name: string,

@@ -30,11 +30,11 @@ export function createProcessingMetrics(make: MetricMaker) {
       'processor_late_records_total',
       'Stored records older than the newest known of their device.',
     ),
-    luhnFailures: make.plainCounter(
+    luhnFailures: make.tallyCounter(
       'processor_luhn_failures_total',
       'Entries whose IMEI fails the Luhn check; never a reason to reject.',
     ),
-    scanFallbacks: make.plainCounter(
+    scanFallbacks: make.tallyCounter(
       'processor_payload_scan_fallbacks_total',
       'Payload entries that are not in the usual form and took the full reading, which costs several times as much.',
     ),
@@ -45,7 +45,7 @@ export function createProcessingMetrics(make: MetricMaker) {
       stageNames,
       [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
     ),
-    endToEnd: make.labelledHistogram(
+    endToEnd: make.tallyHistogram(
       'processor_end_to_end_latency_seconds',
       'Time until durable: of each entry since its id, and of its first new record since the time of the device.',
       'from',

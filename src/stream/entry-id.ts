@@ -30,14 +30,18 @@ const maxBehindMs = 3653 * 86_400_000;
 
 /** Why this id is not the time its entry was added; null if it can be. `0-0` belongs to no entry. */
 export function idFault(id: string, nowMs: number): IdFault | null {
+  return faultOf(id, Number.parseInt(id, 10), nowMs);
+}
+
+function faultOf(id: string, ms: number, nowMs: number): IdFault | null {
   if (id === '0-0') return null;
   if (id === maxEntryId) return 'exhausted';
-  const ms = Number.parseInt(id, 10);
   if (ms > nowMs + maxAheadMs) return 'future';
   return ms < nowMs - maxBehindMs ? 'past' : null;
 }
 
 /** When the entry was added, in epoch milliseconds; null if its id is not a time. */
 export function entryTimeMs(id: string, nowMs: number): number | null {
-  return idFault(id, nowMs) === null ? Number.parseInt(id, 10) : null;
+  const ms = Number.parseInt(id, 10);
+  return faultOf(id, ms, nowMs) === null ? ms : null;
 }
