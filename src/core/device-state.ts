@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { DeviceTable } from './device-table.ts';
 import type { DeviceId, DeviceState, Position } from './types.ts';
 
 export interface DeviceStatesOptions {
@@ -20,6 +20,12 @@ export interface DeviceStatesOptions {
 /** The lookup includes rows dated ahead of the clock (the validation window allows a day). */
 const futureAllowanceMs = 2 * 86_400_000;
 
+/** What the table holds of a known device. Without a fix, the time of the fix is before all times. */
+const column = { lastTs: 0, fixTs: 1, latitude: 2, longitude: 3 } as const;
+const noFix = Number.NEGATIVE_INFINITY;
+/** What the table of devices without rows holds: until when not to look again. */
+const absentUntil = 0;
+
 /**
  * Caches the state of the most recently seen devices. The devices of a batch that are not cached are
  * looked up in one query; a lookup that is running is shared. Only stored rows change a state, and
@@ -27,25 +33,14 @@ const futureAllowanceMs = 2 * 86_400_000;
  */
 export class DeviceStates {
   readonly #options: DeviceStatesOptions;
-  readonly #states: LRUCache<DeviceId, DeviceState>;
-  readonly #absent: LRUCache<DeviceId, true>;
+  readonly #states: DeviceTable;
+  readonly #absent: DeviceTable;
   readonly #lookups = new Map<DeviceId, Promise<void>>();
 
   constructor(options: DeviceStatesOptions) {
     this.#options = options;
-    this.#states = new LRUCache({
-      max: options.capacity,
-      dispose: (_state, _device, reason) => {
-        if (reason === 'evict') options.onEvicted();
-      },
-    });
-    this.#absent = new LRUCache({
-      max: options.capacity,
-      ttl: options.negativeTtlMs,
-      // The default caches the time for a millisecond of the real clock and ignores `now`.
-      ttlResolution: 0,
-      perf: { now: options.now },
-    });
+    this.#states = new DeviceTable(options.capacity, 4, options.onEvicted);
+    this.#absent = new DeviceTable(options.capacity, 1);
   }
 
   get size(): number {
@@ -53,7 +48,16 @@ export class DeviceStates {
   }
 
   get(device: DeviceId): DeviceState | undefined {
-    return this.#states.peek(device);
+    const states = this.#states;
+    const slot = states.find(device);
+    if (slot < 0) return undefined;
+    const ts = states.get(slot, column.fixTs);
+    const latitude = states.get(slot, column.latitude);
+    const longitude = states.get(slot, column.longitude);
+    return {
+      lastTs: states.get(slot, column.lastTs),
+      lastFix: ts === noFix ? null : { ts, latitude, longitude },
+    };
   }
 
   /**
@@ -62,16 +66,22 @@ export class DeviceStates {
    */
   async warm(rows: readonly Position[]): Promise<void> {
     const devices = new Set<DeviceId>();
-    for (const row of rows) devices.add(row.deviceId);
+    let last: DeviceId | null = null;
+    for (const { deviceId } of rows) {
+      // The records of a packet have one device.
+      if (deviceId !== last) devices.add(deviceId);
+      last = deviceId;
+    }
     const cold: DeviceId[] = [];
     const underWay = new Set<Promise<void>>();
+    let misses = 0;
     for (const device of devices) {
-      if (this.#states.has(device) || this.#absent.has(device)) continue;
+      if (this.#states.find(device) >= 0 || this.#isAbsent(device)) continue;
+      misses += 1;
       const lookup = this.#lookups.get(device);
       if (lookup === undefined) cold.push(device);
       else underWay.add(lookup);
     }
-    const misses = cold.length + underWay.size;
     this.#options.onLookup('hit', devices.size - misses);
     this.#options.onLookup('miss', misses);
     if (cold.length > 0) underWay.add(this.#lookUp(cold));
@@ -80,22 +90,61 @@ export class DeviceStates {
 
   /** Updates the states from stored rows; returns how many rows were older than the known state. */
   apply(stored: readonly Position[]): number {
+    const states = this.#states;
     let late = 0;
     for (const row of stored) {
-      const known = this.#states.get(row.deviceId);
-      if (known !== undefined && row.ts < known.lastTs) late += 1;
-      const next = advance(known, row);
-      if (next !== known) this.#states.set(row.deviceId, next);
-      // A row is stored now, so the device must be looked up again once it is evicted.
-      if (known === undefined) this.#absent.delete(row.deviceId);
+      const slot = states.find(row.deviceId);
+      if (slot < 0) {
+        this.#addState(row.deviceId, row.ts, fixOf(row));
+        // A row is stored now, so the device must be looked up again once it is evicted.
+        this.#forgetAbsent(row.deviceId);
+        continue;
+      }
+      states.use(slot);
+      if (row.ts < states.get(slot, column.lastTs)) late += 1;
+      else states.set(slot, column.lastTs, row.ts);
+      if (row.fix && row.ts > states.get(slot, column.fixTs)) this.#setFix(slot, fixOf(row));
     }
     return late;
   }
 
   /** Drops a device's state; its next record looks it up again. */
   forget(device: DeviceId): void {
-    this.#states.delete(device);
-    this.#absent.delete(device);
+    const slot = this.#states.find(device);
+    if (slot >= 0) this.#states.remove(slot);
+    this.#forgetAbsent(device);
+  }
+
+  #addState(device: DeviceId, lastTs: number, fix: DeviceState['lastFix']): void {
+    const slot = this.#states.add(device);
+    this.#states.set(slot, column.lastTs, lastTs);
+    this.#states.set(slot, column.fixTs, noFix);
+    this.#setFix(slot, fix);
+  }
+
+  #setFix(slot: number, fix: DeviceState['lastFix']): void {
+    if (fix === null) return;
+    this.#states.set(slot, column.fixTs, fix.ts);
+    this.#states.set(slot, column.latitude, fix.latitude);
+    this.#states.set(slot, column.longitude, fix.longitude);
+  }
+
+  #isAbsent(device: DeviceId): boolean {
+    const slot = this.#absent.find(device);
+    return slot >= 0 && this.#options.now() < this.#absent.get(slot, absentUntil);
+  }
+
+  #noteAbsent(device: DeviceId): void {
+    const { now, negativeTtlMs } = this.#options;
+    const known = this.#absent.find(device);
+    const slot = known >= 0 ? known : this.#absent.add(device);
+    this.#absent.use(slot);
+    this.#absent.set(slot, absentUntil, now() + negativeTtlMs);
+  }
+
+  #forgetAbsent(device: DeviceId): void {
+    const slot = this.#absent.find(device);
+    if (slot >= 0) this.#absent.remove(slot);
   }
 
   #lookUp(cold: readonly DeviceId[]): Promise<void> {
@@ -107,7 +156,7 @@ export class DeviceStates {
   }
 
   async #rehydrate(cold: readonly DeviceId[]): Promise<void> {
-    const { now, rehydrate, rehydrateHorizonMs, negativeTtlMs, onRehydrated } = this.#options;
+    const { now, rehydrate, rehydrateHorizonMs, onRehydrated } = this.#options;
     const nowMs = now();
     let found: ReadonlyMap<DeviceId, DeviceState>;
     try {
@@ -121,29 +170,15 @@ export class DeviceStates {
     }
     for (const device of cold) {
       const state = found.get(device);
-      if (state === undefined) {
-        // For the cache, a TTL of 0 means without end.
-        if (negativeTtlMs > 0) this.#absent.set(device, true);
-      }
+      if (state === undefined) this.#noteAbsent(device);
       // Another batch may have stored a newer row during the query.
-      else if (!this.#states.has(device)) this.#states.set(device, state);
+      else if (this.#states.find(device) < 0) this.#addState(device, state.lastTs, state.lastFix);
     }
     onRehydrated('found', found.size);
     onRehydrated('absent', cold.length - found.size);
   }
 }
 
-/** Returns the state after a row; the same object when nothing changed. */
-export function advance(known: DeviceState | undefined, row: Position): DeviceState {
-  const lastTs = known === undefined ? row.ts : Math.max(known.lastTs, row.ts);
-  const lastFix = newestFix(known?.lastFix ?? null, row);
-  if (known !== undefined && known.lastTs === lastTs && known.lastFix === lastFix) return known;
-  return { lastTs, lastFix };
-}
-
-function newestFix(known: DeviceState['lastFix'], row: Position): DeviceState['lastFix'] {
-  const { fix, ts, latitude, longitude } = row;
-  if (!fix || latitude === null || longitude === null) return known;
-  if (known !== null && known.ts >= ts) return known;
-  return { ts, latitude, longitude };
+function fixOf({ fix, ts, latitude, longitude }: Position): DeviceState['lastFix'] {
+  return fix && latitude !== null && longitude !== null ? { ts, latitude, longitude } : null;
 }
