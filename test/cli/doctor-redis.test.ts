@@ -31,7 +31,7 @@ describe('doctor with the shipped ACL', () => {
   beforeEach(() => acl.admin.flushall());
 
   const rights = (redis: Redis, username: string) =>
-    checkRedisRights(redis, { ...stream, username });
+    checkRedisRights(redis, { ...stream, username, topology: 'cluster' });
 
   test('both users have the rights they need', async () => {
     expect(await rights(service, 'processor')).toMatchObject({ state: 'ok' });
@@ -56,7 +56,7 @@ describe('doctor with the shipped ACL', () => {
     async (user, rule, denied) => {
       // The rights of the shipped ACL but for one command on one key.
       const [, pattern = '', command = ''] = /\(~(\S+) \+(\S+)\)/.exec(rule) ?? [];
-      const needed = neededCommands({ ...stream, username: user });
+      const needed = neededCommands({ ...stream, username: user, topology: 'cluster' });
       const others = needed.flatMap((words) => selectorOf(words, pattern, command) ?? []);
       await acl.admin.acl('SETUSER', 'older', 'reset', 'on', '>pw', ...others);
       const older = new Redis(acl.server.port, {
@@ -75,6 +75,20 @@ describe('doctor with the shipped ACL', () => {
     },
   );
 
+  test('a right that only a cluster needs is asked for only there', async () => {
+    await acl.admin.acl('SETUSER', 'single', 'reset', 'on', '>pw', '~*', '+@all', '-cluster');
+    const redis = new Redis(acl.server.port, { username: 'single', password: 'pw' });
+    const found = await Promise.all(
+      (['single', 'sentinel', 'cluster'] as const).map((topology) =>
+        checkRedisRights(redis, { ...stream, username: 'single', topology }),
+      ),
+    );
+    redis.disconnect();
+
+    expect(found.map(({ state }) => state)).toEqual(['ok', 'ok', 'failure']);
+    expect(found[2]?.message).toContain('the user may not run CLUSTER SLOTS: the ACL');
+  });
+
   test('a user that may not run scripts gets a failure', async () => {
     await acl.admin.acl('SETUSER', 'noeval', 'reset', 'on', '>pw', '~*', '+@all', '-eval');
     const redis = new Redis(acl.server.port, { username: 'noeval', password: 'pw' });
@@ -90,7 +104,9 @@ describe('doctor with the shipped ACL', () => {
       const allowed = new Set(
         [...rulesOf(text, user).matchAll(/\+([a-z|]+)/g)].map(([, name = '']) => name),
       );
-      const needed = new Set(neededCommands({ ...stream, username: user }).map(nameOf));
+      const needed = new Set(
+        neededCommands({ ...stream, username: user, topology: 'cluster' }).map(nameOf),
+      );
 
       expect([...allowed].filter((name) => !needed.has(name))).toEqual([]);
       expect([...needed].filter((name) => !allowed.has(name))).toEqual([]);
@@ -139,7 +155,7 @@ function wrongTypeFor(name: string, key: string): [string, ...string[]] {
 
 function nameOf(words: readonly string[]): string {
   const [command = '', sub = ''] = words.map((word) => word.toLowerCase());
-  return ['xinfo', 'xgroup', 'client', 'acl', 'script'].includes(command)
+  return ['xinfo', 'xgroup', 'client', 'acl', 'script', 'cluster'].includes(command)
     ? `${command}|${sub}`
     : command;
 }

@@ -201,8 +201,8 @@ describe('the users of deploy/redis/users.acl', () => {
     expect(await acl.admin.xlen(`${stream}:dlq`)).toBe(2);
 
     expect(await acl.denials()).toEqual([]);
-    // Nor is anything allowed that was not asked for; PING is for health checks.
-    expect(await notUsed('processor')).toEqual(['ping']);
+    // Nor is anything allowed that was not asked for; PING is for health checks, CLUSTER SLOTS for a cluster.
+    expect(await notUsed('processor')).toEqual(['ping', 'cluster|slots']);
     expect(await acl.admin.xlen(`${stream}:control:audit`)).toBe(4);
     const pending = await acl.admin.xpending(stream, group);
     expect(pending[0]).toBe(0);
@@ -340,6 +340,8 @@ describe('the users of deploy/redis/users.acl', () => {
     ['SORT', stream],
     ['COPY', stream, 'x'],
     ['SWAPDB', '0', '1'],
+    ['CLUSTER', 'NODES'],
+    ['CLUSTER', 'RESET'],
   ];
 
   test.each(users)('%s is refused what it has no need of', async (user) => {

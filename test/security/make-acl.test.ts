@@ -1,10 +1,17 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { Redis } from 'ioredis';
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { startRedis } from '../../tools/servers/servers.ts';
 import { renderAcl } from './acl.ts';
 
 const stream = 'fleet:teltonika.1';
+
+/** The words of an ACL line; a selector in parentheses is one of them. */
+function ruleParts(line: string): readonly string[] {
+  return line.match(/\([^)]*\)|\S+/g) ?? [];
+}
 
 describe('deploy/redis/make-acl', () => {
   let dir: string;
@@ -50,6 +57,36 @@ describe('deploy/redis/make-acl', () => {
     expect(servers + sentinels).not.toMatch(/secret|[{}]|#(?![0-9a-f]{64} )/);
   });
 
+  test.each([
+    ['fleet:{*}', ['fleet:{0}', 'fleet:{1023}'], ['fleet', 'fleet:', 'fleet:{0', 'other:{0}']],
+    ['{fleet}', ['{fleet}'], ['fleet', '{fleet}:{0}']],
+  ])('makes rights of %s for its keys and no other', async (name, own, others) => {
+    for (const user of ['processor', 'operator', 'ingestion']) await write(user, 'x');
+    const server = await startRedis();
+    const redis = new Redis(server.url);
+    onTestFinished(async () => {
+      redis.disconnect();
+      await server.stop();
+    });
+    for (const line of (await renderAcl(dir, name)).trimEnd().split('\n').slice(1)) {
+      const [, user = '', ...rules] = ruleParts(line);
+      await redis.acl('SETUSER', user, ...rules);
+    }
+    const mayRun = async (user: string, ...words: string[]) =>
+      String(await redis.call('ACL', 'DRYRUN', user, ...words)) === 'OK';
+
+    for (const key of own) {
+      expect(await mayRun('ingestion', 'XADD', key, '*', 'f', 'v'), key).toBe(true);
+      expect(await mayRun('processor', 'XADD', `${key}:dlq`, '*', 'f', 'v'), key).toBe(true);
+      expect(await mayRun('processor', 'GET', `${key}:control:paused`), key).toBe(true);
+      expect(await mayRun('processor', 'XADD', key, '*', 'f', 'v'), key).toBe(false);
+    }
+    for (const key of others) {
+      expect(await mayRun('ingestion', 'XADD', key, '*', 'f', 'v'), key).toBe(false);
+      expect(await mayRun('processor', 'XLEN', key), key).toBe(false);
+    }
+  });
+
   test('makes nothing without every password, or of a name that is a pattern', async () => {
     await write('processor', 'x');
     await write('operator', '');
@@ -57,6 +94,8 @@ describe('deploy/redis/make-acl', () => {
 
     await write('operator', 'x');
     await write('ingestion', 'x');
-    await expect(renderAcl(dir, 'fleet:*')).rejects.toThrow(/a stream's name has/);
+    for (const name of ['fleet:*', '{*}', 'fleet:{*}:{*}', 'fleet:{*}x', 'fleet:{?}']) {
+      await expect(renderAcl(dir, name), name).rejects.toThrow(/a stream's name has/);
+    }
   });
 });

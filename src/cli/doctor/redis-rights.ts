@@ -1,5 +1,6 @@
 import { type Redis, ReplyError } from 'ioredis';
 import { controlKeys } from '../../stream/control-keys.ts';
+import type { TopologyKind } from '../../stream/topology.ts';
 import { type Check, failure, ok, unknown } from './check.ts';
 
 /** A command with its arguments, keys included. */
@@ -10,6 +11,7 @@ export interface RightsOptions {
   readonly deadLetterKey: string;
   /** User name of REDIS_URL; it decides which commands are needed. */
   readonly username: string;
+  readonly topology: TopologyKind;
 }
 
 /** As in deploy/redis/users.acl; any other user counts as that of the service. */
@@ -51,14 +53,26 @@ export async function checkRedisRights(redis: Redis, options: RightsOptions): Pr
 function describe(words: NeededCommand, options: RightsOptions): string {
   const keys = [options.key, options.deadLetterKey, ...Object.values(controlKeys(options.key))];
   const key = words.find((word) => keys.includes(word)) ?? '';
-  const hasSubcommand = ['XINFO', 'XGROUP', 'CLIENT', 'ACL', 'SCRIPT'].includes(words[0] ?? '');
+  const hasSubcommand = ['XINFO', 'XGROUP', 'CLIENT', 'ACL', 'SCRIPT', 'CLUSTER'].includes(
+    words[0] ?? '',
+  );
   const command = hasSubcommand ? `${words[0]} ${words[1]}` : (words[0] ?? '');
   return `${command}${key === '' ? '' : ` on ${key}`}`;
 }
 
 export function neededCommands(options: RightsOptions): readonly NeededCommand[] {
-  return options.username === operatorUser ? ofOperator(options) : ofService(options);
+  const common = options.topology === 'cluster' ? [...ofAll, ['CLUSTER', 'SLOTS']] : ofAll;
+  const own = options.username === operatorUser ? ofOperator(options) : ofService(options);
+  return [...common, ...own];
 }
+
+const ofAll: readonly NeededCommand[] = [
+  ['INFO'],
+  ['PING'],
+  ['TIME'],
+  ['CLIENT', 'SETNAME', 'n'],
+  ['ACL', 'DRYRUN', 'default', 'PING'],
+];
 
 const group = 'g';
 const id = '0-0';
@@ -67,11 +81,6 @@ const id = '0-0';
 function ofService({ key, deadLetterKey }: RightsOptions): readonly NeededCommand[] {
   const control = controlKeys(key);
   return [
-    ['INFO'],
-    ['PING'],
-    ['TIME'],
-    ['CLIENT', 'SETNAME', 'n'],
-    ['ACL', 'DRYRUN', 'default', 'PING'],
     ['XLEN', key],
     ['XREADGROUP', 'GROUP', group, 'c', 'STREAMS', key, '>'],
     ['XACK', key, group, id],
@@ -118,11 +127,6 @@ function ofService({ key, deadLetterKey }: RightsOptions): readonly NeededComman
 function ofOperator({ key, deadLetterKey }: RightsOptions): readonly NeededCommand[] {
   const control = controlKeys(key);
   return [
-    ['INFO'],
-    ['PING'],
-    ['TIME'],
-    ['CLIENT', 'SETNAME', 'n'],
-    ['ACL', 'DRYRUN', 'default', 'PING'],
     ['SET', control.paused, 'v'],
     ['GETDEL', control.paused],
     ['GET', control.paused],

@@ -29,7 +29,7 @@ export async function checkRedis(
     await streamCheck(redis, stream),
     await checkEntryIds(redis, stream.key),
     await checkControlKeys(redis, stream, username),
-    await checkRedisRights(redis, { ...stream, username }),
+    await checkRedisRights(redis, { ...stream, username, topology: topologyOf(redis) }),
     await clock(redis),
   ];
 }
