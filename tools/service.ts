@@ -28,6 +28,9 @@ export interface RunningService {
   end(signal: NodeJS.Signals): Promise<number | null>;
 }
 
+/** The service closes an idle connection; a request just then on the same one would fail. */
+const ownConnection = { headers: { connection: 'close' } };
+
 export function startService(env: Readonly<Record<string, string>>): RunningService {
   // The source, or what was built from it: the benchmark measures what is deployed.
   const program = process.env.PROCESSOR_PROGRAM ?? source;
@@ -56,11 +59,12 @@ export function startService(env: Readonly<Record<string, string>>): RunningServ
   }
 
   async function health(probe: string): Promise<number> {
-    return (await fetch(`${await url()}/health/${probe}`)).status;
+    return (await fetch(`${await url()}/health/${probe}`, ownConnection)).status;
   }
 
   async function scrape(): Promise<(series: string) => number> {
-    const lines = (await (await fetch(`${await url()}/metrics`)).text()).split('\n');
+    const response = await fetch(`${await url()}/metrics`, ownConnection);
+    const lines = (await response.text()).split('\n');
     return (series) => {
       const line = lines.find((candidate) => candidate.startsWith(`${series} `));
       return line === undefined ? 0 : Number(line.slice(series.length + 1));
