@@ -76,7 +76,7 @@ async function checkStored(run: StoppedRun): Promise<Checks> {
   database.on('error', () => {});
   try {
     await database.connect();
-    const { deadLetterKey } = config.stream;
+    const [{ deadLetterKey }] = config.streams;
     const source = createLedgerSource({ database, redis, deadLetterKey, deadLettersAfter: null });
     const check = await checkLedger(ledger, source);
     if (run.crossings === null) return { check, crossings: null };

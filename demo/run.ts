@@ -87,10 +87,11 @@ async function runOn(
   io.signal.throwIfAborted();
 
   const wanted = await environmentFor(servers, io.env);
-  const { redis: redisServers, stream: wantedStream } = configure(wanted);
+  const { redis: redisServers, streams } = configure(wanted);
+  const [wantedStream] = streams;
   const redis = await openDemoRedis(redisServers, wantedStream.key);
   cleanup.defer(() => redis.disconnect());
-  const stream = await chooseStream(redis, deadLettersOf(configure(wanted)), String(seed));
+  const stream = await chooseStream(redis, wantedStream, String(seed));
   const fleet = createFleet({
     seed,
     devices,
@@ -161,7 +162,7 @@ async function watched(run: Run): Promise<void> {
   const { options, io, config, redis, fleet, service, ledger } = run;
   const planned = options.seconds * options.rate + options.burst;
   const progress = createProgress(io.stdout, io.terminal, performance.now());
-  const { stream } = config;
+  const [stream] = config.streams;
   let phase = 'sending';
   const show = async (expected: number) => {
     // A service that does not answer is shown as such; the waits below find out why.
@@ -244,6 +245,9 @@ async function environmentFor(servers: DemoServers, env: Environment): Promise<E
     ...env,
     ...(redisUrl === null ? {} : { REDIS_URL: redisUrl, REDIS_PASSWORD: '' }),
     ...(postgresUrl === null ? {} : { POSTGRES_URL: postgresUrl, POSTGRES_PASSWORD: '' }),
+    // One stream of its own, whatever the environment divides.
+    STREAM_SHARDS: '',
+    READ_SHARDS: '',
     HTTP_HOST: '127.0.0.1',
     // The demo must know the port, so it chooses one where the service would.
     HTTP_PORT: Number(port) > 0 ? port : String(await freePort()),
@@ -282,10 +286,6 @@ function describeDomain(hasDomain: boolean, { driving }: Fleet): string {
 
 function rulesOf({ domain: { maxHopMs, minSatellites } }: Config): CrossingRules {
   return { maxHopMs, minSatellites };
-}
-
-function deadLettersOf({ stream }: Config) {
-  return { key: stream.key, deadLetterKey: stream.deadLetterKey };
 }
 
 function withLog(result: RunResult, log: string): RunResult {
