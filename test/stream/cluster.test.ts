@@ -6,8 +6,9 @@ import { createPrimaryFinder } from '../../src/stream/primary-finder.ts';
 import { commandRedis } from '../../tools/servers/ask.ts';
 import { type Cluster, startCluster } from '../../tools/servers/cluster.ts';
 import type { LocalServer } from '../../tools/servers/local-server.ts';
-import { eventually } from '../../tools/service.ts';
-import { redisUrl } from '../setup/database.ts';
+import { eventually, startService } from '../../tools/service.ts';
+import { entry } from '../security/entries.ts';
+import { freshDatabase, redisUrl } from '../setup/database.ts';
 import { openConsumer } from './entries.ts';
 
 const password = 'nodes/pw';
@@ -158,6 +159,43 @@ test('nodes that do not answer are named, and no call waits for them without end
     await expect(shared()).rejects.toMatchObject(away);
     await expect(consumer.read(10)).rejects.toMatchObject(away);
   }
+});
+
+test('a stream with a hash tag needs no shards: the service stores, dead-letters and stops', async () => {
+  const database = await freshDatabase();
+  const tagged = '{fleet}';
+  const owner = await cluster.ownerOf(slotOf(tagged));
+  const env = {
+    REDIS_URL: cluster.url,
+    POSTGRES_URL: database.url,
+    REDIS_TELEMETRY_STREAM: tagged,
+    TIMESCALEDB: 'optional',
+    READ_BLOCK_MS: '200',
+  };
+  const service = startService(env);
+  onTestFinished(async () => {
+    await service.end('SIGKILL');
+    await database.drop();
+  });
+  await service.untilReady();
+  for (let index = 0; index < 5; index += 1) {
+    await commandRedis(owner.url, 'XADD', tagged, '*', ...entry(index));
+  }
+  await commandRedis(owner.url, 'XADD', tagged, '*', 'nonsense', 'x');
+
+  await eventually('all records are stored', async () =>
+    (await service.metric('processor_records_total{outcome="inserted"}')) === 5 ? true : undefined,
+  );
+  await eventually('the dead letter is written', async () =>
+    (await commandRedis(owner.url, 'XLEN', `${tagged}:dlq`)) === 1 ? true : undefined,
+  );
+  expect(await service.end('SIGTERM')).toBe(0);
+  expect(await commandRedis(owner.url, 'XPENDING', tagged, 'processor')).toEqual([
+    0,
+    null,
+    null,
+    null,
+  ]);
 });
 
 test('both connections follow a slot that moves', async () => {

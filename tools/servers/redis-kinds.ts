@@ -13,12 +13,15 @@ export interface Sentinel {
   stop(): Promise<void>;
 }
 
-/** A Redis Sentinel that watches the Redis at `port`. */
-export async function startSentinel(port: number): Promise<Sentinel> {
+/** A Redis Sentinel that watches the Redis at `port`, with further lines of its configuration. */
+export async function startSentinel(
+  port: number,
+  further: readonly string[] = [],
+): Promise<Sentinel> {
   const dir = await mkdtemp(join(tmpdir(), 'processor-sentinel-'));
   const own = await freePort();
   const file = join(dir, 'sentinel.conf');
-  const lines = [`port ${own}`, 'bind 127.0.0.1', `dir ${dir}`];
+  const lines = [`port ${own}`, 'bind 127.0.0.1', `dir ${dir}`, ...further];
   await writeFile(file, `${lines.join('\n')}\nsentinel monitor telemetry 127.0.0.1 ${port} 1\n`);
   const program = findProgram('redis-server');
   if (program === null) throw new Error('startRedis installs redis-server; start a Redis first');
