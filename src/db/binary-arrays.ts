@@ -10,9 +10,9 @@
 
 import type { ByteRange } from '../core/types.ts';
 
-const headerBytes = 20;
+export const headerBytes = 20;
 
-const oid = {
+export const oid = {
   bool: 16,
   int2: 21,
   int4: 23,
@@ -23,13 +23,13 @@ const oid = {
   jsonb: 3802,
 };
 
-const jsonbVersion = 1;
+export const jsonbVersion = 1;
 /** Length up to which text is written byte by byte; an IMEI has 15 characters. */
 const shortText = 16;
 
 /** PostgreSQL's epoch, 2000-01-01, in epoch milliseconds; its timestamps count from there. */
-const postgresEpochMs = 946_684_800_000;
-const twoTo32 = 4_294_967_296;
+export const postgresEpochMs = 946_684_800_000;
+export const twoTo32 = 4_294_967_296;
 
 function allocate(
   elementType: number,
@@ -38,12 +38,24 @@ function allocate(
   hasNull: boolean,
 ): Buffer {
   const array = Buffer.allocUnsafe(headerBytes + elementBytes);
-  array.writeInt32BE(1, 0);
-  array.writeInt32BE(hasNull ? 1 : 0, 4);
-  array.writeInt32BE(elementType, 8);
-  array.writeInt32BE(count, 12);
-  array.writeInt32BE(1, 16);
+  writeHeader(array, 0, elementType, count, hasNull);
   return array;
+}
+
+/** Writes the header of an array at `start`. @returns the offset behind it */
+export function writeHeader(
+  bytes: Buffer,
+  start: number,
+  elementType: number,
+  count: number,
+  hasNull: boolean,
+): number {
+  bytes.writeInt32BE(1, start);
+  bytes.writeInt32BE(hasNull ? 1 : 0, start + 4);
+  bytes.writeInt32BE(elementType, start + 8);
+  bytes.writeInt32BE(count, start + 12);
+  bytes.writeInt32BE(1, start + 16);
+  return start + headerBytes;
 }
 
 /** Encodes fixed-width elements: `width` bytes each, NULL where `pick` returns null. */

@@ -9,6 +9,7 @@ import {
   encodeInt4,
   encodeTimestamps,
 } from './binary-arrays.ts';
+import { encodeRows } from './position-arrays.ts';
 
 type Value = string | ByteRange | number | boolean | null;
 
@@ -157,5 +158,5 @@ export function encodeCompressedComparison(rows: readonly Position[]): (Buffer |
 
 /** Encodes the columns of the rows as statement parameters. */
 export function encodePositions(rows: readonly Position[]): Buffer[] {
-  return positionColumns.map((column) => column.encode(rows));
+  return encodeRows(rows);
 }
