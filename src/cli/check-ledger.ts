@@ -10,7 +10,7 @@ import type { Ledger } from '../simulator/ledger.ts';
 import { createLedger } from '../simulator/ledger.ts';
 import { checkLedger, formatCheck, isClean, type LedgerCheck } from '../simulator/ledger-check.ts';
 import { readLedger } from '../simulator/ledger-file.ts';
-import { createLedgerSource, type Queryable } from '../simulator/ledger-source.ts';
+import { createLedgerSource, joinSources, type Queryable } from '../simulator/ledger-source.ts';
 import { type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { cliIo, type SetExitCode } from './options.ts';
 import { type Stores, withStores } from './stores.ts';
@@ -92,18 +92,24 @@ async function compareCrossings(
   return await checkCrossings(crossings, [...devices.keys()], source);
 }
 
+/** A shard that does not answer fails the command: its dead letters would seem to be missing. */
 async function compare(
-  { config, redis, database }: Stores,
+  { streams, database }: Stores,
   ledger: Ledger,
   deadLettersAfter: string | null,
 ): Promise<LedgerCheck> {
-  const source = createLedgerSource({
-    database: {
-      query: (statement) => database().use((client) => client.query(statement)),
-    },
-    redis: await redis(),
-    deadLetterKey: config.stream.deadLetterKey,
-    deadLettersAfter,
-  });
-  return await checkLedger(ledger, source);
+  const queries: Queryable = {
+    query: (statement) => database().use((client) => client.query(statement)),
+  };
+  const sources = streams.map(async ({ stream: { deadLetterKey }, redis }) =>
+    createLedgerSource({
+      database: queries,
+      redis: await redis(),
+      deadLetterKey,
+      deadLettersAfter,
+    }),
+  );
+  const [first, ...others] = await Promise.all(sources);
+  if (first === undefined) throw new RangeError('a configuration has at least one stream');
+  return await checkLedger(ledger, joinSources(first, others));
 }

@@ -16,6 +16,8 @@ import { deviceMark } from './device-mark.ts';
 import { plural } from './format.ts';
 import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { changeExits, changing, cliIo, type SetExitCode } from './options.ts';
+import { reportMissing, reportUnchanged } from './shard-text.ts';
+import { type Missing, overShards, type StreamStore, without } from './shards.ts';
 import { type Stores, silent, withStores } from './stores.ts';
 
 /** Running instances read requests every second; then the request itself is deleted. */
@@ -43,10 +45,12 @@ export function runForget(io: CliIo, device: string, flags: ChangeFlags): Promis
       return cliExits.refused;
     }
     const found = await findTraces(io, stores, device);
+    if (found.missing.length > 0) return refuseMissing(io, found.missing);
     const mark = deviceMark(stores.config, device);
     const json = { device: mark, ...jsonOf(found) };
     const counts = textOf(found);
-    if (found.traces.unsettled > 0 && !flags.dryRun) return refuse(io, found.traces.unsettled);
+    const { unsettled } = found.traces;
+    if (unsettled > 0 && !flags.dryRun) return refuse(io, unsettled);
     return await makeChange(io, flags, {
       // The output of a dry run may be kept, so it does not name the device.
       what: flags.dryRun
@@ -64,16 +68,53 @@ export function runForget(io: CliIo, device: string, flags: ChangeFlags): Promis
 
 interface Found {
   readonly rows: DeviceRows;
-  readonly traces: DeviceTraces;
+  /** Those of all shards together. */
+  readonly traces: Counts;
+  readonly missing: readonly Missing[];
 }
 
+/** How many ids `DeviceTraces` has of each kind. */
+type Counts = Readonly<Record<keyof DeviceTraces, number>>;
+
+/** A device has its shard, but a producer may have written its entries to another one. */
 async function findTraces(io: CliIo, stores: Stores, device: DeviceId): Promise<Found> {
-  const traces = await findDevice(await stores.redis(), placeOf(stores), device, io.signal);
-  return { rows: await onTables(stores, (client) => countDevice(client, device)), traces };
+  const { answered, missing } = await overShards(stores.streams, async (store) =>
+    countsOf(await findDevice(await store.redis(), placeOf(store), device, io.signal)),
+  );
+  const traces = sumOf(answered.map(({ value }) => value));
+  return { rows: await onTables(stores, (client) => countDevice(client, device)), traces, missing };
 }
 
-function placeOf({ config }: Stores): ForgetPlace {
-  return { ...config.stream, keys: controlKeys(config.stream.key) };
+function countsOf({ settled, unsettled, deadLetters, audit, requests }: DeviceTraces): Counts {
+  return {
+    settled: settled.length,
+    unsettled,
+    deadLetters: deadLetters.length,
+    audit: audit.length,
+    requests: requests.length,
+  };
+}
+
+function sumOf(counts: readonly Counts[]): Counts {
+  const sum = (kind: keyof Counts) => counts.reduce((total, one) => total + one[kind], 0);
+  return {
+    settled: sum('settled'),
+    unsettled: sum('unsettled'),
+    deadLetters: sum('deadLetters'),
+    audit: sum('audit'),
+    requests: sum('requests'),
+  };
+}
+
+function placeOf({ stream }: StreamStore): ForgetPlace {
+  return { ...stream, keys: controlKeys(stream.key) };
+}
+
+/** A shard that does not answer may hold entries of the device, which would bring it back. */
+function refuseMissing(io: CliIo, missing: readonly Missing[]): CliExit {
+  reportMissing(io, missing);
+  io.stderr.write('processor: to forget a device all shards must answer; nothing was done\n');
+  return cliExits.failed;
 }
 
 /** With the migrator's login: the writer may delete nothing. @throws DependencyError */
@@ -115,19 +156,25 @@ async function carryOut(
 ): Promise<Gone> {
   const mark = deviceMark(stores.config, device);
   const rows = await onTables(stores, (client) => forgetDevice(client, device, io.signal));
-  const redis = await stores.redis();
-  const place = placeOf(stores);
-  await createSwitches(stores.redis, place.keys).dropState(device);
+  const { streams } = stores;
+  const asked = await overShards(streams, (store) =>
+    createSwitches(store.redis, placeOf(store).keys).dropState(device),
+  );
   await setTimeout(requestMs, undefined, { signal: io.signal }).catch(() => undefined);
-  const traces = await findDevice(redis, place, device, io.signal);
+  const cleared = await overShards(without(streams, asked.missing), (store) =>
+    removeTraces(io, store, device),
+  );
+  const failed = [...asked.missing, ...cleared.missing];
+  reportUnchanged(io, failed);
+  const of = sumOf(cleared.answered.map(({ value }) => value));
   const removed = {
-    entries: await removeEntries(redis, place.key, traces.settled),
-    dead_letters: await removeEntries(redis, place.deadLetterKey, traces.deadLetters),
-    audit_lines: await removeEntries(redis, place.keys.audit, traces.audit),
-    requests: await removeEntries(redis, place.keys.requests, traces.requests),
+    entries: of.settled,
+    dead_letters: of.deadLetters,
+    audit_lines: of.audit,
+    requests: of.requests,
   };
   const left = await findTraces(io, stores, device);
-  const isWhole = isNothing(left) && !io.signal.aborted;
+  const isWhole = failed.length === 0 && isNothing(left) && !io.signal.aborted;
   const counts = { ...rows, ...removed, whole: isWhole };
   const detail = Object.entries(counts).map(([name, value]) => `${name}=${value}`);
   await noteChange(io, flags, stores, 'device forget', `${mark} ${detail.join(' ')}`);
@@ -135,20 +182,33 @@ async function carryOut(
   return { isWhole, counts, text: `forgot ${mark}: ${detail.join(' ')}${again}` };
 }
 
-function isNothing({ rows, traces }: Found): boolean {
-  const { settled, unsettled, deadLetters, audit, requests } = traces;
-  const ids = [settled, deadLetters, audit, requests];
-  return rows.rows + rows.derived + unsettled === 0 && ids.every((list) => list.length === 0);
+/** @returns how many were removed */
+async function removeTraces(io: CliIo, store: StreamStore, device: DeviceId): Promise<Counts> {
+  const redis = await store.redis();
+  const place = placeOf(store);
+  const traces = await findDevice(redis, place, device, io.signal);
+  return {
+    settled: await removeEntries(redis, place.key, traces.settled),
+    unsettled: 0,
+    deadLetters: await removeEntries(redis, place.deadLetterKey, traces.deadLetters),
+    audit: await removeEntries(redis, place.keys.audit, traces.audit),
+    requests: await removeEntries(redis, place.keys.requests, traces.requests),
+  };
+}
+
+function isNothing({ rows, traces, missing }: Found): boolean {
+  const left = Object.values(traces).reduce((sum, count) => sum + count, rows.rows + rows.derived);
+  return left === 0 && missing.length === 0;
 }
 
 function jsonOf({ rows, traces }: Found): object {
   return {
     ...rows,
-    entries: traces.settled.length,
+    entries: traces.settled,
     unsettled_entries: traces.unsettled,
-    dead_letters: traces.deadLetters.length,
-    audit_lines: traces.audit.length,
-    requests: traces.requests.length,
+    dead_letters: traces.deadLetters,
+    audit_lines: traces.audit,
+    requests: traces.requests,
   };
 }
 

@@ -5,9 +5,11 @@ import type { Command } from 'commander';
 import { exportLine } from './dlq/dead-letter-json.ts';
 import { type FilterFlags, matching } from './dlq/matching.ts';
 import { filtered, maxDeadLetters } from './dlq/options.ts';
-import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
+import { withDeadLetters } from './dlq/shard-id.ts';
+import { type CliExit, type CliIo, cliExits, type OutputFlags } from './io.ts';
 import { cliIo, readExits, type SetExitCode } from './options.ts';
-import { withStores } from './stores.ts';
+import { printFound, reportMissing } from './shard-text.ts';
+import { exitOf, type Missing } from './shards.ts';
 
 /** Registers `processor dlq export`. */
 export function register(command: Command, setExitCode: SetExitCode): void {
@@ -26,7 +28,7 @@ export function runDlqExport(
   io: CliIo,
   flags: OutputFlags & FilterFlags & { to: string },
 ): Promise<CliExit> {
-  return withStores(io, async (stores) => {
+  return withDeadLetters(io, flags, async ({ config, streams }, asked) => {
     const isStdout = flags.to === '-';
     let sink: Writable = io.stdout;
     if (!isStdout) {
@@ -39,21 +41,21 @@ export function runDlqExport(
       }
     }
     let deadLetters = 0;
-    for await (const deadLetter of matching(stores, flags, 'oldest_first')) {
+    const missing: Missing[] = [];
+    for await (const found of matching(streams, asked, 'oldest_first', missing)) {
       if (io.signal.aborted) return cliExits.failed;
-      if (!sink.write(exportLine(deadLetter))) await once(sink, 'drain');
+      if (!sink.write(exportLine(found))) await once(sink, 'drain');
       deadLetters += 1;
     }
-    if (isStdout) return cliExits.ok;
+    if (isStdout) {
+      reportMissing(io, missing);
+      return exitOf(missing);
+    }
     sink.end();
     await once(sink, 'close');
-    print(
-      io,
-      flags,
-      { letters: deadLetters, to: flags.to },
-      `${deadLetters} dead letters written to ${flags.to}`,
-    );
-    return cliExits.ok;
+    const result = { letters: deadLetters, to: flags.to };
+    const text = `${deadLetters} dead letters written to ${flags.to}`;
+    return printFound(io, flags, config, { result, text, missing });
   });
 }
 

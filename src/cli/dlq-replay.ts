@@ -5,13 +5,29 @@ import { audit } from './audit.ts';
 import { type ChangeFlags, type Done, makeChange } from './change.ts';
 import { auditFilter, deviceOf, filterText } from './dlq/filter.ts';
 import { type Fix, parseFix } from './dlq/fix.ts';
-import { type FilterFlags, matching } from './dlq/matching.ts';
+import { type FilterFlags, matching, matchingIn } from './dlq/matching.ts';
 import { filtered, maxDeadLetters } from './dlq/options.ts';
-import { type DeadLettersOfEntry, type Replayed, replayDeadLetters } from './dlq/replay.ts';
+import {
+  createPace,
+  type DeadLettersOfEntry,
+  type Replayed,
+  type ReplayOptions,
+  replayDeadLetters,
+} from './dlq/replay.ts';
 import { replayProblem } from './dlq/replayable.ts';
+import { withDeadLetters } from './dlq/shard-id.ts';
 import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { changing, cliIo, collect, positive, type SetExitCode } from './options.ts';
-import { type Stores, withStores } from './stores.ts';
+import {
+  inShards,
+  missingJson,
+  reportUnchanged,
+  shardLines,
+  shardsJson,
+  shownId,
+} from './shard-text.ts';
+import { exitOf, type Missing, overShards, type StreamStore, untouched } from './shards.ts';
+import type { Stores } from './stores.ts';
 
 /** Registers `processor dlq replay`. */
 export function register(command: Command, setExitCode: SetExitCode): void {
@@ -59,45 +75,60 @@ export function runDlqReplay(io: CliIo, flags: ReplayFlags): Promise<CliExit> {
     );
     return Promise.resolve(cliExits.refused);
   }
-  return withStores(io, async (stores) => {
-    const { deadLetters, entries, devices } = await countReplayable(stores, flags);
-    const changes = flags.fix.length === 0 ? '' : `set ${flags.fix.join(', ')} in ${entries} and `;
-    const what = `${changes}replay ${deadLetters} dead letters of ${devices} (${filterText(flags)})`;
-    return await makeChange(io, flags, {
-      what,
-      planned: { letters: deadLetters },
-      isEmpty: deadLetters === 0,
-      carryOut: () =>
-        replayAll(
-          io,
-          flags,
-          stores,
-          fixes.filter((fix) => fix !== null),
-        ),
+  const values = fixes.filter((fix) => fix !== null);
+  return withDeadLetters(io, flags, async (stores, asked) => {
+    const plan = await planReplay(stores, asked);
+    reportUnchanged(io, plan.missing);
+    const changes =
+      flags.fix.length === 0 ? '' : `set ${flags.fix.join(', ')} in ${plan.entries} and `;
+    const where = plan.missing.length === 0 ? '' : inShards([...plan.limits.keys()]);
+    const exit = await makeChange(io, flags, {
+      what: `${changes}replay ${plan.deadLetters} dead letters of ${plan.devices}${where} (${filterText(asked)})`,
+      planned: { letters: plan.deadLetters, ...missingJson(stores.config, plan.missing) },
+      isEmpty: plan.deadLetters === 0,
+      carryOut: () => replayAll(io, asked, stores, plan, values),
     });
+    return exit === cliExits.ok ? exitOf(plan.missing) : exit;
   });
 }
 
+/** Replays the dead letters of all shards at the same time, together at the rate that was asked for. */
 async function replayAll(
   io: CliIo,
   flags: ReplayFlags,
   stores: Stores,
+  plan: Plan,
   fixes: readonly Fix[],
 ): Promise<Done> {
-  const sum = createSum();
-  try {
-    for await (const chunk of chunksOf(stores, flags)) {
-      sum.add(await replayChunk(io, stores, chunk, flags, fixes));
-      if (io.signal.aborted) break;
+  const total = createSum();
+  const options = optionsOf(io, flags, stores, fixes);
+  const sums = new Map([...plan.limits.keys()].map((store) => [store, createSum()]));
+  const answers = await overShards([...plan.limits.keys()], async (store) => {
+    const sum = sums.get(store) ?? createSum();
+    const limited = { ...flags, limit: plan.limits.get(store) ?? 0 };
+    try {
+      for await (const chunk of chunksOf(store, limited)) {
+        const replayed = await replayDeadLetters(stores, store, chunk, options);
+        for (const one of [sum, total]) one.add(replayed);
+        if (io.signal.aborted) break;
+      }
+    } finally {
+      // Here, so that a failure of Redis or the database leaves a line of what was done before it.
+      const detail = `${auditFilter(stores.config, flags)}${fixedFields(fixes)}: ${sum.text()}`;
+      await audit(io, flags, store, 'dlq replay', detail);
     }
-  } finally {
-    // Here, so that a failure of Redis or the database leaves a line of what was done before it.
-    const detail = `${auditFilter(stores.config, flags)}${fixedFields(fixes)}: ${sum.text()}`;
-    await audit(io, flags, stores, 'dlq replay', detail);
-  }
-  const isWhole = sum.isAllStored() && !io.signal.aborted;
-  const exit = isWhole ? cliExits.ok : cliExits.failed;
-  return { result: sum.result(), text: sum.text(), exit };
+  });
+  reportUnchanged(io, answers.missing);
+  const missing = [...plan.missing, ...answers.missing];
+  // Also of the shards that failed later: what was done there before.
+  const done = [...sums].map(([store, value]) => ({ store, value }));
+  const shards = shardsJson(stores.config, { answered: done, missing }, (sum) => sum.result());
+  const isWhole = total.isAllStored() && !io.signal.aborted;
+  return {
+    result: { ...total.result(), ...shards },
+    text: total.text() + shardLines(done, (sum) => sum.text()),
+    exit: isWhole ? exitOf(missing) : cliExits.failed,
+  };
 }
 
 /** The names of the fields that were changed, for the audit; their values may be personal data. */
@@ -105,31 +136,50 @@ function fixedFields(fixes: readonly Fix[]): string {
   return fixes.map(({ path }) => ` fix=${path.join('.')}`).join('');
 }
 
-/** Counts what a replay would send, for the question to the operator. */
-async function countReplayable(
-  stores: Stores,
-  flags: ReplayFlags,
-): Promise<{ deadLetters: number; entries: string; devices: string }> {
+/** What a replay would send, for the question to the operator. */
+interface Plan {
+  readonly deadLetters: number;
+  readonly entries: string;
+  readonly devices: string;
+  /** How many of each stream's oldest dead letters to read; the oldest of all are within --limit. */
+  readonly limits: ReadonlyMap<StreamStore, number>;
+  readonly missing: readonly Missing[];
+}
+
+async function planReplay({ config, streams }: Stores, flags: ReplayFlags): Promise<Plan> {
   const entries = new Set<string>();
   const devices = new Set<string>();
+  const limits = new Map<StreamStore, number>();
+  if (config.shards === null) for (const store of streams) limits.set(store, flags.limit);
+  const missing: Missing[] = [];
   let deadLetters = 0;
-  for await (const deadLetter of matching(stores, flags, 'oldest_first')) {
+  for await (const found of matching(streams, flags, 'oldest_first', missing)) {
+    const { store, deadLetter } = found;
+    if (config.shards !== null) limits.set(store, (limits.get(store) ?? 0) + 1);
     if (deadLetter.kind !== 'dead_letter' || replayProblem(deadLetter) !== null) continue;
     deadLetters += 1;
-    entries.add(deadLetter.entryId);
+    entries.add(shownId(store, deadLetter.entryId));
     devices.add(deviceOf(deadLetter) ?? 'unknown');
+  }
+  for (const { shard } of missing) {
+    for (const store of limits.keys()) if (store.stream.shard === shard) limits.delete(store);
   }
   return {
     deadLetters,
     entries: entries.size === 1 ? '1 entry' : `${entries.size} entries`,
     devices: devices.size === 1 ? '1 device' : `${devices.size} devices`,
+    limits,
+    missing: untouched(missing),
   };
 }
 
 /** Groups dead letters by entry, in chunks; shape 1 has several dead letters of one entry in a row. */
-async function* chunksOf(stores: Stores, flags: ReplayFlags): AsyncGenerator<DeadLettersOfEntry[]> {
+async function* chunksOf(
+  store: StreamStore,
+  flags: ReplayFlags,
+): AsyncGenerator<DeadLettersOfEntry[]> {
   let groups: { deadLetters: StoredDeadLetter[] }[] = [];
-  for await (const deadLetter of matching(stores, flags, 'oldest_first')) {
+  for await (const deadLetter of matchingIn(store, flags, 'oldest_first')) {
     if (deadLetter.kind === 'malformed') continue;
     const last = groups.at(-1);
     if (last?.deadLetters[0]?.entryId === deadLetter.entryId) {
@@ -145,20 +195,19 @@ async function* chunksOf(stores: Stores, flags: ReplayFlags): AsyncGenerator<Dea
   if (groups.length > 0) yield groups;
 }
 
-function replayChunk(
+function optionsOf(
   io: CliIo,
-  stores: Stores,
-  chunk: readonly DeadLettersOfEntry[],
   flags: ReplayFlags,
+  { config }: Stores,
   fixes: readonly Fix[],
-): Promise<Replayed[]> {
-  return replayDeadLetters(stores, chunk, {
+): ReplayOptions {
+  return {
     fixes,
-    rate: flags.rate,
+    pace: createPace(flags.rate, io.signal),
     timeoutMs: flags.timeout * 1000,
     signal: io.signal,
-    interpret: createInterpret(stores.config.validation, Date.now),
-  });
+    interpret: createInterpret(config.validation, Date.now),
+  };
 }
 
 /** The outcomes of a replay, entry by entry. */

@@ -1,25 +1,21 @@
 import type { Command } from 'commander';
-import { readDeadLetterTotals } from '../stream/dead-letter-totals.ts';
-import { callRedis } from '../stream/redis.ts';
 import { rangesText } from '../stream/rejections.ts';
-import {
-  type Malformed,
-  readDeadLetters,
-  type StoredDeadLetter,
-} from '../stream/stored-dead-letters.ts';
+import type { StoredDeadLetter } from '../stream/stored-dead-letters.ts';
 import { rejectionsJson } from './dlq/dead-letter-json.ts';
 import { deviceOf } from './dlq/filter.ts';
-import { type FilterFlags, matching } from './dlq/matching.ts';
-import { deadLetterId, filtered, maxDeadLetters } from './dlq/options.ts';
+import { type FilterFlags, type Found, matching, shown } from './dlq/matching.ts';
+import { deadLetterId, filtered } from './dlq/options.ts';
+import { withDeadLetters } from './dlq/shard-id.ts';
 import { showDeadLetter } from './dlq/show.ts';
-import { createTally, renderTally } from './dlq/tally.ts';
 import { register as registerExport } from './dlq-export.ts';
 import { register as registerPurge } from './dlq-purge.ts';
 import { register as registerReplay } from './dlq-replay.ts';
+import { register as registerStats } from './dlq-stats.ts';
 import { ageText } from './format.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { cliIo, readExits, type SetExitCode } from './options.ts';
-import { type Stores, withStores } from './stores.ts';
+import { inShards, printFound, reportMissing, shardJson } from './shard-text.ts';
+import { type Missing, type ShardFlags, sharded, without } from './shards.ts';
 import { table } from './table.ts';
 
 /** Registers the commands of `processor dlq`. */
@@ -31,22 +27,15 @@ export function register(dlq: Command, setExitCode: SetExitCode): void {
     .action(async (flags: OutputFlags & FilterFlags) =>
       setExitCode(await runDlqList(cliIo(), flags)),
     );
-  dlq
-    .command('show')
+  sharded(dlq.command('show'))
     .description('show everything that one dead letter keeps')
     .argument('<id>', "the dead letter's id, as dlq list prints it", deadLetterId)
     .option('--json', 'print the result as one JSON line', false)
     .addHelpText('after', readExits)
-    .action(async (id: string, flags: OutputFlags) =>
+    .action(async (id: string, flags: OutputFlags & ShardFlags) =>
       setExitCode(await runDlqShow(cliIo(), id, flags)),
     );
-  filtered(dlq.command('stats'), maxDeadLetters)
-    .description('count dead letters by reason, stage and device')
-    .option('--json', 'print the result as one JSON line', false)
-    .addHelpText('after', readExits)
-    .action(async (flags: OutputFlags & FilterFlags) =>
-      setExitCode(await runDlqStats(cliIo(), flags)),
-    );
+  registerStats(dlq.command('stats'), setExitCode);
   registerExport(dlq.command('export'), setExitCode);
   registerPurge(dlq.command('purge'), setExitCode);
   registerReplay(dlq.command('replay'), setExitCode);
@@ -54,37 +43,37 @@ export function register(dlq: Command, setExitCode: SetExitCode): void {
 
 /** `processor dlq list`: one line a dead letter, newest first. */
 export function runDlqList(io: CliIo, flags: OutputFlags & FilterFlags): Promise<CliExit> {
-  return withStores(io, async (stores) => {
-    const deadLetters: (StoredDeadLetter | Malformed)[] = [];
-    for await (const deadLetter of matching(stores, flags, 'newest_first'))
-      deadLetters.push(deadLetter);
+  return withDeadLetters(io, flags, async ({ config, streams }, asked) => {
+    const missing: Missing[] = [];
+    const found: Found[] = [];
+    for await (const one of matching(streams, asked, 'newest_first', missing)) found.push(one);
     const nowMs = Date.now();
-    const rows = deadLetters.map((deadLetter) =>
-      deadLetter.kind === 'malformed'
-        ? [
-            deadLetter.id,
-            ageText(deadLetter.id, nowMs),
-            '-',
-            'malformed',
-            '-',
-            '-',
-            'not written by this service',
-          ]
-        : [
-            deadLetter.id,
-            ageText(deadLetter.id, nowMs),
-            joined(deadLetter, 'stage'),
-            joined(deadLetter, 'reason'),
-            deviceOf(deadLetter) ?? '-',
-            recordsText(deadLetter),
-            deadLetter.rejections[0].message,
-          ],
-    );
     const heading = ['DEAD LETTER', 'AGE', 'STAGE', 'REASON', 'DEVICE', 'RECORDS', 'MESSAGE'];
-    const text = rows.length === 0 ? 'no dead letters' : table([heading, ...rows]);
-    print(io, flags, { letters: deadLetters.map(summary) }, text);
-    return cliExits.ok;
+    const rows = found.map((one) => rowOf(one, nowMs));
+    const places = missing.length === 0 ? '' : inShards(without(streams, missing));
+    const text = rows.length === 0 ? `no dead letters${places}` : table([heading, ...rows]);
+    return printFound(io, flags, config, {
+      result: { letters: found.map(summary) },
+      text,
+      missing,
+    });
   });
+}
+
+function rowOf(found: Found, nowMs: number): string[] {
+  const deadLetter = shown(found);
+  const head = [deadLetter.id, ageText(found.deadLetter.id, nowMs)];
+  if (deadLetter.kind === 'malformed') {
+    return [...head, '-', 'malformed', '-', '-', 'not written by this service'];
+  }
+  return [
+    ...head,
+    joined(deadLetter, 'stage'),
+    joined(deadLetter, 'reason'),
+    deviceOf(deadLetter) ?? '-',
+    recordsText(deadLetter),
+    deadLetter.rejections[0].message,
+  ];
 }
 
 /** Lists each stage, or each reason, of the rejections once. */
@@ -99,10 +88,11 @@ function recordsText({ rejections }: StoredDeadLetter): string {
     .join(',');
 }
 
-function summary(deadLetter: StoredDeadLetter | Malformed): object {
-  if (deadLetter.kind === 'malformed') return deadLetter;
+function summary(found: Found): object {
+  const deadLetter = shown(found);
+  if (deadLetter.kind === 'malformed') return shardJson(found.store, deadLetter);
   const { id, entryId, records, deliveries, at } = deadLetter;
-  return {
+  return shardJson(found.store, {
     id,
     entry_id: entryId,
     at,
@@ -110,51 +100,26 @@ function summary(deadLetter: StoredDeadLetter | Malformed): object {
     deliveries,
     records,
     rejections: rejectionsJson(deadLetter.rejections),
-  };
+  });
 }
 
 /** `processor dlq show <id>`: everything that a dead letter keeps. */
-export function runDlqShow(io: CliIo, id: string, flags: OutputFlags): Promise<CliExit> {
-  return withStores(io, async ({ config, redis }) => {
-    const range = { from: id, to: id, order: 'oldest_first' } as const;
-    for await (const deadLetter of readDeadLetters(
-      await redis(),
-      config.stream.deadLetterKey,
-      range,
-    )) {
-      const { json, text } = showDeadLetter(deadLetter, Date.now());
+export function runDlqShow(
+  io: CliIo,
+  id: string,
+  flags: OutputFlags & ShardFlags,
+): Promise<CliExit> {
+  const wanted = { ...flags, id, limit: 1 };
+  return withDeadLetters(io, wanted, async ({ streams }, asked) => {
+    const missing: Missing[] = [];
+    for await (const found of matching(streams, asked, 'oldest_first', missing)) {
+      const { json, text } = showDeadLetter(found, Date.now());
       print(io, flags, json, text);
       return cliExits.ok;
     }
+    reportMissing(io, missing);
+    if (missing.length > 0) return cliExits.failed;
     io.stderr.write(`processor: no dead letter has the id ${id}; see processor dlq list\n`);
     return cliExits.failed;
-  });
-}
-
-/** `processor dlq stats`: how maxDeadLetters dead letters, by reason, stage and device. */
-export function runDlqStats(io: CliIo, flags: OutputFlags & FilterFlags): Promise<CliExit> {
-  return withStores(io, async (stores) => {
-    const { key, deadLetterKey, deadLetterMaxEntries, ...stream } = stores.config.stream;
-    const tally = createTally();
-    for await (const deadLetter of matching(stores, flags, 'newest_first')) tally.add(deadLetter);
-    const length = await lengthOf(stores, deadLetterKey);
-    const totals = await readDeadLetterTotals(await stores.redis(), key);
-    const result = {
-      ...tally.result(),
-      length,
-      max_entries: deadLetterMaxEntries,
-      bytes: totals.bytes,
-      max_bytes: stream.deadLetterStreamMaxBytes,
-      dropped_entries: totals.droppedEntries,
-      dropped_bytes: totals.droppedBytes,
-    };
-    print(io, flags, result, renderTally(result, Date.now()));
-    return cliExits.ok;
-  });
-}
-
-async function lengthOf({ redis }: Stores, key: string): Promise<number> {
-  return await callRedis(async () => {
-    return await (await redis()).xlen(key);
   });
 }

@@ -41,3 +41,14 @@ export function bytesText(bytes: number): string {
   const text = unit === 0 || value >= 10 ? String(Math.round(value)) : value.toFixed(1);
   return `${text} ${units[unit]}`;
 }
+
+/** Ascending numbers as `0-2,5`. */
+export function numbersText(numbers: readonly number[]): string {
+  const ranges: [first: number, last: number][] = [];
+  for (const number of numbers) {
+    const range = ranges.at(-1);
+    if (range !== undefined && number === range[1] + 1) range[1] = number;
+    else ranges.push([number, number]);
+  }
+  return ranges.map(([first, last]) => (first === last ? first : `${first}-${last}`)).join(',');
+}

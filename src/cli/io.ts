@@ -30,7 +30,11 @@ export interface OutputFlags {
   readonly json: boolean;
 }
 
-/** Prints a result: one JSON line, or text for people; either can be shown on a terminal. */
+/**
+ * Prints a result: one JSON line, or text for people; either can be shown on a terminal. Nothing for
+ * an empty text, as of a change that no shard carried out.
+ */
 export function print(io: CliIo, flags: OutputFlags, result: object, text: string): void {
+  if (!flags.json && text === '') return;
   io.stdout.write(`${flags.json ? jsonLine(result) : printableLines(text)}\n`);
 }

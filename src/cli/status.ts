@@ -3,9 +3,10 @@ import type { Command } from 'commander';
 import { type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { cliIo, collect, positive, type SetExitCode, wholeNumber } from './options.ts';
 import { jsonLine } from './printable.ts';
+import { type ShardFlags, sharded } from './shards.ts';
 import { attentionOf, limitsOf, unreachableOf } from './status/attention.ts';
 import { jsonOf } from './status/json.ts';
-import { stallMs, stallsBetween } from './status/movement.ts';
+import { isStalled, stallMs } from './status/movement.ts';
 import { ratesOf } from './status/rates.ts';
 import { type Sample, takeSample } from './status/sample.ts';
 import { renderLine, renderStatus, type Status } from './status/view.ts';
@@ -13,7 +14,7 @@ import { graphSamples, renderWatch } from './status/watch-view.ts';
 import { type Stores, withStores } from './stores.ts';
 import { type Terminal, terminalOf } from './terminal.ts';
 
-interface StatusOptions {
+interface StatusOptions extends ShardFlags {
   readonly json: boolean;
   readonly watch?: number | true;
   readonly frames?: number;
@@ -23,7 +24,7 @@ interface StatusOptions {
 
 /** Registers `processor status`. */
 export function register(command: Command, setExitCode: SetExitCode): void {
-  command
+  sharded(command)
     .option('--json', 'print the result as one JSON line', false)
     .option('--watch [seconds]', 'redraw the status, by default every 2 seconds', positive)
     .option('--frames <count>', 'end after this many samples', positive)
@@ -44,7 +45,7 @@ export function register(command: Command, setExitCode: SetExitCode): void {
     );
 }
 
-export interface StatusFlags extends OutputFlags {
+export interface StatusFlags extends OutputFlags, ShardFlags {
   /** Seconds between two samples, or null: report once. */
   readonly watch: number | null;
   /** Samples after which watching ends; null: when it is interrupted. */
@@ -63,9 +64,10 @@ const rateMs = 1000;
 
 /** `processor status`: whether entries flow; `--watch` redraws it. */
 export function runStatus(io: CliIo, flags: StatusFlags): Promise<number> {
-  return withStores<number>(io, (stores) =>
-    flags.watch === null ? once(io, stores, flags) : watch(io, stores, flags, flags.watch),
-  );
+  const { watch: seconds } = flags;
+  const show = (stores: Stores) =>
+    seconds === null ? once(io, stores, flags) : watch(io, stores, flags, seconds);
+  return withStores<number>(io, show, flags);
 }
 
 /**
@@ -79,11 +81,7 @@ async function once(io: CliIo, stores: Stores, flags: StatusFlags): Promise<numb
   do {
     await sleep(io, rateMs);
     now = await sampling.take();
-  } while (
-    now.atMs - before.atMs < stallMs &&
-    stallsBetween(before, now).length > 0 &&
-    !io.signal.aborted
-  );
+  } while (now.atMs - before.atMs < stallMs && isStalled(before, now) && !io.signal.aborted);
   const status = sampling.statusOf(before, before, now);
   print(io, flags, jsonOf(status), renderStatus(status, terminalOf(io)).join('\n'));
   return exitOf(status);
@@ -143,7 +141,7 @@ function draw(io: CliIo, statuses: readonly Status[], terminal: Terminal): void 
 
 /** Takes and compares the samples of one command. */
 function samplingOf(stores: Stores, flags: StatusFlags) {
-  const limits = limitsOf(stores.config.stream, flags.maxLag);
+  const limits = limitsOf(stores.config.streams[0], flags.maxLag);
   return {
     take: () => takeSample(stores, flags.metricsUrl, limits.claimMs),
     /** @param older a sample that is old enough for a stall to show, or null */

@@ -1,6 +1,8 @@
 /** One entry of the dead-letter stream: name, value, name, value … */
 export interface StoredDeadLetter {
   readonly id: string;
+  /** Its dead-letter stream: ids are unique only within one. */
+  readonly stream?: string;
   readonly fields: readonly Buffer[];
 }
 

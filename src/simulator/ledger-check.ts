@@ -119,7 +119,7 @@ async function collectDeadLetters(
       const entry = entryFingerprint(original);
       for (const { recordIndex, reason } of rejected) {
         const description = `${deadLetter.id} for entry ${entryId}, record ${recordIndex ?? 'none'}, reason ${reason}`;
-        const record = `${entryId}/${recordIndex ?? ''}`;
+        const record = `${deadLetter.stream ?? ''} ${entryId}/${recordIndex ?? ''}`;
         if (seen.has(record)) note(check, 'doubled', `dead letter ${description}`);
         seen.add(record);
         const from = sourceOf(entry, recordIndex);

@@ -38,6 +38,16 @@ export function createLedgerSource(options: LedgerSourceOptions): LedgerSource {
   };
 }
 
+/** The table, and the dead letters of several shards. */
+export function joinSources(first: LedgerSource, others: readonly LedgerSource[]): LedgerSource {
+  return {
+    rows: (deviceIds) => first.rows(deviceIds),
+    async *deadLetters() {
+      for (const source of [first, ...others]) yield* source.deadLetters();
+    },
+  };
+}
+
 interface PagedRow extends StoredRow {
   /** The row's exact time, where the next page continues. */
   readonly place: string;
@@ -84,7 +94,9 @@ export async function* deadLettersOf({
   let from = deadLettersAfter === null ? '-' : `(${deadLettersAfter}`;
   for (;;) {
     const found = await redis.xrangeBuffer(deadLetterKey, from, '+', 'COUNT', pageDeadLetters);
-    const page = found.map(([id, fields]) => ({ id: id.toString('latin1'), fields }));
+    const page = found.map(([id, fields]) => {
+      return { id: id.toString('latin1'), stream: deadLetterKey, fields };
+    });
     const last = page.at(-1);
     if (last === undefined) return;
     yield page;

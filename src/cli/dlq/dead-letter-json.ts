@@ -1,7 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import { type RejectionGroup, rangesText } from '../../stream/rejections.ts';
-import type { Malformed, StoredDeadLetter } from '../../stream/stored-dead-letters.ts';
+import type { StoredDeadLetter } from '../../stream/stored-dead-letters.ts';
 import { jsonLine } from '../printable.ts';
+import { shardJson } from '../shard-text.ts';
+import { type Found, shown } from './matching.ts';
 
 /** Bytes as `text` if they are UTF-8, else as `base64`. */
 export type JsonBytes = { readonly text: string } | { readonly base64: string };
@@ -37,8 +39,9 @@ export function deadLetterJson(deadLetter: StoredDeadLetter): object {
   };
 }
 
-/** A dead letter as one line of an export. */
-export function exportLine(deadLetter: StoredDeadLetter | Malformed): string {
+/** A dead letter as one line of an export, with its shard first where there are shards. */
+export function exportLine(found: Found): string {
+  const deadLetter = shown(found);
   const json = deadLetter.kind === 'malformed' ? deadLetter : deadLetterJson(deadLetter);
-  return `${jsonLine(json)}\n`;
+  return `${jsonLine(shardJson(found.store, json))}\n`;
 }

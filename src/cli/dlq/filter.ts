@@ -5,10 +5,11 @@ import {
   type StoredDeadLetter,
 } from '../../stream/stored-dead-letters.ts';
 import { deviceMark } from '../device-mark.ts';
+import type { ShardFlags } from '../shards.ts';
 
 /** Selects the dead letters that a command works on. */
 export interface DeadLetterFilter {
-  /** The dead letter's own id. */
+  /** The dead letter's own id, without the shard. */
   readonly id?: string;
   readonly reason?: string;
   readonly stage?: string;
@@ -60,7 +61,10 @@ export function deviceOf(deadLetter: StoredDeadLetter): string | null {
 }
 
 /** The filter as text for the audit, which never holds an IMEI. */
-export function auditFilter(config: Pick<Config, 'audit'>, filter: DeadLetterFilter): string {
+export function auditFilter(
+  config: Pick<Config, 'audit'>,
+  filter: DeadLetterFilter & ShardFlags,
+): string {
   const { device } = filter;
   return filterText(
     device === undefined ? filter : { ...filter, device: deviceMark(config, device) },
@@ -68,9 +72,10 @@ export function auditFilter(config: Pick<Config, 'audit'>, filter: DeadLetterFil
 }
 
 /** The filter as text for the operator. */
-export function filterText(filter: DeadLetterFilter): string {
-  const { id, reason, stage, device, since, until } = filter;
+export function filterText(filter: DeadLetterFilter & ShardFlags): string {
+  const { shard, id, reason, stage, device, since, until } = filter;
   const parts = Object.entries({
+    shard,
     id,
     reason,
     stage,

@@ -1,6 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { reasons } from '../../core/types.ts';
 import { instant, positive } from '../options.ts';
+import { sharded } from '../shards.ts';
+import { isShownId } from './shard-id.ts';
 
 const stages = ['decode', 'validate', 'write', 'conflict'];
 /** Default maximum of dead letters that a command works on. */
@@ -8,7 +10,7 @@ export const maxDeadLetters = 1_000_000;
 
 /** Adds the options that select dead letters. */
 export function filtered(command: Command, limit: number): Command {
-  return command
+  return sharded(command)
     .addOption(new Option('--reason <reason>', 'only dead letters of this reason').choices(reasons))
     .addOption(new Option('--stage <stage>', 'only dead letters of this stage').choices(stages))
     .option('--device <imei>', 'only dead letters of this device')
@@ -24,7 +26,7 @@ export function filtered(command: Command, limit: number): Command {
 
 /** The id of a dead letter, for an option or argument. */
 export function deadLetterId(text: string): string {
-  if (!/^\d{1,15}-\d{1,15}$/.test(text)) {
+  if (!isShownId(text)) {
     throw new InvalidArgumentError('expected an id such as 1767225600000-0.');
   }
   return text;

@@ -6,6 +6,7 @@ import { makeEntry } from '../../stream/make-entry.ts';
 import { removeEntries } from '../../stream/remove-entries.ts';
 import { addEntry, unsettledIn } from '../../stream/replay.ts';
 import { readDeadLetters, type StoredDeadLetter } from '../../stream/stored-dead-letters.ts';
+import type { StreamStore } from '../shards.ts';
 import type { Stores } from '../stores.ts';
 import { applyFixes, type Fix } from './fix.ts';
 import { replayProblem } from './replayable.ts';
@@ -21,8 +22,8 @@ export type Replayed =
 
 export interface ReplayOptions {
   readonly fixes: readonly Fix[];
-  /** Entries added a second. */
-  readonly rate: number;
+  /** Waits before each entry that is added; shared by the shards. */
+  readonly pace: () => Promise<void>;
   /** Longest wait for the service to settle what was added. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
@@ -45,20 +46,20 @@ interface Added {
 const pollMs = 100;
 
 /**
- * Adds the entries of some dead letters to the stream again, waits until the service has settled them,
+ * Adds the entries of some dead letters of a stream to it again, waits until the service has settled them,
  * and removes a dead letter only once every record of its entry is stored with the same content. A kill
  * in between leaves the dead letter: replaying it again stores nothing twice, because writes are
  * idempotent. Answers in the order given. @throws DependencyError
  */
 export async function replayDeadLetters(
   stores: Stores,
+  { stream, redis: connected }: StreamStore,
   groups: readonly DeadLettersOfEntry[],
   options: ReplayOptions,
 ): Promise<Replayed[]> {
-  const redis = await stores.redis();
+  const redis = await connected();
   const outcomes = new Map<DeadLettersOfEntry, Replayed>();
   const added = new Map<DeadLettersOfEntry, Added>();
-  const beganMs = performance.now();
   for (const group of groups) {
     if (options.signal.aborted) break;
     const fields = fieldsOf(group, options.fixes);
@@ -66,11 +67,11 @@ export async function replayDeadLetters(
       outcomes.set(group, { kind: 'not_replayable', problem: fields.problem });
       continue;
     }
-    await pace(beganMs, added.size, options);
-    const id = await addEntry(redis, stores.config.stream.key, fields.fields);
+    await options.pace();
+    const id = await addEntry(redis, stream.key, fields.fields);
     added.set(group, { id, deadLetters: group.deadLetters, fields: fields.fields });
   }
-  const settled = await settle(stores, redis, [...added.values()], options);
+  const settled = await settle(stores, { stream, redis }, [...added.values()], options);
   for (const [group, one] of added) {
     outcomes.set(group, settled.get(one.id) ?? { kind: 'unconfirmed' });
   }
@@ -94,32 +95,39 @@ function fieldsOf({ deadLetters }: DeadLettersOfEntry, fixes: readonly Fix[]): F
   return { fields: fixed.map(([name, value]) => [Buffer.from(name), value]) };
 }
 
-async function pace(
-  beganMs: number,
-  count: number,
-  { rate, signal }: ReplayOptions,
-): Promise<void> {
-  const waitMs = beganMs + (count * 1000) / rate - performance.now();
-  if (waitMs > 1) await setTimeout(waitMs, undefined, { signal }).catch(() => undefined);
+/** Returns a wait that lets at most `rate` entries a second pass. */
+export function createPace(rate: number, signal: AbortSignal): () => Promise<void> {
+  let nextMs = performance.now();
+  return async () => {
+    const nowMs = performance.now();
+    const waitMs = nextMs - nowMs;
+    nextMs = Math.max(nextMs, nowMs) + 1000 / rate;
+    if (waitMs > 1) await setTimeout(waitMs, undefined, { signal }).catch(() => undefined);
+  };
+}
+
+/** The stream of the dead letters, and its connection. */
+interface Place {
+  readonly stream: StreamStore['stream'];
+  readonly redis: Redis;
 }
 
 /** Waits until the group has settled the added entries, then reads the outcome of each. */
 async function settle(
   stores: Stores,
-  redis: Redis,
+  place: Place,
   added: readonly Added[],
   { timeoutMs, signal, interpret }: ReplayOptions,
 ): Promise<Map<EntryId, Replayed>> {
-  const { key, group } = stores.config.stream;
   const outcomes = new Map<EntryId, Replayed>();
   const giveUpMs = performance.now() + timeoutMs;
   let open = added;
   for (;;) {
     const ids = open.map(({ id }) => id);
-    const { undelivered, pending } = await unsettledIn(redis, { key, group }, ids);
+    const { undelivered, pending } = await unsettledIn(place.redis, place.stream, ids);
     const isWaiting = ({ id }: Added) => undelivered.has(id) || pending.has(id);
     const ended = open.filter((one) => !isWaiting(one));
-    for (const [id, outcome] of await conclude(stores, redis, ended, interpret)) {
+    for (const [id, outcome] of await conclude(stores, place, ended, interpret)) {
       outcomes.set(id, outcome);
     }
     open = open.filter(isWaiting);
@@ -131,14 +139,13 @@ async function settle(
 /** Reads the outcome of settled entries, and removes the dead letters that are done with. */
 async function conclude(
   stores: Stores,
-  redis: Redis,
+  { stream: { deadLetterKey }, redis }: Place,
   ended: readonly Added[],
   interpret: ReplayOptions['interpret'],
 ): Promise<Map<EntryId, Replayed>> {
   const outcomes = new Map<EntryId, Replayed>();
   const [first] = ended;
   if (first === undefined) return outcomes;
-  const { deadLetterKey } = stores.config.stream;
   const newDeadLetters = await deadLettersSince(redis, deadLetterKey, first.id, ended);
   const isStored = await storedOf(stores, ended, interpret);
   const done: string[] = [];

@@ -1,26 +1,27 @@
 import { isUtf8 } from 'node:buffer';
 import { rangesText } from '../../stream/rejections.ts';
-import type { KeptField, Malformed, StoredDeadLetter } from '../../stream/stored-dead-letters.ts';
+import type { KeptField } from '../../stream/stored-dead-letters.ts';
 import { ageText } from '../format.ts';
 import { isPrintable } from '../printable.ts';
+import { shardJson } from '../shard-text.ts';
 import { table } from '../table.ts';
 import { deadLetterJson } from './dead-letter-json.ts';
+import { type Found, shown } from './matching.ts';
 import { replayProblem } from './replayable.ts';
 
 /** Maximum of bytes shown of a field; `--json` and the export have all of them. */
 const shownBytes = 2048;
 
 /** Renders one dead letter as JSON and as text. */
-export function showDeadLetter(
-  deadLetter: StoredDeadLetter | Malformed,
-  nowMs: number,
-): { json: object; text: string } {
+export function showDeadLetter(found: Found, nowMs: number): { json: object; text: string } {
+  const deadLetter = shown(found);
   if (deadLetter.kind === 'malformed') {
-    return { json: deadLetter, text: `${deadLetter.id} was not written by this service` };
+    const text = `${deadLetter.id} was not written by this service`;
+    return { json: shardJson(found.store, deadLetter), text };
   }
   const problem = replayProblem(deadLetter);
   const facts = [
-    ['dead letter', `${deadLetter.id} (${ageText(deadLetter.id, nowMs)} ago)`],
+    ['dead letter', `${deadLetter.id} (${ageText(found.deadLetter.id, nowMs)} ago)`],
     ['entry', deadLetter.entryId],
     ['records', String(deadLetter.records)],
     ['deliveries', String(deadLetter.deliveries)],
@@ -35,7 +36,8 @@ export function showDeadLetter(
   ]);
   const fields = deadLetter.fields.map((field) => [`  ${nameText(field)}`, valueText(field)]);
   const text = `${table(facts)}\nrejections\n${table(rejections)}\nfields\n${table(fields)}`;
-  return { json: { ...deadLetterJson(deadLetter), replay_problem: problem }, text };
+  const json = { ...deadLetterJson(deadLetter), replay_problem: problem };
+  return { json: shardJson(found.store, json), text };
 }
 
 function nameText({ name }: KeptField): string {

@@ -1,7 +1,8 @@
-import type { Malformed, StoredDeadLetter } from '../../stream/stored-dead-letters.ts';
-import { ageText, countText } from '../format.ts';
+import { ageText, countText, plural } from '../format.ts';
 import { table } from '../table.ts';
 import { deviceOf } from './filter.ts';
+import { type Found, shown } from './matching.ts';
+import { bareId } from './shard-id.ts';
 
 /** Maximum of devices that are counted separately. */
 const maxDevices = 10_000;
@@ -20,7 +21,7 @@ export interface Tally {
 
 /** Counts dead letters and their records as they are read, newest first. */
 export function createTally(): {
-  add(deadLetter: StoredDeadLetter | Malformed): void;
+  add(found: Found): void;
   result(): Tally;
 } {
   const byReason = new Map<string, number>();
@@ -33,7 +34,8 @@ export function createTally(): {
   const count = (counts: Map<string, number>, name: string, by = 1) =>
     counts.set(name, (counts.get(name) ?? 0) + by);
   return {
-    add(deadLetter) {
+    add(found) {
+      const deadLetter = shown(found);
       letters += 1;
       newest ??= deadLetter.id;
       oldest = deadLetter.id;
@@ -42,9 +44,9 @@ export function createTally(): {
         return;
       }
       records += deadLetter.records;
-      for (const { reason, stage, count: found } of deadLetter.rejections) {
-        count(byReason, reason, found);
-        count(byStage, stage, found);
+      for (const { reason, stage, count: rejected } of deadLetter.rejections) {
+        count(byReason, reason, rejected);
+        count(byStage, stage, rejected);
       }
       const device = deviceOf(deadLetter) ?? 'unknown';
       if (byDevice.has(device) || byDevice.size < maxDevices) count(byDevice, device);
@@ -81,18 +83,33 @@ export interface StreamSize {
   readonly dropped_bytes: number;
 }
 
-export function renderTally(tally: Tally & StreamSize, nowMs: number): string {
+/** What one shard holds. */
+export interface ShardTally {
+  readonly shard: number;
+  readonly letters: number;
+  readonly length: number;
+  readonly bytes: number | null;
+  readonly dropped_entries: number;
+}
+
+/** @param shards empty without shards */
+export function renderTally(
+  tally: Tally & StreamSize,
+  shards: readonly ShardTally[],
+  nowMs: number,
+): string {
   const { letters, records, length, oldest, newest } = tally;
-  const age = (id: string | null) => (id === null ? '-' : ageText(id, nowMs));
+  const ofEach = shards.length === 0 ? '' : `, ${plural(shards.length, 'shard', 'shards')}`;
+  const age = (id: string | null) => (id === null ? '-' : ageText(bareId(id), nowMs));
   const facts = [
     ['dead letters', `${countText(letters)} counted of ${countText(length)}`],
     ['records', countText(records)],
-    ['entries', shareText(length, tally.max_entries, 'DEAD_LETTER_MAX_ENTRIES')],
+    ['entries', shareText(length, tally.max_entries, `DEAD_LETTER_MAX_ENTRIES${ofEach}`)],
     [
       'bytes',
       tally.bytes === null
         ? 'not counted: no instance has run'
-        : shareText(tally.bytes, tally.max_bytes, 'DEAD_LETTER_STREAM_MAX_BYTES'),
+        : shareText(tally.bytes, tally.max_bytes, `DEAD_LETTER_STREAM_MAX_BYTES${ofEach}`),
     ],
     [
       'dropped',
@@ -113,7 +130,19 @@ export function renderTally(tally: Tally & StreamSize, nowMs: number): string {
     `records by stage\n${table(counts(tally.by_stage))}`,
     `devices with the most dead letters\n${table(devices)}`,
   ];
-  return letters === 0 ? (parts[0] ?? '') : parts.join('\n');
+  const ofShards = shards.length === 0 ? [] : [shardTable(shards)];
+  return [...(letters === 0 ? parts.slice(0, 1) : parts), ...ofShards].join('\n');
+}
+
+function shardTable(shards: readonly ShardTally[]): string {
+  const rows = shards.map(({ shard, letters, length, bytes, dropped_entries }) => [
+    String(shard),
+    countText(letters),
+    countText(length),
+    bytes === null ? '-' : countText(bytes),
+    countText(dropped_entries),
+  ]);
+  return table([['SHARD', 'COUNTED', 'DEAD LETTERS', 'BYTES', 'DROPPED'], ...rows]);
 }
 
 function shareText(used: number, limit: number, variable: string): string {

@@ -7,6 +7,8 @@ export interface Check {
   readonly state: CheckState;
   /** What was found and, unless the state is `ok`, what to do. */
   readonly message: string;
+  /** The shards that it is about; absent without shards, and where it is about no shard. */
+  readonly shards?: readonly number[];
 }
 
 export const ok = (name: string, message: string): Check => ({ name, state: 'ok', message });

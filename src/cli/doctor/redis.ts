@@ -11,10 +11,16 @@ const oldestRedis = 7;
 /** Share of maxmemory above which Redis counts as nearly full. */
 const nearlyFull = 0.8;
 
+interface StreamKeys {
+  readonly key: string;
+  readonly group: string;
+  readonly deadLetterKey: string;
+}
+
 /** Checks what the service needs of Redis. @throws a connection error */
 export async function checkRedis(
   redis: Redis,
-  stream: { readonly key: string; readonly group: string; readonly deadLetterKey: string },
+  stream: StreamKeys,
   username: string,
 ): Promise<Check[]> {
   const server = parseInfo(await redis.info('server'));
@@ -26,11 +32,30 @@ export async function checkRedis(
     persistence.get('aof_enabled') === '1' ? await checkReplayRights(redis, stream) : withoutAof,
     eviction(memory.get('maxmemory_policy')),
     memoryCheck(memory),
+    ...(await checkStream(redis, stream, username)),
+    await clock(redis),
+  ];
+}
+
+/** The checks that are about keys; the others are about the server. */
+export const streamCheckNames: readonly string[] = [
+  'stream',
+  'entry ids',
+  'control keys',
+  'redis rights',
+];
+
+/** Checks what the service needs of one stream's keys. @throws a connection error */
+export async function checkStream(
+  redis: Redis,
+  stream: StreamKeys,
+  username: string,
+): Promise<Check[]> {
+  return [
     await streamCheck(redis, stream),
     await checkEntryIds(redis, stream.key),
     await checkControlKeys(redis, stream, username),
     await checkRedisRights(redis, { ...stream, username, topology: topologyOf(redis) }),
-    await clock(redis),
   ];
 }
 

@@ -2,10 +2,11 @@ import { isTrimReached, uncountedLoss } from '../../stream/group-progress.ts';
 import type { Losses } from '../../stream/losses.ts';
 import { countText, durationText, plural } from '../format.ts';
 import { idFaultText } from '../id-fault.ts';
+import { shardsText } from '../shard-text.ts';
 import type { InstanceView } from './instance.ts';
 import { stallMs, stallsBetween, trimmedUnread } from './movement.ts';
-import type { Rates } from './rates.ts';
-import type { Sample, StreamSample } from './sample.ts';
+import { type Flow, noFlow, type Rates } from './rates.ts';
+import { type Moment, momentOf, type Sample, type StreamSample } from './sample.ts';
 
 export interface Limits {
   /** Age of the oldest unread entry. */
@@ -43,13 +44,10 @@ export interface Samples {
 }
 
 /** Findings that need an operator, the most urgent first; empty when all is well. */
-export function attentionOf({ before, older, now, rates }: Samples, limits: Limits): string[] {
+export function attentionOf(samples: Samples, limits: Limits): string[] {
+  const { now } = samples;
   return [
-    ...lossFindings(before, now),
-    ...idFindings(now),
-    ...flowFindings(before, now, limits),
-    ...(older !== null && now.atMs - older.atMs >= stallMs ? stallsBetween(older, now) : []),
-    ...trimmingFindings(now, rates),
+    ...streamFindings(samples, limits),
     ...now.instances.flatMap((answer) =>
       answer.kind === 'seen' ? instanceFindings(answer.value) : [],
     ),
@@ -57,12 +55,59 @@ export function attentionOf({ before, older, now, rates }: Samples, limits: Limi
   ];
 }
 
-function idFindings({ stream }: Sample): string[] {
+/** The findings of all streams by kind; shards with the same finding are named together. */
+function streamFindings(samples: Samples, limits: Limits): string[] {
+  const { now } = samples;
+  const kinds: ShardFinding[][] = [];
+  for (const { shard } of now.streams) {
+    for (const [kind, texts] of findingsOf(samples, shard, limits).entries()) {
+      const found = texts.map((text) => ({ shard, text }));
+      kinds[kind] = [...(kinds[kind] ?? []), ...found];
+    }
+  }
+  return kinds.flatMap((found) => joinShards(found));
+}
+
+/** The findings of one stream, a list for each kind. */
+function findingsOf(
+  { before: sampleBefore, older: sampleOlder, now: sample, rates }: Samples,
+  shard: number | null,
+  limits: Limits,
+): readonly string[][] {
+  const of = (one: Sample | null) => (one === null ? null : momentOf(one, shard));
+  const [before, older, now] = [of(sampleBefore), of(sampleOlder), of(sample)];
+  if (now === null) return [];
+  return [
+    lossFindings(before, now),
+    idFindings(now),
+    flowFindings(before, now, limits),
+    older !== null && now.atMs - older.atMs >= stallMs ? stallsBetween(older, now) : [],
+    trimmingFindings(now, rates.streams.get(shard) ?? noFlow),
+  ];
+}
+
+interface ShardFinding {
+  readonly shard: number | null;
+  readonly text: string;
+}
+
+/** One line for each text, with the shards that it is of before it. */
+function joinShards(found: readonly ShardFinding[]): string[] {
+  const texts = new Map<string, number[]>();
+  for (const { shard, text } of found) {
+    texts.set(text, [...(texts.get(text) ?? []), ...(shard === null ? [] : [shard])]);
+  }
+  return [...texts].map(([text, shards]) =>
+    shards.length === 0 ? text : `${shardsText(shards)}: ${text}`,
+  );
+}
+
+function idFindings({ stream }: Moment): string[] {
   const fault = stream.kind === 'seen' ? stream.value.backlog.idFault : null;
   return fault === null ? [] : [idFaultText(fault)];
 }
 
-function lossFindings(before: Sample | null, now: Sample): string[] {
+function lossFindings(before: Moment | null, now: Moment): string[] {
   if (now.stream.kind !== 'seen') return [];
   const { progress, losses } = now.stream.value;
   const findings: string[] = [];
@@ -84,7 +129,7 @@ function lossFindings(before: Sample | null, now: Sample): string[] {
 }
 
 /** As ProcessorLagWillHitTrim: within half an hour, and not for a lag of a moment. */
-function trimmingFindings({ stream }: Sample, { trimmingReachesMs }: Rates): string[] {
+function trimmingFindings({ stream }: Moment, { trimmingReachesMs }: Flow): string[] {
   if (stream.kind !== 'seen' || trimmingReachesMs === null) return [];
   const { lag, length } = stream.value.backlog;
   // Then the loss itself is reported.
@@ -104,7 +149,7 @@ function lossText({ entries, lastMs }: Losses, nowMs: number): string {
   return `${plural(total, 'entry was', 'entries were')} lost, the last ${since} ago (${causes.join(', ')})`;
 }
 
-function flowFindings(before: Sample | null, now: Sample, limits: Limits): string[] {
+function flowFindings(before: Moment | null, now: Moment, limits: Limits): string[] {
   if (now.stream.kind === 'absent') return [now.stream.problem];
   if (now.stream.kind !== 'seen') return [];
   const stream = now.stream.value;
@@ -187,9 +232,14 @@ function databaseFindings({ database }: Sample): string[] {
   return [`${plural(count, 'migration is', 'migrations are')} pending: processor migrate status`];
 }
 
-/** Parts that did not answer. */
-export function unreachableOf(now: Sample): string[] {
-  return [now.stream, now.database, ...now.instances].flatMap((answer) =>
+/** Parts that did not answer; shards with the same problem are named together. */
+export function unreachableOf({ streams, database, instances }: Sample): string[] {
+  const shards = streams.flatMap(({ shard, stream }) =>
+    stream.kind === 'unreachable' && shard !== null ? [{ shard, text: stream.problem }] : [],
+  );
+  const whole = streams.flatMap(({ shard, stream }) => (shard === null ? [stream] : []));
+  const others = [...whole, database, ...instances].flatMap((answer) =>
     answer.kind === 'unreachable' ? [`${answer.who}: ${answer.problem}`] : [],
   );
+  return [...joinShards(shards), ...others];
 }

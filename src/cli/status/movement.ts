@@ -1,6 +1,6 @@
 import { isTrimReached } from '../../stream/group-progress.ts';
 import { countText, durationText, plural } from '../format.ts';
-import type { Sample, StreamSample } from './sample.ts';
+import { type Moment, momentOf, type Sample, type StreamSample } from './sample.ts';
 
 /** Time without movement that counts as a stall: longer than a slow batch takes. */
 export const stallMs = 5000;
@@ -12,8 +12,16 @@ interface Span {
   readonly ms: number;
 }
 
-/** Findings on what should move between two samples and does not. */
-export function stallsBetween(before: Sample, now: Sample): string[] {
+/** Whether something that should move between two samples does not, in any shard. */
+export function isStalled(before: Sample, now: Sample): boolean {
+  return now.streams.some(({ shard }) => {
+    const [a, b] = [momentOf(before, shard), momentOf(now, shard)];
+    return a !== null && b !== null && stallsBetween(a, b).length > 0;
+  });
+}
+
+/** Findings on what should move between two samples of a stream and does not. */
+export function stallsBetween(before: Moment, now: Moment): string[] {
   if (before.stream.kind !== 'seen' || now.stream.kind !== 'seen') return [];
   const span = { before: before.stream.value, now: now.stream.value, ms: now.atMs - before.atMs };
   return [...unreadStalls(span), ...pendingStalls(span)];
@@ -47,7 +55,7 @@ function isSettling(before: StreamSample, now: StreamSample): boolean {
 }
 
 /** Unread entries that were trimmed in between; null when none can have been. */
-export function trimmedUnread(before: Sample, now: Sample): number | null {
+export function trimmedUnread(before: Moment, now: Moment): number | null {
   if (before.stream.kind !== 'seen' || now.stream.kind !== 'seen') return null;
   const [a, b] = [before.stream.value.progress, now.stream.value.progress];
   const isSameGroup = a.deliveredId === b.deliveredId;

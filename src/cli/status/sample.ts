@@ -1,3 +1,4 @@
+import { DependencyError } from '../../core/types.ts';
 import { asDependencyError } from '../../db/errors.ts';
 import { pendingOf, readHistory } from '../../db/migration-history.ts';
 import { readMigrations } from '../../db/migrator.ts';
@@ -8,15 +9,36 @@ import { controlKeys } from '../../stream/control-keys.ts';
 import { type GroupProgress, viewProgress } from '../../stream/group-progress.ts';
 import { type Losses, readLosses } from '../../stream/losses.ts';
 import { callRedis } from '../../stream/redis.ts';
+import { failureText } from '../failure-text.ts';
+import { shardsText } from '../shard-text.ts';
+import { forEachStream, type StreamStore } from '../shards.ts';
 import type { Stores } from '../stores.ts';
 import { type InstanceView, viewInstance } from './instance.ts';
 
 /** What can be seen of the flow at one moment; a part that did not answer says why. */
 export interface Sample {
   readonly atMs: number;
-  readonly stream: Answer<StreamSample> | Absent;
+  /** One for each shard; exactly one without shards. */
+  readonly streams: readonly StreamPart[];
   readonly database: Answer<DatabaseSample>;
   readonly instances: readonly Answer<InstanceView>[];
+}
+
+/** One stream in a sample. */
+export interface StreamPart {
+  readonly shard: number | null;
+  readonly stream: Answer<StreamSample> | Absent;
+}
+
+/** One stream at the time of its sample. */
+export interface Moment extends StreamPart {
+  readonly atMs: number;
+}
+
+/** A shard of a sample; null in a sample that has no such shard. */
+export function momentOf({ atMs, streams }: Sample, shard: number | null): Moment | null {
+  const part = streams.find((one) => one.shard === shard);
+  return part === undefined ? null : { atMs, ...part };
 }
 
 export type Answer<Value> = Seen<Value> | Unreachable;
@@ -61,12 +83,18 @@ export async function takeSample(
   claimMs: number,
 ): Promise<Sample> {
   const atMs = Date.now();
-  const [stream, database, ...instances] = await Promise.all([
-    orUnreachable('redis', () => sampleStream(stores, atMs, claimMs)),
+  const [streams, database, ...instances] = await Promise.all([
+    forEachStream(stores.streams, (store) => partOf(store, atMs, claimMs)),
     orUnreachable('database', async () => seen(await sampleDatabase(stores))),
     ...metricsUrls.map((url) => orUnreachable(url, async () => seen(await viewInstance(url)))),
   ]);
-  return { atMs, stream, database, instances };
+  return { atMs, streams, database, instances };
+}
+
+async function partOf(store: StreamStore, atMs: number, claimMs: number): Promise<StreamPart> {
+  const { shard } = store.stream;
+  const who = shard === null ? 'redis' : shardsText([shard]);
+  return { shard, stream: await orUnreachable(who, () => sampleStream(store, atMs, claimMs)) };
 }
 
 function seen<Value>(value: Value): Seen<Value> {
@@ -80,20 +108,21 @@ async function orUnreachable<Found>(
   try {
     return await ask();
   } catch (error) {
-    return { kind: 'unreachable', who, problem: messageOf(error) };
+    return { kind: 'unreachable', who, problem: messageOf(who, error) };
   }
 }
 
-function messageOf(error: unknown): string {
+/** With shards also the cause, which names the node. */
+function messageOf(who: string, error: unknown): string {
+  if (who.startsWith('shard ') && error instanceof DependencyError) return failureText(error);
   return scrub(error instanceof Error ? error.message : String(error));
 }
 
 async function sampleStream(
-  { config, redis }: Stores,
+  { stream, redis }: StreamStore,
   nowMs: number,
   claimMs: number,
 ): Promise<Seen<StreamSample> | Absent> {
-  const { stream } = config;
   return await callRedis(async () => {
     const client = await redis();
     const keys = controlKeys(stream.key);
@@ -109,12 +138,13 @@ async function sampleStream(
 
 function absentOf(
   kind: 'no_stream' | 'no_group',
-  { key, group }: { readonly key: string; readonly group: string },
+  { shard, key, group }: StreamStore['stream'],
 ): Absent {
+  const stream = shard === null ? `the stream ${key}` : 'the stream';
   const problem =
     kind === 'no_stream'
-      ? `the stream ${key} does not exist: nothing was ever written to it, and no instance has started`
-      : `the stream ${key} has no group ${group}: no instance has started with this configuration`;
+      ? `${stream} does not exist: nothing was ever written to it, and no instance has started`
+      : `${stream} has no group ${group}: no instance has started with this configuration`;
   return { kind: 'absent', problem };
 }
 

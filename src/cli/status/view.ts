@@ -3,7 +3,9 @@ import { printable } from '../printable.ts';
 import { paint, type Terminal, wrap } from '../terminal.ts';
 import type { InstanceView } from './instance.ts';
 import type { Rates } from './rates.ts';
-import type { Sample, StreamSample } from './sample.ts';
+import type { Sample } from './sample.ts';
+import { shardTable } from './shard-table.ts';
+import { type StreamTotal, totalOf } from './total.ts';
 
 /** One sample, and what it shows together with the one before. */
 export interface Status {
@@ -28,11 +30,14 @@ export function renderStatus(status: Status, terminal: Terminal): string[] {
 export function renderLine({ sample, rates, attention, unreachable }: Status): string {
   const at = new Date(sample.atMs).toISOString();
   const words = printable([...attention, ...unreachable].join('; '));
-  if (sample.stream.kind !== 'seen') return `${at} ${words}`;
-  const { backlog, progress } = sample.stream.value;
+  const total = totalOf(sample);
+  if (total === null) return `${at} ${words}`;
+  const { backlog, pending } = total;
+  const { seen, all } = shardCounts(sample);
   const numbers = [
+    ...(all === 0 ? [] : [`shards=${seen}/${all}`]),
     `lag=${backlog.lag ?? 'unknown'} lag_s=${backlog.lagAgeMs === null ? 'unknown' : Math.round(backlog.lagAgeMs / 1000)}`,
-    `pending=${progress.pending} in=${number(rates.added)}/s out=${number(rates.delivered)}/s`,
+    `pending=${pending} in=${number(rates.added)}/s out=${number(rates.delivered)}/s`,
     `dead_letters=${backlog.deadLetters}`,
   ];
   return `${at} ${numbers.join(' ')}${words === '' ? '' : ` ${words}`}`;
@@ -56,7 +61,7 @@ export function lastWord({ sample, attention, unreachable }: Status, terminal: T
   const lines = (color: 'red' | 'yellow' | 'green', text: string) =>
     wrap(text, terminal.columns, 0).map((line) => paint(terminal, color, line));
   if (findings + parts === 0) {
-    const isEmpty = sample.stream.kind === 'seen' && sample.stream.value.backlog.neverWritten;
+    const isEmpty = totalOf(sample)?.backlog.neverWritten ?? false;
     return lines(
       'green',
       isEmpty ? 'no problem found, and no entry to process yet' : 'all is well',
@@ -70,12 +75,12 @@ export function lastWord({ sample, attention, unreachable }: Status, terminal: T
 }
 
 function streamLines({ sample, rates }: Status): string[] {
-  if (sample.stream.kind !== 'seen') return [];
-  const { backlog, progress } = sample.stream.value;
-  const { consumers, pending } = progress;
+  const total = totalOf(sample);
+  if (total === null) return [];
+  const { backlog, consumers, pending } = total;
   return [
-    fact('stream', streamText(sample.stream.value)),
-    fact('lag', lagText(sample.stream.value)),
+    fact('stream', `${streamText(total)}${ofShards(sample)}`),
+    fact('lag', lagText(total)),
     fact('pending', withAge(countText(pending), pending, backlog.pendingOldestMs)),
     ...consumers.map(({ name, pending: held, idleMs }) =>
       fact(`  ${name}`, `${countText(held)}, asked ${durationText(idleMs)} ago`),
@@ -93,17 +98,30 @@ function streamLines({ sample, rates }: Status): string[] {
         ? 'does not come nearer to unread entries'
         : `reaches unread entries in ${durationText(rates.trimmingReachesMs)}`,
     ),
+    ...shardTable(sample, rates),
   ];
 }
 
-function streamText({ backlog }: StreamSample): string {
+/** How many shards answered, of how many; 0 of 0 without shards. */
+function shardCounts({ streams }: Sample): { readonly seen: number; readonly all: number } {
+  const shards = streams.filter(({ shard }) => shard !== null);
+  return { seen: shards.filter(({ stream }) => stream.kind === 'seen').length, all: shards.length };
+}
+
+function ofShards(sample: Sample): string {
+  const { seen, all } = shardCounts(sample);
+  if (all === 0) return '';
+  return seen === all ? `, ${plural(all, 'shard', 'shards')}` : `, ${seen} of ${all} shards`;
+}
+
+function streamText({ backlog }: StreamTotal): string {
   const entries = plural(backlog.length, 'entry', 'entries');
   return backlog.neverWritten
     ? `${entries}; nothing was ever written to it: is REDIS_TELEMETRY_STREAM the right name?`
     : entries;
 }
 
-function lagText({ backlog: { lag, lagAgeMs } }: StreamSample): string {
+function lagText({ backlog: { lag, lagAgeMs } }: StreamTotal): string {
   const entries = lag === null ? 'more than can be counted' : plural(lag, 'entry', 'entries');
   return withAge(entries, lag ?? 1, lagAgeMs);
 }

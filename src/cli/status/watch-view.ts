@@ -1,6 +1,6 @@
 import { countText } from '../format.ts';
 import { type Terminal, wrap } from '../terminal.ts';
-import type { StreamSample } from './sample.ts';
+import { type StreamTotal, totalOf } from './total.ts';
 import { factLines, findingLines, labelWidth, lastWord, type Status } from './view.ts';
 
 /** Samples kept for the graphs. */
@@ -49,14 +49,13 @@ function graphLines(statuses: readonly Status[], columns: number | null): string
 }
 
 function graphsOf(statuses: readonly Status[]): Graph[] {
-  const ofStream = (pick: (value: StreamSample) => number | null) =>
-    statuses.map(({ sample }) =>
-      sample.stream.kind === 'seen' ? pick(sample.stream.value) : null,
-    );
+  const totals = statuses.map(({ sample }) => totalOf(sample));
+  const ofStream = (pick: (total: StreamTotal) => number | null) =>
+    totals.map((total) => (total === null ? null : pick(total)));
   const hasInstances = statuses.some(({ sample }) => sample.instances.length > 0);
   return [
     { name: 'lag', unit: '', values: ofStream(({ backlog }) => backlog.lag) },
-    { name: 'pending', unit: '', values: ofStream(({ progress }) => progress.pending) },
+    { name: 'pending', unit: '', values: ofStream(({ pending }) => pending) },
     { name: 'added', unit: '/s', values: statuses.map(({ rates }) => rates.added) },
     { name: 'delivered', unit: '/s', values: statuses.map(({ rates }) => rates.delivered) },
     ...(hasInstances

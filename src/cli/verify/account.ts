@@ -21,6 +21,18 @@ export const fates = [
 ] as const;
 export type Fate = (typeof fates)[number];
 
+export const noFates: Readonly<Record<Fate, number>> = {
+  stored: 0,
+  conflict: 0,
+  dead_letter: 0,
+  message: 0,
+  pending: 0,
+  undelivered: 0,
+  expired: 0,
+  letter_gone: 0,
+  missing: 0,
+};
+
 /** A record that is not where it should be. */
 export interface Finding {
   readonly fate: 'missing' | 'letter_gone';
@@ -46,17 +58,7 @@ export function createVerifyAccount(maxFindings: number): {
   settle(fate: Fate, finding?: Omit<Finding, 'fate'>): void;
   result(): VerifyResult;
 } {
-  const counts: Record<Fate, number> = {
-    stored: 0,
-    conflict: 0,
-    dead_letter: 0,
-    message: 0,
-    pending: 0,
-    undelivered: 0,
-    expired: 0,
-    letter_gone: 0,
-    missing: 0,
-  };
+  const counts: Record<Fate, number> = { ...noFates };
   const findings: Record<Finding['fate'], Finding[]> = { missing: [], letter_gone: [] };
   let entries = 0;
   return {
