@@ -63,7 +63,7 @@ function streamSample(change: Change): StreamSample {
 function sample(atMs: number, change: Change = {}): Sample {
   return {
     atMs,
-    stream: { kind: 'seen', value: streamSample(change) },
+    streams: [{ shard: null, stream: { kind: 'seen', value: streamSample(change) } }],
     database: { kind: 'seen', value: { answerMs: 3, pendingMigrations: 0 } },
     instances: [],
   };

@@ -1,0 +1,342 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { runConsumersList, runConsumersRemove } from '../../src/cli/consumers.ts';
+import { runForget } from '../../src/cli/device-forget.ts';
+import { runRehydrate } from '../../src/cli/device-rehydrate.ts';
+import { runDeviceShow } from '../../src/cli/device-show.ts';
+import { runDlqList, runDlqShow } from '../../src/cli/dlq.ts';
+import { runDlqExport } from '../../src/cli/dlq-export.ts';
+import { runDlqPurge } from '../../src/cli/dlq-purge.ts';
+import { runDlqStats } from '../../src/cli/dlq-stats.ts';
+import { runDoctor } from '../../src/cli/doctor.ts';
+import type { CliIo } from '../../src/cli/io.ts';
+import { runMigrateUp } from '../../src/cli/migrate.ts';
+import { runPause } from '../../src/cli/pause.ts';
+import { runPendingList } from '../../src/cli/pending.ts';
+import { runPendingClaim } from '../../src/cli/pending-claim.ts';
+import { runResume } from '../../src/cli/resume.ts';
+import { runStatus } from '../../src/cli/status.ts';
+import { runVerify } from '../../src/cli/verify.ts';
+import { shardOf } from '../../src/stream/shards.ts';
+import { dryRun, inProcess, yes } from './in-process.ts';
+import { auditOf, deadLettersOf, fillShard, idAt, keyOf, startMs } from './shard-world.ts';
+import { entryFields, imei, useStack } from './stack.ts';
+
+const stack = useStack();
+const shards = [0, 1, 2, 3];
+
+type Command<Flags = object> = (io: CliIo, flags: Flags) => Promise<number>;
+
+const run = (command: Command, env: Readonly<Record<string, string>> = {}) =>
+  inProcess({ ...stack.env(), STREAM_SHARDS: '4', READ_BLOCK_MS: '10000', ...env }, (io) =>
+    command(io, {}),
+  );
+
+/** The result of a command that fails in nothing. */
+async function resultOf(command: Command) {
+  const { stdout, stderr } = await run(command);
+  expect(stderr).toBe('');
+  return JSON.parse(stdout);
+}
+
+/** The results over all shards, and over each one. */
+async function resultsOf(command: Command<{ shard?: number }>) {
+  const whole = await resultOf((io) => command(io, {}));
+  const parts = await Promise.all(shards.map((shard) => resultOf((io) => command(io, { shard }))));
+  return { whole, parts };
+}
+
+const all = { json: true, limit: 1000 };
+const verify = { json: true, from: startMs, to: startMs + 60_000, limit: 1000, metricsUrl: [] };
+const status = { json: true, watch: null, frames: null, metricsUrl: [], maxLag: 60 };
+const claim = { consumer: 'gone', minIdle: 0, force: true, timeout: 1 };
+
+interface Listed {
+  readonly shard: number;
+  readonly id: string;
+}
+
+/** Ascending with 1, descending with -1; shards in their order where the ids are equal. */
+const byId = (sign: number) => (a: Listed, b: Listed) => {
+  const ms = ({ id }: Listed) => Number(id.split(':')[1]?.split('-')[0]);
+  return sign * (ms(a) - ms(b)) || a.shard - b.shard;
+};
+
+const withoutIdle = (entries: object[]) => entries.map((entry) => ({ ...entry, idle_ms: 0 }));
+
+const sum = (results: readonly Record<string, unknown>[], name: string) =>
+  results.reduce((total, result) => total + Number(result[name]), 0);
+
+/** Numbers of shards, small enough for a test and different enough to tell them apart. */
+const fills = fc.array(
+  fc.record({
+    entries: fc.nat(5),
+    delivered: fc.nat(5),
+    acknowledged: fc.nat(3),
+    deadLetters: fc.nat(4),
+  }),
+  { minLength: 4, maxLength: 4 },
+);
+
+/** Shards with equal ids, and one that is empty. */
+async function fillSome(): Promise<void> {
+  const fill = (
+    shard: number,
+    [entries, delivered, deadLetters]: readonly [number, number, number],
+  ) => fillShard(stack.redis, shard, { entries, delivered, acknowledged: 0, deadLetters });
+  await fill(0, [3, 2, 2]);
+  await fill(1, [4, 1, 3]);
+  await fill(2, [0, 0, 0]);
+  await fill(3, [1, 0, 1]);
+}
+
+describe('a command over all shards is the sum of the commands over each', () => {
+  test('for lists, statistics and the verification of any fill', async () => {
+    await run((io) => runMigrateUp(io, yes));
+    const property = fc.asyncProperty(fills, async (filled) => {
+      await stack.redis.flushall();
+      for (const [shard, fill] of filled.entries()) await fillShard(stack.redis, shard, fill);
+
+      const pending = await resultsOf((io, flags) =>
+        runPendingList(io, { ...all, minIdle: 0, ...flags }),
+      );
+      const entries = pending.parts.flatMap((part) => part.entries).sort(byId(1));
+      expect(withoutIdle(pending.whole.entries)).toEqual(withoutIdle(entries));
+
+      const list = await resultsOf((io, flags) => runDlqList(io, { ...all, ...flags }));
+      const letters = list.parts.flatMap((part) => part.letters).sort(byId(-1));
+      expect(list.whole.letters).toEqual(letters);
+
+      const stats = await resultsOf((io, flags) => runDlqStats(io, { ...all, ...flags }));
+      for (const name of ['letters', 'records', 'length', 'max_entries', 'max_bytes']) {
+        expect(stats.whole[name], name).toBe(sum(stats.parts, name));
+      }
+      expect(stats.whole.shards).toEqual(stats.parts.flatMap((part) => part.shards));
+
+      const verified = await resultsOf((io, flags) => runVerify(io, { ...verify, ...flags }));
+      for (const name of ['entries', 'records', 'pending', 'undelivered', 'missing']) {
+        expect(verified.whole[name], name).toBe(sum(verified.parts, name));
+      }
+      expect(verified.whole.shards).toEqual(verified.parts.flatMap((part) => part.shards));
+      expect(verified.whole.findings).toEqual(verified.parts.flatMap((part) => part.findings));
+    });
+    await fc.assert(property, { numRuns: 3 });
+  });
+
+  test('for status, with a table of the shards and the findings of each', async () => {
+    await run((io) => runMigrateUp(io, yes));
+    await fillSome();
+    await stack.redis.hset(`${keyOf(1)}:control:suspects`, idAt(0), '2');
+    // Pending entries that do not move would make each status wait.
+    for (const shard of shards) await stack.redis.xack(keyOf(shard), 'processor', idAt(0), idAt(1));
+    const { whole, parts } = await resultsOf((io, flags) => runStatus(io, { ...status, ...flags }));
+
+    const streams = parts.map((part) => part.stream);
+    for (const name of ['length', 'lag', 'pending', 'dead_letters', 'suspects']) {
+      expect(whole.stream[name], name).toBe(sum(streams, name));
+    }
+    expect(whole.shards.map((one: { length: number }) => one.length)).toEqual([3, 4, 0, 1]);
+    expect(whole.stream.consumers).toMatchObject([{ name: 'gone', pending: 0 }]);
+    expect(whole.attention).toEqual([
+      expect.stringMatching(/^shards 0-1,3: the oldest unread entry waits/),
+      expect.stringMatching(/^shard 1: 1 entry is processed in isolation/),
+    ]);
+    const watched = await run((io) =>
+      runStatus(io, { ...status, json: false, watch: 1, frames: 1 }),
+    );
+    expect(watched).toMatchObject({ code: 3, stdout: expect.stringMatching(/shards=4\/4 lag=5 /) });
+  });
+});
+
+describe('ids of several shards', () => {
+  test('name their shard, and are accepted as they are printed', async () => {
+    await fillSome();
+    const show = (id: string, flags = {}) =>
+      run((io) => runDlqShow(io, id, { json: true, ...flags }));
+
+    const shown = await show(`1:${idAt(0)}`);
+    expect(JSON.parse(shown.stdout)).toMatchObject({
+      shard: 1,
+      id: `1:${idAt(0)}`,
+      entry_id: `1:${idAt(0)}`,
+      fields: [{ value: { text: imei(1000) } }, {}, {}, {}],
+    });
+    expect(await show(idAt(0), { shard: 1 })).toEqual(shown);
+    expect(await show(idAt(0))).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('an id names its shard'),
+    });
+    expect(await show(`1:${idAt(0)}`, { shard: 0 })).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('of another shard'),
+    });
+    expect(await show(`2:${idAt(0)}`)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(`no dead letter has the id 2:${idAt(0)}`),
+    });
+    const exported = await run((io) => runDlqExport(io, { ...all, to: '-' }));
+    expect(
+      exported.stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line).id),
+    ).toEqual([
+      ...[`0:${idAt(0)}`, `1:${idAt(0)}`, `3:${idAt(0)}`, `0:${idAt(1)}`, `1:${idAt(1)}`],
+      `1:${idAt(2)}`,
+    ]);
+  });
+
+  test('select one dead letter although another shard has one of the same id', async () => {
+    await fillSome();
+    const purged = await resultOf((io) =>
+      runDlqPurge(io, { ...yes, ...all, all: false, id: `1:${idAt(0)}` }),
+    );
+
+    expect(purged).toEqual({
+      letters: 1,
+      purged: 1,
+      shards: [{ shard: 1, letters: 1, purged: 1 }],
+      missing_shards: [],
+    });
+    expect(await stack.redis.xlen(deadLettersOf(0))).toBe(2);
+    expect(await stack.redis.xlen(deadLettersOf(1))).toBe(2);
+    expect([await auditOf(stack.redis, 0), await auditOf(stack.redis, 1)]).toEqual([
+      [],
+      ['dlq purge'],
+    ]);
+  });
+});
+
+describe('a shard that a command cannot work on', () => {
+  const pause = { ...yes, reason: 'planned work' };
+  test.each([
+    ['beyond the last one', { shard: 4 }, {}, /shard 4: expected one of 0-3 \(STREAM_SHARDS\)/],
+    ['not read', { shard: 2 }, { READ_SHARDS: '0-1,3' }, /one of 0-1,3 \(READ_SHARDS\)/],
+  ])('is wrong usage: %s', async (_, flags, env, message) => {
+    const { code, stderr } = await run((io) => runPause(io, { ...pause, ...flags }), env);
+    expect([code, stderr]).toEqual([2, expect.stringMatching(message)]);
+    expect(await stack.redis.keys('*')).toEqual([]);
+  });
+
+  test('is wrong usage without STREAM_SHARDS', async () => {
+    const { code, stderr } = await inProcess(stack.env(), (io) =>
+      runPause(io, { ...pause, shard: 0 }),
+    );
+    expect([code, stderr]).toEqual([2, expect.stringContaining('STREAM_SHARDS is not set')]);
+  });
+});
+
+describe('a change', () => {
+  test('of pause and resume reaches the shards of READ_SHARDS and no other', async () => {
+    const cell = { READ_SHARDS: '0-1' };
+    const isPaused = () =>
+      Promise.all(shards.map((shard) => stack.redis.exists(`${keyOf(shard)}:control:paused`)));
+    const pause = (flags: object, env = {}) =>
+      run((io) => runPause(io, { ...yes, json: false, reason: 'work', ...flags }), env);
+
+    expect((await pause({}, cell)).stdout).toMatch(/telemetry:teltonika in shards 0-1 is paused/);
+    expect(await isPaused()).toEqual([1, 1, 0, 0]);
+    expect((await pause({ shard: 3 })).stdout).toMatch(/in shard 3 is paused/);
+    expect((await pause({})).stdout.split('\n')).toEqual([
+      expect.stringMatching(/in shards 0-1,3 was paused already/),
+      expect.stringMatching(/in shard 2 is paused; running instances stop/),
+      '',
+    ]);
+    const resumed = await resultOf((io) => runResume(io, { ...yes, shard: 2 }));
+    expect(resumed).toMatchObject({ resumed: true, shards: [{ shard: 2, resumed: true }] });
+    expect(await isPaused()).toEqual([1, 1, 0, 1]);
+    expect(await auditOf(stack.redis, 2)).toEqual(['pause', 'resume']);
+  });
+
+  test('counts over the shards before it asks, and says what each shard did', async () => {
+    await fillSome();
+    const { redis } = stack;
+    await redis.xgroup('CREATECONSUMER', keyOf(2), 'processor', 'gone');
+    const purge = { ...all, all: true };
+    const asked = await run((io) => runDlqPurge(io, { ...dryRun, ...purge, json: false }));
+    expect(asked.stdout).toBe('would delete 6 dead letters for good (all)\n');
+    const handed = await run((io) => runPendingClaim(io, { ...dryRun, ...claim }));
+    expect(handed.stdout).toBe('would hand 3 entries of gone in shards 0-2 to running instances\n');
+
+    const claimed = await run((io) => runPendingClaim(io, { ...yes, ...claim }));
+    expect(JSON.parse(claimed.stdout)).toEqual({
+      ...{ consumer: 'gone', claimed: 3, left: 3, missing_shards: [] },
+      shards: [
+        { shard: 0, claimed: 2, left: 2 },
+        { shard: 1, claimed: 1, left: 1 },
+        { shard: 2, claimed: 0, left: 0 },
+      ],
+    });
+    const consumers = await resultOf((io) => runConsumersList(io, { json: true }));
+    expect(consumers.consumers).toMatchObject([
+      { shard: 0, name: 'gone', pending: 2 },
+      { shard: 1, name: 'gone', pending: 1 },
+      { shard: 2, name: 'gone', pending: 0 },
+    ]);
+    const removed = await run((io) => runConsumersRemove(io, 'gone', yes), {
+      READ_BLOCK_MS: '100',
+    });
+    expect(removed.code).toBe(1);
+    expect(removed.stderr).toMatch(/^processor: gone in shards 0-1: it holds entries/);
+    expect(JSON.parse(removed.stdout)).toMatchObject({
+      removed: false,
+      shards: [
+        { shard: 0, removal: 'pending' },
+        { shard: 1, removal: 'pending' },
+        { shard: 2, removal: 'removed' },
+        { shard: 3, removal: 'absent' },
+      ],
+    });
+    const purged = await run((io) => runDlqPurge(io, { ...yes, ...purge, json: false }));
+    expect(purged.stdout.split('\n')).toEqual([
+      '6 dead letters deleted',
+      ...['  shard 0  2', '  shard 1  3', '  shard 3  1', ''],
+    ]);
+  });
+});
+
+describe('a device', () => {
+  test('is found in its shard, in a wrong one, and in its dead letters of any', async () => {
+    await run((io) => runMigrateUp(io, yes));
+    await fillSome();
+    const device = imei(1000);
+    const own = shardOf(device, 4);
+    const wrong = (own + 1) % 4;
+    await stack.redis.xadd(keyOf(wrong), '*', ...entryFields(1000));
+
+    const shown = await resultOf((io) => runDeviceShow(io, device, { json: true, model: 'FMB' }));
+    expect(shown).toMatchObject({ pending: 1, dead_letters: { latitude_out_of_range: 1 } });
+    const forget = await run((io) => runForget(io, device, dryRun));
+    expect(forget.stdout).toMatch(/unsettled_entries=2 dead_letters=1/);
+    const text = await run((io) => runDeviceShow(io, device, { json: false, model: 'FMB' }));
+    expect(text.stdout).toMatch(new RegExp(`^shard +${own} of 4 by its IMEI`, 'm'));
+    const asked = await resultOf((io) => runRehydrate(io, device, yes));
+    expect(asked).toMatchObject({ requested: true, missing_shards: [] });
+    const requests = shards.map((shard) => stack.redis.xlen(`${keyOf(shard)}:control:requests`));
+    expect(await Promise.all(requests)).toEqual([1, 1, 1, 1]);
+  });
+});
+
+test('doctor checks the server once and the keys of each shard', async () => {
+  await run((io) => runMigrateUp(io, yes));
+  await fillSome();
+  await stack.redis.del(keyOf(3));
+  await stack.redis.set(keyOf(3), 'no stream');
+  const { code, stdout } = await run((io) => runDoctor(io, { json: true, strict: false }));
+
+  const {
+    checks,
+  }: { checks: { name: string; state: string; message: string; shards?: number[] }[] } =
+    JSON.parse(stdout);
+  const of = (name: string) => checks.filter((check) => check.name === name);
+  expect(code).toBe(1);
+  expect(of('redis version')).toMatchObject([{ state: 'ok', shards }]);
+  expect(of('stream')).toMatchObject([
+    { state: 'ok', shards: [0, 1, 2] },
+    {
+      state: 'failure',
+      message: expect.stringMatching(/^shard 3: .* is not a stream$/),
+      shards: [3],
+    },
+  ]);
+});
