@@ -39,6 +39,8 @@ export interface SpreadOptions {
 
 export interface SpreadScenario {
   readonly streams: readonly string[];
+  /** URLs; one unless the options name several. */
+  readonly databases: readonly string[];
   readonly places: Places;
   readonly fleet: Fleet;
   readonly ledger: Ledger;
@@ -115,6 +117,7 @@ export async function openSpreadScenario(options: SpreadOptions): Promise<Spread
 
   return {
     streams,
+    databases,
     places,
     fleet,
     ledger,
