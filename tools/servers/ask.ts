@@ -4,6 +4,8 @@ import { Redis } from 'ioredis';
 import { Client } from 'pg';
 import { ServerError } from './server-error.ts';
 
+/** DROP DATABASE waits for a checkpoint, which took more than 30 s at a load of 20. */
+const statementTimeoutMs = 150_000;
 const connectTimeoutMs = 2_000;
 const pauseMs = 25;
 
@@ -78,7 +80,7 @@ export async function askPostgres<Row extends object>(
   const client = new Client({
     connectionString: url,
     connectionTimeoutMillis: connectTimeoutMs,
-    query_timeout: 30_000,
+    query_timeout: statementTimeoutMs,
   });
   // A connection that breaks also rejects the query; unheard, the event would end the process.
   client.on('error', () => {});
