@@ -1,7 +1,7 @@
 import { isIP, type Socket, connect as tcp } from 'node:net';
 import { type ConnectionOptions, connect as tlsConnect } from 'node:tls';
 import { AbstractConnector } from 'ioredis';
-import type { Place } from './topology.ts';
+import type { Place } from './place.ts';
 
 /** Time for a closed connection to end before it is destroyed. */
 const disconnectTimeoutMs = 2000;

@@ -1,5 +1,5 @@
 import { type Redis, ReplyError } from 'ioredis';
-import { backoffMs } from '../core/backoff.ts';
+import { type BackoffLimits, backoffMs } from '../core/backoff.ts';
 import { DependencyError, type Logger } from '../core/types.ts';
 import { checkGround, isGroundCode } from './ground.ts';
 import { asRedisError, callRedis, markOrdinary } from './redis-error.ts';
@@ -24,8 +24,12 @@ export interface RedisOptions {
   readonly onReconnect: () => void;
 }
 
-/** Pauses between attempts to reconnect. */
-const reconnectBackoff = { minMs: 100, maxMs: 2000 };
+/** Pauses between attempts to reconnect; shorter where another server may already be the primary. */
+const reconnectBackoffs: Readonly<Record<TopologyKind, BackoffLimits>> = {
+  single: { minMs: 100, maxMs: 2000 },
+  sentinel: { minMs: 100, maxMs: 1000 },
+  cluster: { minMs: 100, maxMs: 1000 },
+};
 
 /** Replies of a server that is no longer the primary of the key: connect again, which finds the other. */
 const otherPrimary: Readonly<Record<TopologyKind, RegExp>> = {
@@ -59,7 +63,7 @@ export function openRedis(options: RedisOptions, log: Logger): Redis {
     keepAlive: 10_000,
     retryStrategy: (attempt) => {
       options.onReconnect();
-      return backoffMs(attempt, reconnectBackoff);
+      return backoffMs(attempt, reconnectBackoffs[kind]);
     },
     reconnectOnError: (error) => {
       if (kind === 'cluster') markOrdinary(error);

@@ -1,12 +1,9 @@
 import type { ConnectionOptions } from 'node:tls';
 import { Redis, type RedisOptions } from 'ioredis';
 import { connectorTo } from './connector.ts';
+import type { Place } from './place.ts';
 
-/** A server's address; the host has no brackets. */
-export interface Place {
-  readonly host: string;
-  readonly port: number;
-}
+export { type Place, placeText } from './place.ts';
 
 export interface Login {
   readonly username: string | null;
@@ -47,11 +44,6 @@ export interface PrimaryFinder {
    * a bounded time. @throws DependencyError
    */
   find(key: string): Promise<Place>;
-}
-
-/** `host:port`, with brackets around an IPv6 address. */
-export function placeText({ host, port }: Place): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 /** Options of a connection besides where it goes. */

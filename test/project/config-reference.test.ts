@@ -85,7 +85,13 @@ const ofOthers: Readonly<Record<string, readonly string[]>> = {
     ...['MIGRATOR', 'WRITER', 'READER', 'DOMAIN'].map((role) => `PROCESSOR_${role}_PASSWORD_FILE`),
     'ON_ERROR_STOP',
   ],
-  'terminals and codes of errors': ['NO_COLOR', 'READ_ONLY'],
+  'terminals and codes of errors': [
+    'NO_COLOR',
+    'NO_NODE',
+    'NOT_CLUSTER',
+    'READ_ONLY',
+    'SENTINEL_NAME',
+  ],
   'the tests': ['TEST_DATABASE_URL', 'TEST_POSTGRES_BIN', 'TEST_REDIS_URL'],
   'PostgreSQL and its image': ['POSTGRES_DB', 'POSTGRES_INITDB_ARGS', 'POSTGRES_USER'],
   psql: ['PGCONNECT_TIMEOUT'],
@@ -95,7 +101,12 @@ const ofOthers: Readonly<Record<string, readonly string[]>> = {
   'redis-cli': ['REDISCLI_AUTH'],
   Directus: ['DB_EXCLUDE_TABLES', 'EXTENSIONS_PATH', 'WEBSOCKETS_ENABLED'],
   'the hook of deploy/sql/directus/websocket': ['MAX_WAITING', 'RETRY_MS'],
-  'Node.js': ['CERT_HAS_EXPIRED', 'NODE_OPTIONS', 'NODE_TLS_REJECT_UNAUTHORIZED'],
+  'Node.js': [
+    'CERT_HAS_EXPIRED',
+    'ERR_TLS_CERT_ALTNAME_INVALID',
+    'NODE_OPTIONS',
+    'NODE_TLS_REJECT_UNAUTHORIZED',
+  ],
   Grafana: [
     'GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES',
     'GF_ANALYTICS_CHECK_FOR_UPDATES',

@@ -1,10 +1,10 @@
 import { parseSlots, type SlotRange } from '../../stream/cluster-owner.ts';
 import { slotCount, slotOf } from '../../stream/hash-slot.ts';
 import { type ClusterTopology, type Place, placeText } from '../../stream/topology.ts';
+import type { Asking } from './asking.ts';
 import { type Check, failure, ok, unknown, warning } from './check.ts';
 import { clocksCheck, replicasCheck, skewOf } from './nodes.ts';
 import { attempt, codeOf, type Result, succeeded } from './results.ts';
-import type { Asking } from './topology.ts';
 
 interface Stream {
   /** Null without STREAM_SHARDS. */

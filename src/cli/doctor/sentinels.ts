@@ -1,9 +1,9 @@
 import { parseAddress } from '../../stream/sentinel-primary.ts';
 import { type Place, placeText, type SentinelTopology } from '../../stream/topology.ts';
+import type { Asking } from './asking.ts';
 import { type Check, failure, ok, unknown, warning } from './check.ts';
 import { clocksCheck, replicasCheck, replicasOf, skewOf } from './nodes.ts';
 import { attempt, codeOf, type Result, succeeded } from './results.ts';
-import type { Asking } from './topology.ts';
 
 /** Checks the sentinels of REDIS_URL, and the primary and the replicas that they name. */
 export async function checkSentinels(

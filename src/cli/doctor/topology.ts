@@ -1,20 +1,10 @@
 import type { Config } from '../../config/load.ts';
 import { type AskOptions, askServer } from '../../stream/ask-server.ts';
 import { translator } from '../../stream/primary-finder.ts';
-import type { Place } from '../../stream/topology.ts';
+import type { Asking } from './asking.ts';
 import type { Check } from './check.ts';
 import { checkCluster } from './cluster.ts';
 import { checkSentinels } from './sentinels.ts';
-
-/** Asks one server; never the login of the sentinels. */
-export interface Asking {
-  /** @throws DependencyError */
-  readonly ask: (place: Place, words: readonly [string, ...string[]]) => Promise<unknown>;
-  /** @throws DependencyError */
-  readonly askSentinel: (place: Place, words: readonly [string, ...string[]]) => Promise<unknown>;
-  /** Replaces an announced address by the one to use. */
-  readonly translate: (place: Place) => Place;
-}
 
 /** Checks what REDIS_URL names beside the server of the stream: sentinels, replicas, nodes. */
 export async function checkTopology({ redis, streams }: Config): Promise<readonly Check[]> {
