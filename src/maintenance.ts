@@ -1,22 +1,22 @@
 import type { Config } from './config/load.ts';
-import type { EntryId, IdFault, Logger, Service } from './core/types.ts';
+import type { DeviceId, Logger, Service } from './core/types.ts';
 import { countChunks } from './db/chunk-budget.ts';
 import type { Health } from './lifecycle/health.ts';
-import { createProgressWatch } from './lifecycle/progress-watch.ts';
 import { repeat } from './lifecycle/repeat.ts';
 import type { Metrics } from './observability/metrics.ts';
-import {
-  forgetBacklog,
-  showBacklog,
-  showDeadLetters,
-  showInstance,
-} from './observability/sampling.ts';
+import { showDeadLetters } from './observability/sampling.ts';
 import type { Parts } from './service/parts.ts';
-import { type Backlog, sampleBacklog } from './stream/backlog.ts';
-import type { Pause } from './stream/control.ts';
-import { type DeadLetterTotals, watchDeadLetters } from './stream/dead-letter-totals.ts';
+import { samplingJob } from './service/sampling-job.ts';
+import {
+  claimsJob,
+  deadLettersJob,
+  lossRecording,
+  type MaintainedStream,
+  type ShowDeadLetters,
+  switchesJob,
+} from './service/stream-jobs.ts';
+import type { DeadLetterTotals } from './stream/dead-letter-totals.ts';
 import { forgetDeviceId } from './teltonika/device-ids.ts';
-import { isDeviceId } from './teltonika/imei.ts';
 
 const everyMs = 1000;
 const chunksEveryMs = 60_000;
@@ -27,21 +27,17 @@ const renewalsPerThreshold = 4;
 export type MaintainedParts = Pick<
   Parts,
   | 'account'
-  | 'inFlight'
   | 'batcher'
   | 'states'
   | 'writer'
   | 'database'
-  | 'guards'
-  | 'connection'
+  | 'databaseGuard'
   | 'pipeline'
-  | 'control'
-  | 'renewClaims'
-  | 'losses'
+  | 'streams'
 >;
 
 export interface MaintenanceOptions {
-  readonly config: Pick<Config, 'stream' | 'lifecycle'>;
+  readonly config: Pick<Config, 'streams' | 'shards' | 'lifecycle'>;
   readonly parts: MaintainedParts;
   readonly metrics: Metrics;
   readonly health: Health;
@@ -50,25 +46,36 @@ export interface MaintenanceOptions {
   readonly onStalled: () => void;
 }
 
+export interface Maintenance extends Service {
+  /** Reads the operator switches of one stream. */
+  readSwitches(stream: Parts['streams'][number]): Promise<void>;
+}
+
 /**
  * The periodic jobs beside the pipeline: samples, operator switches, claim renewal. `start` reads the
  * switches once before it resolves, so that an instance started during a pause reads no entry.
  */
-export function createMaintenance(options: MaintenanceOptions): Service {
+export function createMaintenance(options: MaintenanceOptions): Maintenance {
   const jobs = createJobs(options);
+  const { streams } = options.parts;
   let running: readonly (() => Promise<void>)[] | null = null;
   let starting: Promise<void> | null = null;
 
   async function begin(): Promise<void> {
     options.health.set('consumption', 'ok');
-    await jobs.switches();
-    const claimsEveryMs = options.config.stream.claimThresholdMs / renewalsPerThreshold;
+    // The switches of a shard that is not prepared yet are read before it is opened.
+    const open = streams.map(({ gate }) => gate.isOpen);
+    await Promise.all(jobs.streams.filter((_, index) => open[index]).map((one) => one.switches()));
+    const claimsEveryMs = options.config.streams[0].claimThresholdMs / renewalsPerThreshold;
     running = [
       repeat(jobs.samples, everyMs),
-      repeat(jobs.switches, everyMs),
-      repeat(jobs.deadLetters, everyMs),
       repeat(jobs.chunks, chunksEveryMs),
-      repeat(jobs.claims, claimsEveryMs),
+      // Each stream has loops of its own: one whose node hangs must not delay the others.
+      ...jobs.streams.flatMap(({ switches, deadLetters, claims }) => [
+        repeat(switches, everyMs),
+        repeat(deadLetters, everyMs),
+        repeat(claims, claimsEveryMs),
+      ]),
     ];
   }
 
@@ -78,6 +85,9 @@ export function createMaintenance(options: MaintenanceOptions): Service {
       starting ??= begin();
       return starting;
     },
+    async readSwitches(stream) {
+      await jobs.streams[streams.indexOf(stream)]?.switches();
+    },
     async stop() {
       await starting;
       starting = null;
@@ -85,126 +95,69 @@ export function createMaintenance(options: MaintenanceOptions): Service {
       running = null;
       await Promise.all(ends.map((end) => end()));
       // What was lost since the last sample would go with this process.
-      if (ends.length > 0) await jobs.losses();
+      if (ends.length > 0) await Promise.all(jobs.streams.map((one) => one.losses()));
     },
   };
 }
 
-/** One run of each job; a job never rejects. */
+/** One run of each job, and those of each stream; a job never rejects. */
 export function createJobs(options: MaintenanceOptions) {
+  const streams = withSides(options.parts);
   return {
-    samples: samplingJob(options),
-    switches: switchesJob(options),
-    deadLetters: deadLettersJob(options),
+    samples: samplingJob({ ...options, streams }),
     chunks: chunksJob(options),
-    claims: claimsJob(options),
-    losses: lossRecording(options.parts, options.log),
+    streams: streamJobs(options, streams),
   };
 }
 
-/** Samples the instance and the stream, and detects a backlog without progress. */
-function samplingJob({ config, parts, metrics, health, log, onStalled }: MaintenanceOptions) {
-  const { account, inFlight, batcher, states, database, guards, connection, pipeline } = parts;
-  const recordLosses = lossRecording(parts, log);
-  const { stream, lifecycle } = config;
-  const labels = { stream: stream.key, group: stream.group };
-  const watch = createProgressWatch({ stallLimitMs: lifecycle.stallLimitMs, now: Date.now });
-  let isStalled = false;
-  let knownFault: IdFault | null = null;
+function streamJobs(options: MaintenanceOptions, streams: readonly MaintainedStream[]) {
+  const { parts, metrics } = options;
+  const showTotals = deadLetterTotals(options);
+  const forget = (device: DeviceId) => {
+    parts.states.forget(device);
+    parts.writer.forget(device);
+    forgetDeviceId(device);
+  };
+  return streams.map((stream, index) => ({
+    switches: switchesJob(stream, metrics, forget),
+    deadLetters: deadLettersJob(stream, metrics, showTotals(index)),
+    claims: claimsJob(stream, metrics),
+    losses: lossRecording(stream),
+  }));
+}
 
-  function reportIds(fault: IdFault | null): void {
-    if (fault !== knownFault && fault !== null) {
-      const fields = { stream: stream.key, reason: fault };
-      log.warn(fields, 'entry ids are not timestamps; ages and latencies from them are unknown');
+/** The streams with their reading sides, which are in the same order. */
+function withSides({ pipeline, streams }: MaintainedParts): readonly MaintainedStream[] {
+  const sides = pipeline.readings;
+  return streams.flatMap((stream, index) => {
+    const side = sides[index];
+    return side === undefined ? [] : [{ ...stream, side }];
+  });
+}
+
+/** Exports the sum of all dead-letter streams. */
+function deadLetterTotals({
+  config,
+  parts,
+  metrics,
+}: MaintenanceOptions): (index: number) => ShowDeadLetters {
+  const label =
+    config.shards === null ? config.streams[0].deadLetterKey : `${config.shards.name}:dlq`;
+  const bytes = new Array<number | null>(parts.streams.length).fill(null);
+  const dropped = new Array<number>(parts.streams.length).fill(0);
+  return (index) => (totals: DeadLetterTotals | null) => {
+    bytes[index] = totals?.bytes ?? null;
+    if (totals === null) {
+      metrics.deadLetterBytes.remove({ stream: label });
+      return;
     }
-    knownFault = fault;
-  }
-
-  async function sampleStream(): Promise<Backlog | null> {
-    try {
-      const backlog = await sampleBacklog(await connection.ready(), stream, Date.now());
-      showBacklog(metrics, labels, backlog);
-      reportIds(backlog.idFault);
-      metrics.redisConnected.set({ role: 'writer' }, 1);
-      return backlog;
-    } catch (error) {
-      metrics.scrapeErrors.inc();
-      metrics.redisConnected.set({ role: 'writer' }, 0);
-      forgetBacklog(metrics, labels);
-      log.debug({ err: error }, 'stream could not be sampled');
-      return null;
-    }
-  }
-
-  return async () => {
-    metrics.ready.set(health.ready().ok ? 1 : 0);
-    showInstance(metrics, {
-      inFlightRecords: inFlight.records,
-      bufferedRecords: batcher.size,
-      residual: account.residual(inFlight.countOpen()),
-      deadLettersWaiting: pipeline.isDeadLetteringBlocked ? pipeline.deadLettersWaiting : 0,
-      devices: states.size,
-      retryBudgets: {
-        redis: guards.redis.budgetRemaining,
-        database: guards.database.budgetRemaining,
-      },
-      pool: database.stats(),
+    // The last known number of a shard that is away stays in the sum, which must not go down.
+    dropped[index] = totals.droppedEntries;
+    const known = bytes.filter((one) => one !== null);
+    showDeadLetters(metrics, label, {
+      bytes: known.length < bytes.length ? null : known.reduce((sum, one) => sum + one, 0),
+      droppedEntries: dropped.reduce((sum, one) => sum + one, 0),
     });
-    const backlog = await sampleStream();
-    await recordLosses();
-    const { read, settled } = account.totals();
-    const verdict = watch.observe({
-      progress: Object.values(settled).reduce((sum, count) => sum + count, read),
-      backlog: inFlight.entries + (backlog?.lag ?? 0),
-      // The cause is known then, and a restarted process would be blocked as well.
-      excused:
-        pipeline.isFailing ||
-        pipeline.isDeadLetteringBlocked ||
-        pipeline.isPaused ||
-        backlog === null,
-    });
-    if (verdict === 'stalled' && !isStalled) {
-      isStalled = true;
-      onStalled();
-    }
-  };
-}
-
-/** Writes losses to Redis, where they outlive this process; a failed write is retried. */
-function lossRecording({ losses }: MaintainedParts, log: Logger): () => Promise<void> {
-  let hasFailed = false;
-  return async () => {
-    try {
-      await losses.flush();
-      hasFailed = false;
-    } catch (error) {
-      if (!hasFailed) log.warn({ err: error }, 'losses could not be recorded in Redis; retrying');
-      hasFailed = true;
-    }
-  };
-}
-
-/** Trims the dead-letter stream to its limits and reports the dropped dead letters. */
-function deadLettersJob({ config, parts, metrics, log }: MaintenanceOptions) {
-  const { stream } = config;
-  let before: DeadLetterTotals | null = null;
-  return async () => {
-    try {
-      const totals = await watchDeadLetters(await parts.connection.ready(), stream);
-      showDeadLetters(metrics, stream.deadLetterKey, totals);
-      const dropped = totals.droppedEntries - (before?.droppedEntries ?? totals.droppedEntries);
-      before = totals;
-      if (dropped > 0) {
-        log.error(
-          { dropped, dropped_total: totals.droppedEntries },
-          'dead letters dropped: their stream is full',
-        );
-      }
-    } catch (error) {
-      metrics.scrapeErrors.inc();
-      metrics.deadLetterBytes.remove({ stream: stream.deadLetterKey });
-      log.debug({ err: error }, 'dead-letter stream could not be sampled');
-    }
   };
 }
 
@@ -216,68 +169,6 @@ function chunksJob({ parts, metrics, log }: MaintenanceOptions) {
     } catch (error) {
       metrics.chunks.remove();
       log.debug({ err: error }, 'chunks could not be counted');
-    }
-  };
-}
-
-/** Carries out operator requests, and detects another process with the same consumer name. */
-function switchesJob({ config, parts, metrics, health, log }: MaintenanceOptions) {
-  const { control, pipeline, states, writer } = parts;
-  const { consumer } = config.stream;
-  let isShared = false;
-  let effective: Pause | null = null;
-
-  function apply(pause: Pause | null): void {
-    if ((pause === null) === (effective === null)) return;
-    const { by, reason } = pause ?? effective ?? { by: 'unknown', reason: '' };
-    effective = pause;
-    pipeline.setPaused(pause !== null);
-    metrics.consumptionPaused.set(pause === null ? 0 : 1);
-    health.set('consumption', pause === null ? 'ok' : 'paused by an operator');
-    if (pause === null) log.warn({ paused_by: by, reason }, 'consumption resumed');
-    else log.warn({ paused_by: by, reason }, 'consumption paused');
-  }
-
-  function reportShared(found: boolean): void {
-    metrics.nameShared.set(found ? 1 : 0);
-    if (found && !isShared) {
-      log.error({ consumer }, 'another live process has the same CONSUMER_NAME; give each its own');
-    }
-    isShared = found;
-  }
-
-  return async () => {
-    try {
-      apply(await control.readPause());
-      reportShared(await control.holdName(consumer));
-      for (const { device } of await control.readRequests()) {
-        if (!isDeviceId(device)) continue;
-        states.forget(device);
-        writer.forget(device);
-        forgetDeviceId(device);
-        metrics.controlRequests.inc();
-        log.info({}, 'state of a device dropped on request; its next record looks it up');
-      }
-    } catch (error) {
-      // The switches keep their state; the guards report the outage.
-      log.debug({ err: error }, 'operator switches could not be read');
-    }
-  };
-}
-
-/** Renews the claim on entries that were in flight at the previous run as well. */
-function claimsJob({ parts, metrics, log }: MaintenanceOptions) {
-  const { inFlight, renewClaims } = parts;
-  let before: ReadonlySet<EntryId> = new Set();
-  return async () => {
-    const held = inFlight.ids();
-    const long = held.filter((id) => before.has(id));
-    before = new Set(held);
-    if (long.length === 0) return;
-    try {
-      metrics.claimsKept.inc(await renewClaims(long));
-    } catch (error) {
-      log.debug({ err: error }, 'claims could not be renewed');
     }
   };
 }

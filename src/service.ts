@@ -94,7 +94,7 @@ export function createService(config: Config, build: Build, log: Logger): Proces
  * @param signal ends the retries of the preparation
  */
 export function assemble(config: Config, build: Build, log: Logger, signal: AbortSignal) {
-  const metrics = createMetrics(build);
+  const metrics = createMetrics(build, config.shards?.read ?? null);
   const health = createHealth(['startup', 'redis', 'database', 'consumption', 'dead_letters']);
   const { instance } = config.service;
   const tracing = createTracing({ ...config.tracing, instance, version: build.version });
@@ -102,9 +102,10 @@ export function assemble(config: Config, build: Build, log: Logger, signal: Abor
     config,
     metrics,
     log,
-    isIngestionFailing: () => parts.guards.database.isFailing,
+    isIngestionFailing: () => parts.databaseGuard.isFailing,
   });
-  const extraEvents = domain?.observe(tracing.events) ?? tracing.events;
+  const writing = domain?.observe(tracing.events.writing) ?? tracing.events.writing;
+  const extraEvents = { ...tracing.events, writing };
   const parts = buildParts({ config, metrics, health, log, extraEvents });
   const stalled = Promise.withResolvers<void>();
   const onStalled = () => {
@@ -115,20 +116,23 @@ export function assemble(config: Config, build: Build, log: Logger, signal: Abor
     stalled.resolve();
   };
   const state = () => describeState(config, parts, health);
+  const maintenance = createMaintenance({ config, parts, metrics, health, log, onStalled });
   const { stallLimitMs, panicDir: dir } = config.lifecycle;
   const panic = createPanicHandler({ dir, instance, build, state, describeError, log });
+  const onBug = (error: unknown) => panic.panic('pipeline', error);
+  const { readSwitches } = maintenance;
   const order: readonly Service[] = [
     tracing,
     panic,
     createWatchdog({ stallLimitMs, ...config.service }),
     announcedHttp(config, build, parts, log),
     releasable('database', () => parts.database.close(poolGraceMs)),
-    releasable('redis connection', () => parts.connection.close()),
-    releasable('consumer', () => parts.consumer.close()),
-    preparation({ config, build, parts, health, log, signal }),
+    releasable('redis connection', () => closeAll(parts.streams.map((one) => one.connection))),
+    releasable('consumer', () => closeAll(parts.streams.map((one) => one.consumer))),
+    preparation({ config, build, parts, health, log, signal, readSwitches, onBug }),
     ...(domain === null ? [] : [domain]),
-    createMaintenance({ config, parts, metrics, health, log, onStalled }),
-    runningPipeline(parts, (error) => panic.panic('pipeline', error)),
+    maintenance,
+    runningPipeline(parts, onBug),
   ];
   return { order, parts, domain, metrics, health, stalled: stalled.promise, state };
 }
@@ -139,6 +143,10 @@ function preparation(options: Parameters<typeof prepare>[0]): Service {
     start: () => prepare(options),
     stop: () => Promise.resolve(),
   };
+}
+
+function closeAll(connections: readonly { close(): void }[]): void {
+  for (const connection of connections) connection.close();
 }
 
 function showStopping(health: Health, metrics: Metrics): void {
@@ -160,7 +168,7 @@ function announcedHttp(config: Config, build: Build, { http }: Parts, log: Logge
 }
 
 /** The pipeline; an error that ends one of its loops is a bug. */
-function runningPipeline({ pipeline, consumer }: Parts, onBug: (error: unknown) => void): Service {
+function runningPipeline({ pipeline, streams }: Parts, onBug: (error: unknown) => void): Service {
   let watched = false;
   return {
     name: 'pipeline',
@@ -173,7 +181,7 @@ function runningPipeline({ pipeline, consumer }: Parts, onBug: (error: unknown) 
     async stop() {
       await pipeline.drain(0);
       // Ends a blocking read. A loop that still runs would reopen connections that are closed next.
-      consumer.close();
+      closeAll(streams.map((one) => one.consumer));
       await Promise.race([
         pipeline.finished().catch(() => undefined),
         setTimeout(loopGraceMs, undefined, { ref: false }),
@@ -184,20 +192,24 @@ function runningPipeline({ pipeline, consumer }: Parts, onBug: (error: unknown) 
 
 function describeState(
   config: Config,
-  { account, inFlight, states, errors }: Parts,
+  { account, streams, states, errors }: Parts,
   health: Health,
 ): PanicState {
-  const entries = inFlight.list().map(({ entry, records, open, rejections }) => ({
-    id: entry.id,
-    deliveries: entry.deliveries,
-    records,
-    open,
-    rejected: rejections.length,
-    fields: () => entry.fields.parts(),
-  }));
+  const entries = streams.flatMap(({ stream: { shard }, inFlight }) =>
+    inFlight.list().map(({ entry, records, open, rejections }) => ({
+      ...(shard !== null && { shard }),
+      id: entry.id,
+      deliveries: entry.deliveries,
+      records,
+      open,
+      rejected: rejections.length,
+      fields: () => entry.fields.parts(),
+    })),
+  );
+  const open = streams.reduce((sum, { inFlight }) => sum + inFlight.countOpen(), 0);
   const summary = {
     account: account.totals(),
-    residual: account.residual(inFlight.countOpen()),
+    residual: account.residual(open),
     devices: states.size,
     health: health.ready().checks,
     recent_errors: errors.list(),
@@ -208,14 +220,16 @@ function describeState(
 
 async function drain(
   config: Config,
-  { pipeline, inFlight, account }: Parts,
+  { pipeline, streams, account }: Parts,
   log: Logger,
 ): Promise<boolean> {
   if (await pipeline.drain(config.lifecycle.drainBudgetMs)) {
     log.info({ ...account.totals() }, 'stopped; nothing left in flight');
     return true;
   }
-  const left = inFlight.ids();
+  const left = streams.flatMap(({ stream: { shard }, inFlight }) =>
+    inFlight.ids().map((id) => (shard === null ? id : `${shard}:${id}`)),
+  );
   log.error(
     { entries: left.length, entry_ids: left.slice(0, 20) },
     'drain budget spent; the rest stays pending',

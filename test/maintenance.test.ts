@@ -43,11 +43,14 @@ async function setUp(env: Readonly<Record<string, string>> = {}) {
   const metrics = createMetrics({ version: '1', revision: 'a' });
   const health = createHealth(['startup', 'consumption']);
   const parts = buildParts({ config, metrics, health, log });
-  if (env.REDIS_URL === undefined) await parts.consumer.prepare();
+  const [stream] = parts.streams;
+  const [side] = parts.pipeline.readings;
+  if (stream === undefined || side === undefined) throw new Error('no stream is read');
+  if (env.REDIS_URL === undefined) await stream.consumer.prepare();
   close.push(async () => {
     await parts.pipeline.drain(0);
-    parts.consumer.close();
-    parts.connection.close();
+    stream.consumer.close();
+    stream.connection.close();
     await parts.database.close(1000);
   });
   let stalls = 0;
@@ -57,25 +60,33 @@ async function setUp(env: Readonly<Record<string, string>> = {}) {
   const options = { config, parts, metrics, health, log, onStalled };
   const series = async (name: string) =>
     (await metrics.registry.metrics()).split('\n').find((line) => line.startsWith(name));
-  return { key, config, lines, metrics, health, parts, options, series, stalls: () => stalls };
+  return { key, config, lines, metrics, health, side, options, series, stalls: () => stalls };
+}
+
+/** The jobs of the instance and of its only stream. */
+function jobsOf(options: Parameters<typeof createJobs>[0]) {
+  const { streams, ...jobs } = createJobs(options);
+  const [only] = streams;
+  if (only === undefined) throw new Error('no stream is maintained');
+  return { ...jobs, ...only };
 }
 
 describe('maintenance', () => {
   test('has read the pause before its start resolves, so that nothing is read during a pause', async () => {
-    const { key, options, parts, health } = await setUp();
+    const { key, options, side, health } = await setUp();
     const pause = { by: 'anna', reason: 'planned work', at: '2026-11-21T02:00:00.000Z' };
     await connect().set(controlKeys(key).paused, JSON.stringify(pause));
     const maintenance = createMaintenance(options);
     await maintenance.start();
 
-    expect(parts.pipeline.isPaused).toBe(true);
+    expect(side.isPaused).toBe(true);
     expect(health.ready().checks.consumption).toBe('paused by an operator');
     await maintenance.stop();
   });
 
   test('resumes once the pause is lifted, and logs each change once', async () => {
-    const { key, options, parts, lines } = await setUp();
-    const jobs = createJobs(options);
+    const { key, options, side, lines } = await setUp();
+    const jobs = jobsOf(options);
     await connect().set(controlKeys(key).paused, '{"by":"anna","reason":"x","at":"now"}');
     await jobs.switches();
     await jobs.switches();
@@ -83,7 +94,7 @@ describe('maintenance', () => {
     await jobs.switches();
     await jobs.switches();
 
-    expect(parts.pipeline.isPaused).toBe(false);
+    expect(side.isPaused).toBe(false);
     expect(lines.filter((line) => line.startsWith('consumption'))).toEqual([
       'consumption paused',
       'consumption resumed',
@@ -109,7 +120,7 @@ describe('maintenance', () => {
   });
 
   test('reports a stall once, and only for a backlog without a known cause', async () => {
-    const { key, options, parts, stalls } = await setUp();
+    const { key, options, side, stalls } = await setUp();
     const { config } = options;
     const lifecycle = { ...config.lifecycle, stallLimitMs: 1 };
     const jobs = createJobs({ ...options, config: { ...config, lifecycle } });
@@ -120,14 +131,14 @@ describe('maintenance', () => {
     expect(stalls()).toBe(0);
 
     await connect().xadd(key, '*', 'a', 'b');
-    parts.pipeline.setPaused(true);
+    side.setPaused(true);
     for (let run = 0; run < 3; run += 1) {
       await jobs.samples();
       await pastTheLimit();
     }
     expect(stalls()).toBe(0);
 
-    parts.pipeline.setPaused(false);
+    side.setPaused(false);
     for (let run = 0; run < 3; run += 1) {
       await jobs.samples();
       await pastTheLimit();
@@ -137,7 +148,7 @@ describe('maintenance', () => {
 
   test('renews no claim while nothing is held', async () => {
     const { options, series } = await setUp();
-    const jobs = createJobs(options);
+    const jobs = jobsOf(options);
     await jobs.claims();
     await jobs.claims();
     expect(await series('processor_claims_kept_total')).toBe('processor_claims_kept_total 0');

@@ -6,7 +6,7 @@ import type {
   Entry,
   EntryId,
   HeldEntry,
-  PipelineEvents,
+  ReadingEvents,
   WorkSubject,
 } from './types.ts';
 
@@ -21,7 +21,7 @@ export interface AcknowledgementParts {
   readonly acknowledge: (entries: readonly Entry[]) => Promise<void>;
   /** Moves the first of these entries to the dead-letter stream, in one bounded round. */
   readonly moveRound: (held: readonly HeldEntry[]) => Promise<MoveResult>;
-  readonly events: Pick<PipelineEvents, 'rejected' | 'acknowledged'>;
+  readonly events: Pick<ReadingEvents, 'rejected' | 'acknowledged'>;
 }
 
 /** The entries that one round tried to move; the rest of the list was not tried. */
@@ -40,6 +40,8 @@ export interface Acknowledgement {
   idle(): Promise<void>;
   /** Entries that wait for their dead letter to be written. */
   readonly waiting: number;
+  /** Entries whose acknowledgement or dead letter Redis refuses at present. */
+  readonly blocked: number;
   /** Whether this entry waits for its dead letter and the dead-letter stream is failing. */
   isBlocked(id: EntryId): boolean;
 }
@@ -61,15 +63,19 @@ export function createAcknowledgement(
   const { guard, deadLetterGuard, inFlight, events } = parts;
   const plain: HeldEntry[] = [];
   const rejected: HeldEntry[] = [];
+  /** Entries of the acknowledgement that is under way. */
+  let underWay = 0;
 
   async function acknowledgePlain(): Promise<void> {
     const entries = plain.splice(0);
+    underWay = entries.length;
     const since = performance.now();
     const acknowledge = async () => {
       await parts.acknowledge(entries.map(({ entry }) => entry));
       return true;
     };
     const done = await guard.untilDone(acknowledge, abandoned, subjectOf(entries));
+    underWay = 0;
     if (done !== null) settle(entries, performance.now() - since);
   }
 
@@ -104,6 +110,8 @@ export function createAcknowledgement(
     add(held) {
       if (held.rejections.length === 0) {
         plain.push(held);
+        // Poison isolation of another stream waits until only blocked entries are in flight.
+        if (guard.isFailing) inFlight.wake();
         return;
       }
       held.entry.fields.detach();
@@ -119,6 +127,10 @@ export function createAcknowledgement(
     },
     get waiting() {
       return rejected.length;
+    },
+    get blocked() {
+      const acknowledgements = guard.isFailing ? plain.length + underWay : 0;
+      return acknowledgements + (deadLetterGuard.isFailing ? rejected.length : 0);
     },
     isBlocked: (id) => deadLetterGuard.isFailing && rejected.some(({ entry }) => entry.id === id),
   };

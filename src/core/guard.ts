@@ -28,7 +28,7 @@ export class Guard {
   readonly #breaker;
   readonly #budget;
   #failing = 0;
-  #onChange: () => void = () => undefined;
+  readonly #listeners: (() => void)[] = [];
 
   constructor(options: GuardOptions, events: GuardEvents) {
     this.#options = options;
@@ -39,9 +39,9 @@ export class Guard {
     this.#budget = createRetryBudget({ perMinute: options.retriesPerMinute, now: Date.now });
   }
 
-  /** Sets the listener for a change of `isFailing` and for each further failed or recovered work. */
+  /** Adds a listener for a change of `isFailing` and for each further failed or recovered work. */
   onChange(listener: () => void): void {
-    this.#onChange = listener;
+    this.#listeners.push(listener);
   }
 
   /** Whether work that failed is still being retried. */
@@ -96,7 +96,7 @@ export class Guard {
   #change(by: 1 | -1): void {
     this.#failing += by;
     if (this.#failing === 0) this.#events.recovered(this.#options.dependency);
-    this.#onChange();
+    for (const listener of this.#listeners) listener();
   }
 
   #pauseMs(attempt: number): number {

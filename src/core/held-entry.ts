@@ -1,17 +1,32 @@
-import type { Entry, HeldEntry, Interpretation, Position, Rejection, RowOutcome } from './types.ts';
+import type {
+  Entry,
+  EntryOrigin,
+  HeldEntry,
+  Interpretation,
+  Position,
+  Rejection,
+  RowOutcome,
+} from './types.ts';
 
 /** Combines an entry with its interpretation, to be held until it is acknowledged. */
-export function hold(entry: Entry, found: Interpretation): HeldEntry {
+export function hold(entry: Entry, found: Interpretation, origin: EntryOrigin): HeldEntry {
   switch (found.kind) {
     case 'records': {
       const records = found.positions.length + found.rejections.length;
       const rejections = [...found.rejections];
-      return { entry, records, open: records, rejections, isMessage: false };
+      return { entry, origin, records, open: records, rejections, isMessage: false };
     }
     case 'message':
-      return { entry, records: 1, open: 1, rejections: [], isMessage: true };
+      return { entry, origin, records: 1, open: 1, rejections: [], isMessage: true };
     case 'rejected':
-      return { entry, records: 1, open: 1, rejections: [found.rejection], isMessage: false };
+      return {
+        entry,
+        origin,
+        records: 1,
+        open: 1,
+        rejections: [found.rejection],
+        isMessage: false,
+      };
   }
 }
 

@@ -1,47 +1,65 @@
+import type { InFlightBudget } from './in-flight-budget.ts';
 import type { EntryId, HeldEntry } from './types.ts';
-
-export interface InFlightLimits {
-  readonly records: number;
-  readonly bytes: number;
-}
 
 /** Reading resumes at this share of the limits, so that it does not start and stop all the time. */
 const lowWater = 0.5;
 
 /**
- * The entries that are read and not yet acknowledged, with limits on their records and bytes.
+ * The entries of one stream that are read and not yet acknowledged, within the budget of the process.
  * Reading stops at the limits (high water) and resumes at half of them (low water).
  */
 export class InFlight {
-  readonly #limits: InFlightLimits;
+  readonly #budget: InFlightBudget;
   readonly #held = new Map<number | EntryId, HeldEntry>();
   #records = 0;
   #bytes = 0;
   #full = false;
-  #waiting: (() => void)[] = [];
   /** Entries released since `rememberReleases`; null while nobody needs them. */
   #released: Set<number | EntryId> | null = null;
 
-  constructor(limits: InFlightLimits) {
-    this.#limits = limits;
+  constructor(budget: InFlightBudget) {
+    this.#budget = budget;
   }
 
   hold(held: HeldEntry): void {
     this.#held.set(keyOf(held.entry.id), held);
-    this.#records += held.records;
-    this.#bytes += held.entry.bytes;
-    this.#full ||= this.#records >= this.#limits.records || this.#bytes >= this.#limits.bytes;
+    this.#add(held.records, held.entry.bytes);
+    this.#full ||= this.#isHigh();
   }
 
   release(held: HeldEntry): void {
     const key = keyOf(held.entry.id);
     if (!this.#held.delete(key)) return;
     this.#released?.add(key);
-    this.#records -= held.records;
-    this.#bytes -= held.entry.bytes;
-    const { records, bytes } = this.#limits;
-    if (this.#records <= records * lowWater && this.#bytes <= bytes * lowWater) this.#full = false;
+    this.#add(-held.records, -held.entry.bytes);
+    if (this.#isLow()) this.#full = false;
     this.wake();
+  }
+
+  #add(records: number, bytes: number): void {
+    const { reserve, used } = this.#budget;
+    used.records -= beyond(this.#records, reserve.records);
+    used.bytes -= beyond(this.#bytes, reserve.bytes);
+    this.#records += records;
+    this.#bytes += bytes;
+    used.records += beyond(this.#records, reserve.records);
+    used.bytes += beyond(this.#bytes, reserve.bytes);
+  }
+
+  #isHigh(): boolean {
+    const { reserve, used, shared } = this.#budget;
+    return (
+      (this.#records >= reserve.records && used.records >= shared.records) ||
+      (this.#bytes >= reserve.bytes && used.bytes >= shared.bytes)
+    );
+  }
+
+  #isLow(): boolean {
+    const { reserve, used, shared } = this.#budget;
+    return (
+      (this.#records <= reserve.records * lowWater || used.records <= shared.records * lowWater) &&
+      (this.#bytes <= reserve.bytes * lowWater || used.bytes <= shared.bytes * lowWater)
+    );
   }
 
   has(id: EntryId): boolean {
@@ -85,7 +103,10 @@ export class InFlight {
     return this.#held.size;
   }
 
+  /** Whether reading stops. Other sides use the shared part of the budget, and release it. */
   get isFull(): boolean {
+    if (this.#full && this.#isLow()) this.#full = false;
+    this.#full ||= this.#isHigh();
     return this.#full;
   }
 
@@ -96,16 +117,18 @@ export class InFlight {
     return open;
   }
 
-  /** Resolves on the next release or `wake()`; callers re-check their condition. */
+  /** Resolves on the next release of any side, or on `wake()`; callers re-check their condition. */
   changed(): Promise<void> {
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    return this.#budget.changed();
   }
 
   wake(): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const resolve of waiting) resolve();
+    this.#budget.wake();
   }
+}
+
+function beyond(amount: number, reserve: number): number {
+  return Math.max(0, amount - reserve);
 }
 
 const dash = 0x2d;

@@ -5,7 +5,7 @@ import {
   type Entry,
   type EntryId,
   type Interpretation,
-  type PipelineEvents,
+  type ReadingEvents,
 } from './types.ts';
 
 export interface PoisonIsolationOptions {
@@ -19,14 +19,19 @@ export interface PoisonIsolationOptions {
   readonly increment: (id: EntryId) => Promise<number>;
   /** Removes the entry's crash count, because the process survived the attempt. */
   readonly clear: (id: EntryId) => Promise<void>;
-  readonly events: Pick<PipelineEvents, 'isolated'>;
+  readonly events: Pick<ReadingEvents, 'isolated'>;
 }
 
 /** The parts of the pipeline that processing in isolation waits for. */
 interface PipelineState {
   readonly inFlight: InFlight;
-  /** Nothing is in flight except entries whose dead letters cannot be written. */
+  /**
+   * Takes the turn, during which no other stream reads. Returns whether nothing is in flight except
+   * entries that wait for a Redis that is failing.
+   */
   readonly isIdle: () => boolean;
+  /** The turn is still held, and no other stream has processed an entry meanwhile. */
+  readonly isAlone: () => boolean;
   /** The entry is acknowledged, or only its dead letter remains and cannot be written. */
   readonly isDone: (id: EntryId) => boolean;
   readonly isFailing: () => boolean;
@@ -83,16 +88,31 @@ export function createPoisonIsolation(options: PoisonIsolationOptions): PoisonIs
     }
   }
 
-  return {
-    needsIsolation: ({ deliveries }) => deliveries > options.maxDeliveries,
-    async process(entry, take, { inFlight, isIdle, isDone, isFailing, signal, abandoned }) {
-      const { id } = entry;
+  /**
+   * Waits until nothing else is in flight, and counts the attempt.
+   * @returns the count; null if no further entry may be started
+   */
+  async function begin(id: EntryId, pipeline: PipelineState): Promise<number | null> {
+    const { inFlight, isIdle, isAlone, signal } = pipeline;
+    for (;;) {
       await wait(isIdle, signal, inFlight);
       const attempt = await guard.untilDone(() => increment(id), signal);
-      if (attempt === null || signal.aborted) {
-        if (attempt !== null) await tryToClear(id);
-        return;
-      }
+      if (attempt === null) return null;
+      if (isAlone() && !signal.aborted) return attempt;
+      // Redis failed meanwhile, and another stream went on: a crash would prove nothing.
+      if (signal.aborted) await tryToClear(id);
+      else await guard.untilDone(() => clear(id).then(() => true), signal);
+      if (signal.aborted) return null;
+    }
+  }
+
+  return {
+    needsIsolation: ({ deliveries }) => deliveries > options.maxDeliveries,
+    async process(entry, take, pipeline) {
+      const { inFlight, isDone, isFailing, abandoned } = pipeline;
+      const { id } = entry;
+      const attempt = await begin(id, pipeline);
+      if (attempt === null) return;
       events.isolated(entry, attempt);
       take(attempt > maxCrashes ? deliveriesExhausted(entry) : null);
       await wait(() => isDone(id) || isFailing(), abandoned, inFlight);

@@ -212,9 +212,18 @@ export interface Logger {
   error(fields: object, msg: string): void;
 }
 
+/** The reading side that an entry came from; ids are unique only within it. */
+export interface EntryOrigin {
+  /** Null without shards. */
+  readonly shard: number | null;
+  /** Called once all records of the entry have an outcome, to acknowledge it where it was read. */
+  readonly settled: (held: HeldEntry) => void;
+}
+
 /** An entry between its read and its acknowledgement. */
 export interface HeldEntry {
   readonly entry: Entry;
+  readonly origin: EntryOrigin;
   /** Records in the entry; a message, or an entry rejected as a whole, counts as 1. */
   readonly records: number;
   /** Records whose outcome is not durable yet. */
@@ -261,16 +270,20 @@ export interface GuardEvents {
   breaker(dependency: Dependency, state: BreakerState): void;
 }
 
-/** Pipeline events; metrics and logs subscribe here. */
-export interface PipelineEvents {
+/** Events of the entries of one stream; metrics and logs subscribe here. */
+export interface ReadingEvents {
   /** `durationMs` includes the wait for entries. */
   read(entries: readonly Entry[], durationMs: number): void;
   interpreted(durationMs: number, entries: number): void;
   rejected(held: HeldEntry): void;
   /** An entry was delivered too often and is processed in isolation; `attempt` counts from 1. */
   isolated(entry: Entry, attempt: number): void;
-  batch(batch: Batch, outcomes: Outcomes, durationMs: number, statements: number): void;
-  late(records: number): void;
   acknowledged(entries: readonly HeldEntry[], durationMs: number): void;
   paused(cause: PauseCause, durationMs: number): void;
+}
+
+/** Events of the writing side, which all streams share. */
+export interface WritingEvents {
+  batch(batch: Batch, outcomes: Outcomes, durationMs: number, statements: number): void;
+  late(records: number): void;
 }

@@ -11,6 +11,8 @@ import { join } from 'node:path';
 
 /** An entry in flight; the dump contains its payload if the size limit allows. */
 export interface DumpedEntry {
+  /** Absent without shards; ids are unique only within a shard. */
+  readonly shard?: number;
   readonly id: string;
   readonly records: number;
   readonly open: number;
@@ -78,15 +80,19 @@ export function writeDump(
 /** Omits payloads from the end until the dump fits. */
 function compose(head: object, state: PanicState): string {
   const { entries, summary } = state;
-  const inFlight = entries.slice(0, maxIds).map(({ id, records, open, rejected, deliveries }) => ({
-    id,
-    records,
-    open,
-    rejected,
-    deliveries,
-  }));
+  const inFlight = entries
+    .slice(0, maxIds)
+    .map(({ shard, id, records, open, rejected, deliveries }) => ({
+      ...(shard !== undefined && { shard }),
+      id,
+      records,
+      open,
+      rejected,
+      deliveries,
+    }));
   for (let payloads = maxPayloads; ; payloads >>= 1) {
-    const shown = entries.slice(0, payloads).map(({ id, fields }) => ({
+    const shown = entries.slice(0, payloads).map(({ shard, id, fields }) => ({
+      ...(shard !== undefined && { shard }),
       id,
       fields: fields().slice(0, maxFieldsShown).map(describeField),
     }));

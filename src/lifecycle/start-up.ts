@@ -5,6 +5,8 @@ import { DependencyError, type Logger } from '../core/types.ts';
 export interface RetryStepOptions extends BackoffLimits {
   readonly signal: AbortSignal;
   readonly onFailure: (error: DependencyError) => void;
+  /** Whether a failed attempt is logged; attempts count from 1. Default: every attempt. */
+  readonly isLogged?: (attempt: number) => boolean;
 }
 
 /**
@@ -25,10 +27,12 @@ export async function retryStep<Result>(
     } catch (error) {
       if (!(error instanceof DependencyError)) throw error;
       options.onFailure(error);
-      log.warn(
-        { step: what, attempt, dependency: error.dependency, code: error.code, err: error },
-        'start-up step failed; retrying',
-      );
+      if (options.isLogged?.(attempt) !== false) {
+        log.warn(
+          { step: what, attempt, dependency: error.dependency, code: error.code, err: error },
+          'start-up step failed; retrying',
+        );
+      }
       await setTimeout(backoffMs(attempt, options), undefined, { signal: options.signal });
     }
   }

@@ -11,6 +11,7 @@ export function createConsumerEvents(
   account: Pick<Account, 'read' | 'settle'>,
   /** Records the loss in Redis, where it outlives this process. */
   noteLoss: (cause: LossCause, entries: number) => void,
+  connected: (isConnected: boolean) => void,
 ) {
   return {
     groupRecreated() {
@@ -57,8 +58,6 @@ export function createConsumerEvents(
       metrics.consumersRemoved.inc(names.length);
       log.info({ consumers: names }, 'idle consumers removed');
     },
-    connected(isConnected: boolean) {
-      metrics.redisConnected.set({ role: 'reader' }, isConnected ? 1 : 0);
-    },
+    connected,
   };
 }

@@ -1,4 +1,5 @@
 import {
+  type BreakerState,
   breakerStates,
   type Dependency,
   type DependencyError,
@@ -8,13 +9,17 @@ import {
 import type { Metrics } from './metrics.ts';
 
 export interface GuardEventsOptions {
-  /** A dependency's state changed, for the readiness probe. */
-  readonly onDependency: (dependency: Dependency, state: string) => void;
+  /** The dependency's state changed, for the readiness probe. */
+  readonly onState: (state: string) => void;
+  /** Exports whether the dependency answers. */
+  readonly showUp: (isUp: boolean) => void;
+  /** Exports the state of the breaker. */
+  readonly showBreaker: (state: BreakerState) => void;
   /** For the dump of a panic. */
   readonly onError: (error: DependencyError) => void;
 }
 
-/** Events of the dependencies' guards as metrics and log lines. */
+/** Events of the guard of a dependency as metrics and log lines. */
 export function createGuardEvents(
   metrics: Metrics,
   log: Logger,
@@ -24,8 +29,8 @@ export function createGuardEvents(
     failed(error, attempt, subject) {
       const { dependency, kind, code } = error;
       metrics.retries.inc({ dependency });
-      metrics.dependencyUp.set({ dependency }, 0);
-      options.onDependency(dependency, `${kind}: ${code}`);
+      options.showUp(false);
+      options.onState(`${kind}: ${code}`);
       options.onError(error);
       // Logged at powers of two: a long outage must not fill the disk.
       if (!isPowerOfTwo(attempt)) return;
@@ -36,19 +41,27 @@ export function createGuardEvents(
       );
     },
     recovered(dependency) {
-      metrics.dependencyUp.set({ dependency }, 1);
-      options.onDependency(dependency, 'ok');
+      options.showUp(true);
+      options.onState('ok');
       log.info({ dependency }, 'dependency works again');
     },
     breaker(dependency, to) {
       metrics.breakerTransitions.inc({ dependency, to });
-      for (const state of breakerStates) {
-        metrics.breakerState.set({ dependency, state }, state === to ? 1 : 0);
-      }
+      options.showBreaker(to);
       // At debug level, because a long outage opens it after every probe; the metric counts each.
       log.debug({ dependency, state: to }, 'circuit breaker changed');
     },
   };
+}
+
+export function showUp(metrics: Metrics, dependency: Dependency, isUp: boolean): void {
+  metrics.dependencyUp.set({ dependency }, isUp ? 1 : 0);
+}
+
+export function showBreaker(metrics: Metrics, dependency: Dependency, current: BreakerState): void {
+  for (const state of breakerStates) {
+    metrics.breakerState.set({ dependency, state }, state === current ? 1 : 0);
+  }
 }
 
 export interface DeadLetterGuardOptions {

@@ -7,6 +7,7 @@ import { createDevicesMetrics } from './metrics-devices.ts';
 import { createDomainMetrics } from './metrics-domain.ts';
 import { createInstanceMetrics } from './metrics-instance.ts';
 import { createProcessingMetrics } from './metrics-processing.ts';
+import { createShardMetrics } from './metrics-shards.ts';
 import { createStreamMetrics } from './metrics-stream.ts';
 
 /** Default metrics of prom-client that break its own naming rule: gauges named `_total`. */
@@ -23,8 +24,11 @@ interface Build {
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
-/** All metrics of the service; every combination of known labels starts at 0. */
-export function createMetrics(build: Build) {
+/**
+ * All metrics of the service; every combination of known labels starts at 0.
+ * @param shards those that are read; null without shards
+ */
+export function createMetrics(build: Build, shards: readonly number[] | null = null) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   for (const name of misnamedDefaults) registry.removeSingleMetric(name);
@@ -40,6 +44,7 @@ export function createMetrics(build: Build) {
     ...createDependenciesMetrics(make),
     ...createInstanceMetrics(make),
     ...createDomainMetrics(make),
+    shards: shards === null ? null : createShardMetrics(make, shards),
   };
 }
 

@@ -1,4 +1,11 @@
-import type { Batch, HeldEntry, Logger, Outcomes, PipelineEvents } from '../core/types.ts';
+import type {
+  Batch,
+  HeldEntry,
+  Logger,
+  Outcomes,
+  ReadingEvents,
+  WritingEvents,
+} from '../core/types.ts';
 import type { Metrics } from './metrics.ts';
 
 /** Maximum rejections logged in a minute; all are counted. */
@@ -8,20 +15,33 @@ export interface EventOptions {
   readonly now: () => number;
   /** When an entry was added; null if its id is not a timestamp. */
   readonly entryTimeMs: (id: string, nowMs: number) => number | null;
+  /** Whether one more rejection is logged. */
+  readonly mayLog: () => boolean;
+  /** Null without shards. */
+  readonly shard: number | null;
+  /** Redis has answered. */
+  readonly redisAnswered: () => void;
 }
 
-/** Events of the pipeline as metrics and, where an operator should know, as log lines. */
-export function createPipelineEvents(
+/** Limits the rejections that are logged, those of all streams together. */
+export function limitRejections(now: () => number): () => boolean {
+  return limitPerMinute(rejectionsPerMinute, now);
+}
+
+/** Events of one stream as metrics and, where an operator should know, as log lines. */
+export function createReadingEvents(
   metrics: Metrics,
   log: Logger,
   options: EventOptions,
-): PipelineEvents {
-  const mayLog = limitPerMinute(rejectionsPerMinute, options.now);
+): ReadingEvents {
+  const { mayLog } = options;
+  const ofShard = shardCounters(metrics, options.shard);
   return {
     read(entries) {
       // One read brings entries of one source.
       const source = entries[0]?.source;
       if (source !== undefined) metrics.entriesRead.inc({ source }, entries.length);
+      ofShard?.read.inc(entries.length);
       metrics.lastRead.set(options.now() / 1000);
     },
     interpreted(durationMs) {
@@ -46,27 +66,6 @@ export function createPipelineEvents(
         );
       }
     },
-    batch(batch, outcomes, durationMs, statements) {
-      metrics.batches.inc({ closed_by: batch.closedBy });
-      metrics.batchSize.observe(batch.rows.length);
-      metrics.insertDuration.observe(durationMs / 1000);
-      metrics.stageDuration.observe({ stage: 'insert' }, durationMs / 1000);
-      metrics.statements.inc(statements);
-      metrics.lastCommit.set(options.now() / 1000);
-      metrics.dependencyUp.set({ dependency: 'database' }, 1);
-      observeDeviceLatency(metrics, batch, outcomes, options.now());
-      log.debug(
-        {
-          batch_id: batch.id,
-          rows: batch.rows.length,
-          first_entry_id: batch.owners[0]?.entry.id,
-          closed_by: batch.closedBy,
-          duration_ms: Math.round(durationMs),
-          statements,
-        },
-        'batch written',
-      );
-    },
     isolated(entry, tries) {
       metrics.entriesInIsolation.inc();
       const { id, deliveries } = entry;
@@ -75,12 +74,10 @@ export function createPipelineEvents(
         'entry delivered too often; processing it in isolation',
       );
     },
-    late(records) {
-      if (records > 0) metrics.lateRecords.inc(records);
-    },
     acknowledged(entries, durationMs) {
       metrics.stageDuration.observe({ stage: 'acknowledge' }, durationMs / 1000);
-      metrics.dependencyUp.set({ dependency: 'redis' }, 1);
+      options.redisAnswered();
+      ofShard?.settled.inc(entries.reduce((sum, { records }) => sum + records, 0));
       observeEntryLatency(metrics, entries, options);
     },
     paused(cause, durationMs) {
@@ -89,11 +86,57 @@ export function createPipelineEvents(
   };
 }
 
+function shardCounters({ shards }: Metrics, shard: number | null) {
+  if (shards === null || shard === null) return null;
+  const labels = { shard: String(shard) };
+  return {
+    read: shards.entriesRead.labels(labels),
+    settled: shards.recordsSettled.labels(labels),
+  };
+}
+
+/** Events of the writing side as metrics and log lines. */
+export function createWritingEvents(
+  metrics: Metrics,
+  log: Logger,
+  { now }: Pick<EventOptions, 'now'>,
+): WritingEvents {
+  return {
+    batch(batch, outcomes, durationMs, statements) {
+      metrics.batches.inc({ closed_by: batch.closedBy });
+      metrics.batchSize.observe(batch.rows.length);
+      metrics.insertDuration.observe(durationMs / 1000);
+      metrics.stageDuration.observe({ stage: 'insert' }, durationMs / 1000);
+      metrics.statements.inc(statements);
+      metrics.lastCommit.set(now() / 1000);
+      metrics.dependencyUp.set({ dependency: 'database' }, 1);
+      observeDeviceLatency(metrics, batch, outcomes, now());
+      const [first] = batch.owners;
+      const shard = first?.origin.shard ?? null;
+      log.debug(
+        {
+          batch_id: batch.id,
+          rows: batch.rows.length,
+          first_entry_id: first?.entry.id,
+          ...(shard !== null && { shard }),
+          closed_by: batch.closedBy,
+          duration_ms: Math.round(durationMs),
+          statements,
+        },
+        'batch written',
+      );
+    },
+    late(records) {
+      if (records > 0) metrics.lateRecords.inc(records);
+    },
+  };
+}
+
 /** Every entry whose id is a clock. */
 function observeEntryLatency(
   metrics: Metrics,
   entries: readonly HeldEntry[],
-  { now, entryTimeMs }: EventOptions,
+  { now, entryTimeMs }: Pick<EventOptions, 'now' | 'entryTimeMs'>,
 ): void {
   const nowMs = now();
   const latency = metrics.endToEnd('entry');
@@ -124,7 +167,8 @@ function observeDeviceLatency(
   }
 }
 
-function limitPerMinute(limit: number, now: () => number): () => boolean {
+/** Allows `limit` calls in each minute. */
+export function limitPerMinute(limit: number, now: () => number): () => boolean {
   let minute = 0;
   let used = 0;
   return () => {

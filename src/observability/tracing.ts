@@ -1,5 +1,13 @@
 import type { Attributes, Context, Span, Tracer } from '@opentelemetry/api';
-import type { Batch, Entry, HeldEntry, Outcomes, PipelineEvents, Service } from '../core/types.ts';
+import type {
+  Batch,
+  Entry,
+  HeldEntry,
+  Outcomes,
+  ReadingEvents,
+  Service,
+  WritingEvents,
+} from '../core/types.ts';
 
 export interface TracingOptions {
   /** Collector URL (OTLP over HTTP), such as http://collector:4318/v1/traces; null: no tracing. */
@@ -13,7 +21,14 @@ export interface TracingOptions {
 /** `stop` sends the remaining spans within a second. */
 export interface Tracing extends Service {
   /** Do nothing while tracing is not started. */
-  readonly events: PipelineEvents;
+  readonly events: ExtraEvents;
+}
+
+/** A second subscriber of the pipeline's events. */
+export interface ExtraEvents {
+  /** Those of one stream. @param shard null without shards */
+  reading(shard: number | null): ReadingEvents;
+  readonly writing: WritingEvents;
 }
 
 const exportTimeoutMs = 1000;
@@ -105,7 +120,7 @@ interface SpanParts {
   readonly now: () => number;
 }
 
-function tracingEvents({ active, sampled, now }: SpanParts): PipelineEvents {
+function tracingEvents({ active, sampled, now }: SpanParts): ExtraEvents {
   /** Records a span that has just ended. @returns it, as parent of further spans */
   function ended(
     name: string,
@@ -123,16 +138,30 @@ function tracingEvents({ active, sampled, now }: SpanParts): PipelineEvents {
     return span;
   }
 
-  /** The last read, if it is traced; its entries are decoded before the next read. */
-  let reading: Span | null = null;
-  return {
-    read(entries, durationMs) {
-      reading = sampled() ? ended('read', durationMs, entriesOf(entries)) : null;
-    },
-    interpreted(durationMs, entries) {
-      if (reading === null) return;
-      ended('decode', durationMs, { 'processor.entries': entries }, reading);
-    },
+  function reading(shard: number | null): ReadingEvents {
+    const own: Attributes = shard === null ? {} : { 'processor.shard': shard };
+    /** The last read, if it is traced; its entries are decoded before the next read. */
+    let last: Span | null = null;
+    return {
+      read(entries, durationMs) {
+        last = sampled() ? ended('read', durationMs, { ...entriesOf(entries), ...own }) : null;
+      },
+      interpreted(durationMs, entries) {
+        if (last === null) return;
+        ended('decode', durationMs, { 'processor.entries': entries }, last);
+      },
+      acknowledged(held: readonly HeldEntry[], durationMs: number) {
+        if (!sampled()) return;
+        const attributes = entriesOf(held.map(({ entry }) => entry));
+        ended('acknowledge', durationMs, { ...attributes, ...own });
+      },
+      rejected() {},
+      isolated() {},
+      paused() {},
+    };
+  }
+
+  const writing: WritingEvents = {
     batch(batch: Batch, outcomes: Outcomes, durationMs: number, statements: number) {
       if (!sampled()) return;
       ended('insert', durationMs, {
@@ -144,15 +173,9 @@ function tracingEvents({ active, sampled, now }: SpanParts): PipelineEvents {
         'db.system.name': 'postgresql',
       });
     },
-    acknowledged(held: readonly HeldEntry[], durationMs: number) {
-      if (!sampled()) return;
-      ended('acknowledge', durationMs, entriesOf(held.map(({ entry }) => entry)));
-    },
-    rejected() {},
-    isolated() {},
     late() {},
-    paused() {},
   };
+  return { reading, writing };
 }
 
 function entriesOf(entries: readonly Entry[]): Attributes {
@@ -166,8 +189,8 @@ function entriesOf(entries: readonly Entry[]): Attributes {
   };
 }
 
-/** Passes every event to two subscribers. */
-export function bothEvents(one: PipelineEvents, other: PipelineEvents): PipelineEvents {
+/** Passes every event of a stream to two subscribers. */
+export function bothReading(one: ReadingEvents, other: ReadingEvents): ReadingEvents {
   return {
     read(...args) {
       one.read(...args);
@@ -185,14 +208,6 @@ export function bothEvents(one: PipelineEvents, other: PipelineEvents): Pipeline
       one.isolated(...args);
       other.isolated(...args);
     },
-    batch(...args) {
-      one.batch(...args);
-      other.batch(...args);
-    },
-    late(...args) {
-      one.late(...args);
-      other.late(...args);
-    },
     acknowledged(...args) {
       one.acknowledged(...args);
       other.acknowledged(...args);
@@ -200,6 +215,20 @@ export function bothEvents(one: PipelineEvents, other: PipelineEvents): Pipeline
     paused(...args) {
       one.paused(...args);
       other.paused(...args);
+    },
+  };
+}
+
+/** Passes every event of the writing side to two subscribers. */
+export function bothWriting(one: WritingEvents, other: WritingEvents): WritingEvents {
+  return {
+    batch(...args) {
+      one.batch(...args);
+      other.batch(...args);
+    },
+    late(...args) {
+      one.late(...args);
+      other.late(...args);
     },
   };
 }

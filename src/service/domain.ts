@@ -1,10 +1,10 @@
-import type { PipelineEvents, Service } from '../core/types.ts';
+import type { Service, WritingEvents } from '../core/types.ts';
 import type { DomainOptions, DomainParts } from './domain-parts.ts';
 
 /** The domain as a part of the service. */
 export interface DomainPart extends Service {
   /** The same events; besides, a batch that inserted rows wakes the worker. */
-  observe(events: PipelineEvents): PipelineEvents;
+  observe(events: WritingEvents): WritingEvents;
   /** Takes no further batch; `stop` waits for the running one. */
   quiesce(): void;
 }
@@ -35,7 +35,7 @@ export function buildDomain(options: DomainOptions): DomainPart | null {
   };
 }
 
-function wakeAfterWrites(events: PipelineEvents, wake: () => void): PipelineEvents {
+function wakeAfterWrites(events: WritingEvents, wake: () => void): WritingEvents {
   return {
     ...events,
     batch(batch, outcomes, durationMs, statements) {

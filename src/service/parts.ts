@@ -1,27 +1,25 @@
 import type { Config } from '../config/load.ts';
 import { createAccount } from '../core/account.ts';
 import { Batcher } from '../core/batcher.ts';
-import { InFlight } from '../core/in-flight.ts';
+import { InFlightBudget } from '../core/in-flight-budget.ts';
 import { Pipeline } from '../core/pipeline.ts';
-import { createPoisonIsolation } from '../core/poison-isolation.ts';
-import type { Logger, PipelineEvents } from '../core/types.ts';
+import type { Logger } from '../core/types.ts';
 import type { Health } from '../lifecycle/health.ts';
 import { createRecentErrors } from '../lifecycle/recent-errors.ts';
 import { createHttpEndpoint } from '../observability/http.ts';
 import { createHttpEvents } from '../observability/http-events.ts';
 import type { Metrics } from '../observability/metrics.ts';
-import { createPipelineEvents } from '../observability/pipeline-events.ts';
-import { bothEvents } from '../observability/tracing.ts';
-import { createAcknowledger } from '../stream/acknowledger.ts';
-import { createClaimRenewal } from '../stream/claim-renewal.ts';
-import { createControl } from '../stream/control.ts';
-import { controlKeys } from '../stream/control-keys.ts';
-import { createCrashCounts } from '../stream/crash-counts.ts';
-import { entryTimeMs } from '../stream/entry-id.ts';
+import { createWritingEvents, limitRejections } from '../observability/pipeline-events.ts';
+import { shardLog } from '../observability/shards.ts';
+import { bothWriting, type ExtraEvents } from '../observability/tracing.ts';
+import { createPrimaryFinder } from '../stream/primary-finder.ts';
+import { placeText } from '../stream/topology.ts';
 import { createInterpret, type Interpret } from '../teltonika/interpret.ts';
 import { buildDatabase, buildDeviceStates, buildWriter } from './database-parts.ts';
-import { buildGuards } from './guard-parts.ts';
-import { buildRedis } from './redis-parts.ts';
+import { buildDatabaseGuard } from './guard-parts.ts';
+import { createShardCheck } from './shard-check.ts';
+import { buildStream } from './stream-parts.ts';
+import { createStreamStates } from './stream-states.ts';
 
 /** Errors that the dump of a panic contains. */
 const maxRecentErrors = 20;
@@ -33,7 +31,7 @@ export interface PartsOptions {
   readonly health: Health;
   readonly log: Logger;
   /** A second subscriber of the pipeline's events, such as tracing. */
-  readonly extraEvents?: PipelineEvents;
+  readonly extraEvents?: ExtraEvents;
   readonly interpret?: Interpret;
 }
 
@@ -43,8 +41,7 @@ export type Parts = ReturnType<typeof buildParts>;
 /** Builds every part and passes each the others that it needs; starts nothing. */
 export function buildParts(options: PartsOptions) {
   const { config, metrics, health, log } = options;
-  const { stream, pipeline: limits } = config;
-  const now = () => Date.now();
+  const { pipeline: limits } = config;
   const http = createHttpEndpoint({
     ...config.http,
     registry: metrics.registry,
@@ -53,64 +50,79 @@ export function buildParts(options: PartsOptions) {
   });
   const account = createAccount((outcome, records) => metrics.records.inc({ outcome }, records));
   const database = buildDatabase(config, log);
-  const { connection, consumer, losses } = buildRedis(config, metrics, log, account);
-  const acknowledger = createAcknowledger(
-    connection.ready,
-    { ...stream, instance: config.service.instance, maxFieldBytes: stream.deadLetterMaxBytes },
-    now,
-  );
-  const inFlight = new InFlight({ records: limits.inFlightRecords, bytes: limits.inFlightBytes });
   const batcher = new Batcher({ rows: limits.batchRows, bytes: limits.batchBytes });
   const states = buildDeviceStates(config, metrics, database);
   const writer = buildWriter(config, database);
   metrics.bufferLimitRecords.set(limits.inFlightRecords);
   const errors = createRecentErrors(maxRecentErrors);
-  const { guards, deadLetterGuard } = buildGuards({ config, metrics, health, log, errors });
-  const ownEvents = createPipelineEvents(metrics, log, { now, entryTimeMs });
-  const { extraEvents } = options;
-  const events = extraEvents === undefined ? ownEvents : bothEvents(ownEvents, extraEvents);
-  const keys = controlKeys(stream.key);
-  const crashCounts = createCrashCounts(connection.ready, keys);
+  const databaseGuard = buildDatabaseGuard({ config, metrics, log, errors }, health);
+  const streams = buildStreams(options, { account, errors });
   const pipeline = new Pipeline({
     account,
-    inFlight,
     batcher,
     states,
-    guards,
-    deadLetterGuard,
-    isolation: createPoisonIsolation({ ...stream, ...crashCounts, guard: guards.redis, events }),
-    read: consumer.read,
-    interpret: options.interpret ?? buildInterpret(config, metrics),
+    databaseGuard,
     write: writer.write,
-    acknowledge: acknowledger.acknowledge,
-    async moveRound(held) {
-      const result = await acknowledger.moveRound(held);
-      // The reader recreates the group too, but not while these entries fill the in-flight budget.
-      if (result.failure?.code === 'NOGROUP') await consumer.recreateGroup();
-      return result;
-    },
-    events,
-    options: { writers: limits.writers, readCount: stream.readCount },
+    events: buildWritingEvents(options),
+    writers: limits.writers,
+    readings: streams.map(({ reading }) => reading),
   });
-  const control = createControl(connection.ready, keys);
-  const renewClaims = createClaimRenewal(connection.ready, stream);
   return {
     http,
     database,
     writer,
-    consumer,
-    connection,
     account,
-    inFlight,
     batcher,
     states,
-    guards,
+    databaseGuard,
+    streams,
     pipeline,
-    control,
-    renewClaims,
-    losses,
     errors,
   };
+}
+
+/** The parts of each stream that is read. */
+function buildStreams(
+  options: PartsOptions,
+  shared: Pick<Parameters<typeof buildStream>[0], 'account' | 'errors'>,
+) {
+  const { config, metrics, health, log, extraEvents } = options;
+  const { streams, redis, pipeline: limits } = config;
+  const budget = new InFlightBudget(
+    { records: limits.inFlightRecords, bytes: limits.inFlightBytes },
+    streams.length,
+  );
+  const primaries = createPrimaryFinder(redis, (from, to, key) => {
+    const shard = streams.find((stream) => stream.key === key)?.shard ?? null;
+    const fields = { from: placeText(from), to: placeText(to) };
+    shardLog(log, shard).info(fields, 'redis primary changed');
+  });
+  const stateOf = createStreamStates(
+    streams.map(({ shard }) => shard),
+    metrics,
+    health,
+  );
+  const surroundings = {
+    ...shared,
+    config,
+    metrics,
+    log,
+    budget,
+    primaries,
+    extraEvents,
+    mayLog: limitRejections(Date.now),
+    interpretOf: interpreters(options),
+  };
+  return streams.map((stream, index) => buildStream(surroundings, stream, stateOf(index)));
+}
+
+/** The interpretation of each shard's entries, which also finds records of another shard. */
+function interpreters(options: PartsOptions): (shard: number | null) => Interpret {
+  const { config, metrics, log } = options;
+  const interpret = options.interpret ?? buildInterpret(config, metrics);
+  if (config.shards === null) return () => interpret;
+  const check = createShardCheck(metrics, log, config.shards.count);
+  return (shard) => (shard === null ? interpret : check(interpret, shard));
 }
 
 function buildInterpret({ validation }: Config, metrics: Metrics): Interpret {
@@ -119,4 +131,9 @@ function buildInterpret({ validation }: Config, metrics: Metrics): Interpret {
     onMessage: (codec) => metrics.messages.inc({ codec }),
     onScanFallback: () => metrics.scanFallbacks.inc(),
   });
+}
+
+function buildWritingEvents({ metrics, log, extraEvents }: PartsOptions) {
+  const own = createWritingEvents(metrics, log, { now: Date.now });
+  return extraEvents === undefined ? own : bothWriting(own, extraEvents.writing);
 }

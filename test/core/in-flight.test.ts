@@ -1,10 +1,15 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { InFlight } from '../../src/core/in-flight.ts';
+import { InFlightBudget } from '../../src/core/in-flight-budget.ts';
 import { entryId, held, turn } from './parts.ts';
 
+function inFlightOf(limits: { readonly records: number; readonly bytes: number }): InFlight {
+  return new InFlight(new InFlightBudget(limits, 1));
+}
+
 test('reading stops at the limit of records and resumes at half of it', () => {
-  const inFlight = new InFlight({ records: 10, bytes: 1_000_000 });
+  const inFlight = inFlightOf({ records: 10, bytes: 1_000_000 });
   const entries = Array.from({ length: 5 }, (_, index) => held(index, 2));
   const states: boolean[] = [];
   for (const one of entries) {
@@ -22,7 +27,7 @@ test('reading stops at the limit of records and resumes at half of it', () => {
 });
 
 test('reading stops at the limit of bytes and resumes at half of it', () => {
-  const inFlight = new InFlight({ records: 1000, bytes: 1000 });
+  const inFlight = inFlightOf({ records: 1000, bytes: 1000 });
   const entries = Array.from({ length: 4 }, (_, index) => held(index, 1, 250));
   for (const one of entries) inFlight.hold(one);
   expect(inFlight.isFull).toBe(true);
@@ -36,7 +41,7 @@ test('reading stops at the limit of bytes and resumes at half of it', () => {
 });
 
 test('an entry larger than the budget is held and stops reading', () => {
-  const inFlight = new InFlight({ records: 10, bytes: 1000 });
+  const inFlight = inFlightOf({ records: 10, bytes: 1000 });
 
   inFlight.hold(held(1, 255, 5000));
 
@@ -46,7 +51,7 @@ test('an entry larger than the budget is held and stops reading', () => {
 });
 
 test('an entry is found by its id while it is held', () => {
-  const inFlight = new InFlight({ records: 10, bytes: 1000 });
+  const inFlight = inFlightOf({ records: 10, bytes: 1000 });
   inFlight.hold(held(1));
   inFlight.hold(held(2));
   inFlight.release(held(1));
@@ -56,7 +61,7 @@ test('an entry is found by its id while it is held', () => {
 });
 
 test('a waiting caller resumes on each release and on wake()', async () => {
-  const inFlight = new InFlight({ records: 10, bytes: 1000 });
+  const inFlight = inFlightOf({ records: 10, bytes: 1000 });
   const one = held(1);
   inFlight.hold(one);
   let woken = 0;
@@ -80,7 +85,7 @@ test('records, bytes and entries equal those held after any sequence of hold and
   const operation = fc.record({ id: fc.nat(9), hold: fc.boolean() });
   fc.assert(
     fc.property(fc.array(operation, { maxLength: 60 }), (operations) => {
-      const inFlight = new InFlight({ records: 20, bytes: 2000 });
+      const inFlight = inFlightOf({ records: 20, bytes: 2000 });
       const model = new Set<number>();
       for (const { id, hold } of operations) {
         const one = held(id, id + 1, id * 10);

@@ -7,9 +7,10 @@ import {
   type EntryId,
   type GuardEvents,
   type HeldEntry,
-  type PipelineEvents,
   type Position,
   packFields,
+  type ReadingEvents,
+  type WritingEvents,
 } from '../../src/core/types.ts';
 import { isDeviceId } from '../../src/teltonika/imei.ts';
 
@@ -30,7 +31,8 @@ export function entry(number: number, bytes = 100, deliveries = 1): Entry {
 
 export function held(number: number, records = 1, bytes = 100): HeldEntry {
   const open = records;
-  return { entry: entry(number, bytes), records, open, rejections: [], isMessage: false };
+  const origin = { shard: null, settled() {} };
+  return { entry: entry(number, bytes), origin, records, open, rejections: [], isMessage: false };
 }
 
 export function position(change: Partial<Position> = {}): Position {
@@ -53,6 +55,8 @@ export function position(change: Partial<Position> = {}): Position {
     ...change,
   };
 }
+
+export interface PipelineEvents extends ReadingEvents, WritingEvents {}
 
 /** Events nobody listens to, but for those given. */
 export function events(heard: Partial<PipelineEvents> = {}): PipelineEvents {

@@ -4,8 +4,10 @@ import { createAccount } from '../../src/core/account.ts';
 import { Batcher } from '../../src/core/batcher.ts';
 import { DeviceStates } from '../../src/core/device-state.ts';
 import { InFlight } from '../../src/core/in-flight.ts';
-import { Pipeline, type PipelineParts } from '../../src/core/pipeline.ts';
+import { InFlightBudget } from '../../src/core/in-flight-budget.ts';
+import { Pipeline } from '../../src/core/pipeline.ts';
 import { createPoisonIsolation } from '../../src/core/poison-isolation.ts';
+import type { Reading, ReadingParts } from '../../src/core/reading.ts';
 import {
   DependencyError,
   type Entry,
@@ -15,6 +17,7 @@ import {
   type Rejection,
   type RowOutcome,
 } from '../../src/core/types.ts';
+import type { WritingParts } from '../../src/core/writing.ts';
 import {
   deviceId,
   entry,
@@ -22,6 +25,7 @@ import {
   events,
   type GuardChange,
   guard,
+  type PipelineEvents,
   position,
   turn,
 } from './parts.ts';
@@ -64,11 +68,15 @@ interface Trouble {
 
 const noTrouble: Trouble = { read: [], write: [], acknowledge: [], move: [] };
 
+/** The parts of both sides that a test replaces. */
+type Change = Partial<Pick<ReadingParts, 'read' | 'interpret' | 'moveRound'>> &
+  Partial<Pick<WritingParts, 'write'>> & { readonly events?: PipelineEvents };
+
 /** A pipeline over plans instead of Redis and a database. */
 function setUp(
   plans: readonly Planned[],
   trouble: Trouble,
-  change: Partial<PipelineParts> = {},
+  change: Change = {},
   guarding: GuardChange = {},
 ) {
   const guards = { redis: guard('redis', guarding), database: guard('database', guarding) };
@@ -81,7 +89,7 @@ function setUp(
   const fails = (what: keyof Trouble) => trouble[what].includes(calls[what]++);
   const allRead = Promise.withResolvers<void>();
   const account = createAccount(() => {});
-  const inFlight = new InFlight({ records: 12, bytes: 100_000 });
+  const inFlight = new InFlight(new InFlightBudget({ records: 12, bytes: 100_000 }, 1));
   const states = new DeviceStates({
     capacity: 10,
     rehydrateHorizonMs: 1000,
@@ -92,11 +100,9 @@ function setUp(
     onRehydrated() {},
     onEvicted() {},
   });
-  const parts: PipelineParts = {
-    account,
+  const reading: ReadingParts = {
+    shard: null,
     inFlight,
-    states,
-    batcher: new Batcher({ rows: 7, bytes: 100_000 }),
     async read(limit) {
       await turn();
       if (fails('read')) throw down('redis');
@@ -110,17 +116,6 @@ function setUp(
       const plan = plans[number];
       if (plan === undefined) throw new RangeError(`no plan for entry ${number}`);
       return interpretationOf(plan, number);
-    },
-    async write(rows, outcomes) {
-      await turn();
-      const failing = fails('write');
-      rows.forEach((row, place) => {
-        // A write that fails half way has settled every other row.
-        if (failing && place % 2 === 0) return;
-        outcomes[place] ??= plans[Math.floor(row.ts / 1000)]?.rows[row.recordIndex] ?? null;
-      });
-      if (failing) throw down('database');
-      return 1;
     },
     async acknowledge(entries) {
       await turn();
@@ -138,7 +133,7 @@ function setUp(
       return { moved: round, failed: [], failure: null };
     },
     events: events(),
-    guards,
+    guard: guards.redis,
     deadLetterGuard,
     isolation: createPoisonIsolation({
       maxDeliveries: 5,
@@ -153,12 +148,33 @@ function setUp(
       },
       events: change.events ?? events(),
     }),
-    options: { writers: 2, readCount: 3 },
+    readCount: 3,
     ...change,
   };
-  const pipeline = new Pipeline(parts);
+  const pipeline = new Pipeline({
+    account,
+    states,
+    batcher: new Batcher({ rows: 7, bytes: 100_000 }),
+    databaseGuard: guards.database,
+    async write(rows, outcomes) {
+      await turn();
+      const failing = fails('write');
+      rows.forEach((row, place) => {
+        // A write that fails half way has settled every other row.
+        if (failing && place % 2 === 0) return;
+        outcomes[place] ??= plans[Math.floor(row.ts / 1000)]?.rows[row.recordIndex] ?? null;
+      });
+      if (failing) throw down('database');
+      return 1;
+    },
+    events: events(),
+    writers: 2,
+    ...change,
+    readings: [reading],
+  });
   return {
     pipeline,
+    reading: readingOf(pipeline),
     account,
     inFlight,
     acknowledged,
@@ -166,6 +182,11 @@ function setUp(
     letters: () => letters,
     crashCounts,
   };
+}
+
+function readingOf({ readings: [reading] }: Pipeline): Reading {
+  if (reading === undefined) throw new RangeError('the pipeline reads nothing');
+  return reading;
 }
 
 function numberOf({ id }: Entry): number {
@@ -219,7 +240,10 @@ test('the event loop runs other work between entries that are slow to interpret'
 test('every record gets exactly one outcome, whatever is read and whatever fails', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(planned, { maxLength: 40 }), troubles, async (plans, trouble) => {
-      const { pipeline, account, inFlight, acknowledged, allRead, letters } = setUp(plans, trouble);
+      const { pipeline, reading, account, inFlight, acknowledged, allRead, letters } = setUp(
+        plans,
+        trouble,
+      );
       pipeline.start();
       await allRead;
 
@@ -252,7 +276,7 @@ test('every record gets exactly one outcome, whatever is read and whatever fails
       expect([inFlight.entries, inFlight.records, inFlight.bytes]).toEqual([0, 0, 0]);
       const ids = acknowledged.toSorted((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10));
       expect(ids).toEqual(plans.map((_, number) => `${number}-0`));
-      expect(pipeline.isFailing).toBe(false);
+      expect(reading.isFailing).toBe(false);
     }),
     { numRuns: 60 },
   );
@@ -413,7 +437,7 @@ describe('an entry whose dead letter cannot be written', () => {
 
   test('does not delay other acknowledgements or reading', async () => {
     const plans = Array.from({ length: 12 }, (_, number) => (number === 1 ? rejected : oneRow));
-    const { pipeline, acknowledged, inFlight, allRead } = setUp(plans, noTrouble, {
+    const { pipeline, reading, acknowledged, inFlight, allRead } = setUp(plans, noTrouble, {
       async moveRound(waiting) {
         await turn();
         return refuse(waiting);
@@ -425,8 +449,8 @@ describe('an entry whose dead letter cannot be written', () => {
 
     expect(acknowledged).toHaveLength(11);
     expect(inFlight.ids()).toEqual(['1-0']);
-    expect([pipeline.isFailing, pipeline.isDeadLetteringBlocked]).toEqual([false, true]);
-    expect(pipeline.deadLettersWaiting).toBe(1);
+    expect([reading.isFailing, reading.isDeadLetteringBlocked]).toEqual([false, true]);
+    expect(reading.deadLettersWaiting).toBe(1);
     expect(await pipeline.drain(20)).toBe(false);
   });
 
@@ -476,10 +500,10 @@ describe('an entry whose dead letter cannot be written', () => {
   /** Reads these entries, one list a read, once the first has met the blocked dead-letter stream. */
   async function readThrough(reads: readonly (readonly Entry[])[], plans: readonly Planned[]) {
     let at = 0;
-    const { pipeline, acknowledged } = setUp(plans, noTrouble, {
+    const { pipeline, reading, acknowledged } = setUp(plans, noTrouble, {
       async read() {
         await turn();
-        if (at === 1 && !pipeline.isDeadLetteringBlocked) return [];
+        if (at === 1 && !reading.isDeadLetteringBlocked) return [];
         at += 1;
         return reads[at - 1] ?? [];
       },
@@ -528,13 +552,13 @@ test('a drain that runs out of time resolves with false and leaves the rest unac
 test('reading pauses while a dependency fails and resumes when it recovers', async () => {
   const reported: string[] = [];
   let failing = true;
-  const { pipeline, inFlight, account } = setUp(
+  const { pipeline, reading, inFlight, account } = setUp(
     [],
     noTrouble,
     {
       async read() {
         await turn();
-        reported.push(`read while ${pipeline.isFailing ? 'failing' : 'well'}`);
+        reported.push(`read while ${reading.isFailing ? 'failing' : 'well'}`);
         return reported.length === 1 ? [entry(0)] : [];
       },
       interpret: () => ({ kind: 'records', positions: [position()], rejections: [] }),
@@ -709,7 +733,7 @@ describe('an entry that was delivered too often', () => {
   test('loses its crash count when the database fails, because that is not a crash', async () => {
     const { read, done } = readOnce([poison]);
     let isDown = true;
-    const { pipeline, account, crashCounts } = setUp([oneRow, oneRow], noTrouble, {
+    const { pipeline, reading, account, crashCounts } = setUp([oneRow, oneRow], noTrouble, {
       read,
       write(rows, outcomes) {
         if (isDown) return Promise.reject(down('database'));
@@ -718,7 +742,7 @@ describe('an entry that was delivered too often', () => {
       },
     });
     pipeline.start();
-    while (!pipeline.isFailing) await turn();
+    while (!reading.isFailing) await turn();
     while (crashCounts.size > 0) await turn();
     isDown = false;
     await done;
@@ -751,12 +775,12 @@ describe('an entry that was delivered too often', () => {
 test('a paused pipeline reads nothing, finishes the entries in flight, and reads again when resumed', async () => {
   const plans = Array.from({ length: 30 }, () => oneRow);
   const causes: string[] = [];
-  const { pipeline, account, allRead, inFlight } = setUp(plans, noTrouble, {
+  const { pipeline, reading, account, allRead, inFlight } = setUp(plans, noTrouble, {
     events: events({ paused: (cause) => causes.push(cause) }),
   });
   pipeline.start();
   while (account.totals().read === 0) await turn();
-  pipeline.setPaused(true);
+  reading.setPaused(true);
   // The read that was under way may still come.
   for (let turns = 0; turns < 50; turns += 1) await turn();
   const { read } = account.totals();
@@ -767,7 +791,7 @@ test('a paused pipeline reads nothing, finishes the entries in flight, and reads
     0,
   ]);
 
-  pipeline.setPaused(false);
+  reading.setPaused(false);
   await allRead;
   await pipeline.drain(20_000);
   expect(account.totals().settled.inserted).toBe(30);

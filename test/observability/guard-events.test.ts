@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { DependencyError } from '../../src/core/types.ts';
-import { createGuardEvents } from '../../src/observability/guard-events.ts';
+import { createGuardEvents, showBreaker, showUp } from '../../src/observability/guard-events.ts';
 import { createLogger } from '../../src/observability/logger.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
 
@@ -12,7 +12,9 @@ function open() {
   const states: string[] = [];
   const errors: string[] = [];
   const events = createGuardEvents(metrics, log, {
-    onDependency: (dependency, state) => states.push(`${dependency} ${state}`),
+    onState: (state) => states.push(state),
+    showUp: (isUp) => showUp(metrics, 'database', isUp),
+    showBreaker: (state) => showBreaker(metrics, 'redis', state),
     onError: ({ code }) => errors.push(code),
   });
   const value = async (series: string) => {
@@ -34,7 +36,7 @@ describe('a dependency', () => {
     events.recovered('database');
     expect(await value(up)).toBe(1);
     expect(await value('processor_retries_total{dependency="database"}')).toBe(1);
-    expect(states).toEqual(['database unavailable: 57P01', 'database ok']);
+    expect(states).toEqual(['unavailable: 57P01', 'ok']);
     expect(errors).toEqual(['57P01']);
   });
 

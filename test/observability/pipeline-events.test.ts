@@ -9,7 +9,11 @@ import {
   packFields,
 } from '../../src/core/types.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
-import { createPipelineEvents } from '../../src/observability/pipeline-events.ts';
+import {
+  createReadingEvents,
+  createWritingEvents,
+  limitRejections,
+} from '../../src/observability/pipeline-events.ts';
 import { entryTimeMs } from '../../src/stream/entry-id.ts';
 import { isDeviceId } from '../../src/teltonika/imei.ts';
 
@@ -25,7 +29,18 @@ function open() {
     warn: at('warn'),
     error: at('error'),
   };
-  const events = createPipelineEvents(metrics, log, { now: () => nowMs, entryTimeMs });
+  const now = () => nowMs;
+  const reading = {
+    now,
+    entryTimeMs,
+    mayLog: limitRejections(now),
+    shard: null,
+    redisAnswered() {},
+  };
+  const events = {
+    ...createReadingEvents(metrics, log, reading),
+    ...createWritingEvents(metrics, log, { now }),
+  };
   const value = async (series: string): Promise<number | undefined> => {
     const text = await metrics.registry.metrics();
     const line = text.split('\n').find((candidate) => candidate.startsWith(`${series} `));
@@ -41,7 +56,8 @@ function held(ageMs: number): HeldEntry {
   // As Redis would have printed it.
   const id = `${nowMs - ageMs}-0` as EntryId;
   const entry = { id, source: 'new', deliveries: 1, fields: packFields([]), bytes: 0 } as const;
-  return { entry, records: 1, open: 0, rejections: [], isMessage: false };
+  const origin = { shard: null, settled() {} };
+  return { entry, origin, records: 1, open: 0, rejections: [], isMessage: false };
 }
 
 function row(ageMs: number): Position {
