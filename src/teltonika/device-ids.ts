@@ -1,5 +1,4 @@
 import type { DeviceId } from '../core/types.ts';
-import { u8 } from './bytes.ts';
 import { isDeviceId } from './imei.ts';
 
 const zero = 0x30;
@@ -19,7 +18,7 @@ const slots = 2 ** slotBits;
 const recent = {
   first: new Int32Array(slots),
   last: new Int32Array(slots),
-  texts: Array.from({ length: slots }, (): DeviceId | null => null),
+  texts: new Array<DeviceId | null>(slots).fill(null),
 };
 
 /** The device id whose 15 digits begin at `start`; null if they are not digits. */
@@ -52,7 +51,7 @@ function slotOf(first: number, last: number): number {
 function digitsAt(bytes: Buffer, start: number, count: number): number {
   let value = 0;
   for (let at = start; at < start + count; at += 1) {
-    const digit = u8(bytes, at) - zero;
+    const digit = (bytes[at] ?? 0) - zero;
     if (digit < 0 || digit > 9) return -1;
     value = value * 10 + digit;
   }

@@ -1,5 +1,4 @@
 import { ByteRange } from '../core/types.ts';
-import { u8 } from './bytes.ts';
 import { deviceIdAt, imeiDigits } from './device-ids.ts';
 import { maxIoElements } from './io.ts';
 import { isoMsAt } from './iso-time.ts';
@@ -119,6 +118,7 @@ export function scanPayload(payload: ByteRange): PayloadRecord | null {
 /**
  * One pass over the bytes; after the first unexpected byte it stays failed. Bytes behind the payload
  * may be read (those of the next field or reply), and a pass that ends behind the payload has failed.
+ * Bytes are read by index: calls of a function for each were no longer inlined (measured).
  */
 class PayloadScan {
   readonly #bytes: Buffer;
@@ -134,7 +134,7 @@ class PayloadScan {
 
   /** Whether everything was as expected, and exactly this byte is left. */
   endsWith(byte: number): boolean {
-    return !this.#hasFailed && this.#at === this.#end - 1 && u8(this.#bytes, this.#at) === byte;
+    return !this.#hasFailed && this.#at === this.#end - 1 && this.#bytes[this.#at] === byte;
   }
 
   /** Steps over these bytes if they are what comes next. */
@@ -159,23 +159,27 @@ class PayloadScan {
   /** A JSON number without an exponent, of few enough digits to be exact. */
   number(): number {
     const bytes = this.#bytes;
-    const isNegative = u8(bytes, this.#at) === minus;
+    const isNegative = bytes[this.#at] === minus;
     const start = isNegative ? this.#at + 1 : this.#at;
     let at = start;
     let value = 0;
-    for (let digit = u8(bytes, at) - zero; digit >= 0 && digit <= 9; digit = u8(bytes, at) - zero) {
+    for (
+      let digit = (bytes[at] ?? 0) - zero;
+      digit >= 0 && digit <= 9;
+      digit = (bytes[at] ?? 0) - zero
+    ) {
       value = value * 10 + digit;
       at += 1;
     }
     let digits = at - start;
-    if (digits === 0 || (digits > 1 && u8(bytes, start) === zero)) this.#hasFailed = true;
-    if (u8(bytes, at) === dot) {
+    if (digits === 0 || (digits > 1 && bytes[start] === zero)) this.#hasFailed = true;
+    if (bytes[at] === dot) {
       const fractionAt = at + 1;
       at = fractionAt;
       for (
-        let digit = u8(bytes, at) - zero;
+        let digit = (bytes[at] ?? 0) - zero;
         digit >= 0 && digit <= 9;
-        digit = u8(bytes, at) - zero
+        digit = (bytes[at] ?? 0) - zero
       ) {
         value = value * 10 + digit;
         at += 1;
@@ -197,31 +201,31 @@ class PayloadScan {
   attributes(): ByteRange | null {
     const bytes = this.#bytes;
     const start = this.#at;
-    if (u8(bytes, start) !== open) return null;
+    if (bytes[start] !== open) return null;
     let at = start + 1;
     let newest = -1;
     let copy: CanonicalCopy | null = null;
-    for (let count = 0; u8(bytes, at) !== close; count += 1) {
-      if (count > 0 && u8(bytes, at++) !== comma) return null;
-      if (count === maxIoElements || u8(bytes, at) !== quote) return null;
+    for (let count = 0; bytes[at] !== close; count += 1) {
+      if (count > 0 && bytes[at++] !== comma) return null;
+      if (count === maxIoElements || bytes[at] !== quote) return null;
       const idAt = at + 1;
       let id = 0;
       at = idAt;
       for (
-        let digit = u8(bytes, at) - zero;
+        let digit = (bytes[at] ?? 0) - zero;
         digit >= 0 && digit <= 9;
-        digit = u8(bytes, at) - zero
+        digit = (bytes[at] ?? 0) - zero
       ) {
         id = id * 10 + digit;
         at += 1;
       }
       // In canonical digits, and above the id before.
-      const hasLeadingZero = u8(bytes, idAt) === zero && at > idAt + 1;
+      const hasLeadingZero = bytes[idAt] === zero && at > idAt + 1;
       if (at === idAt || hasLeadingZero || id <= newest || id > maxIoId) return null;
-      if (u8(bytes, at) !== quote || u8(bytes, at + 1) !== colon) return null;
+      if (bytes[at] !== quote || bytes[at + 1] !== colon) return null;
       newest = id;
       at += 2;
-      if (u8(bytes, at) === open) {
+      if (bytes[at] === open) {
         copy ??= new CanonicalCopy(bytes, start, this.#end);
         at = copy.sentinel(at);
       } else {
@@ -236,14 +240,18 @@ class PayloadScan {
 
 /** The offset behind an integer as JavaScript prints it, or -1; -0 it prints as 0. */
 function integerEnd(bytes: Buffer, from: number): number {
-  const isNegative = u8(bytes, from) === minus;
+  const isNegative = bytes[from] === minus;
   const start = isNegative ? from + 1 : from;
   let at = start;
-  for (let digit = u8(bytes, at) - zero; digit >= 0 && digit <= 9; digit = u8(bytes, at) - zero) {
+  for (
+    let digit = (bytes[at] ?? 0) - zero;
+    digit >= 0 && digit <= 9;
+    digit = (bytes[at] ?? 0) - zero
+  ) {
     at += 1;
   }
   const digits = at - start;
-  const hasLeadingZero = u8(bytes, start) === zero && (digits > 1 || isNegative);
+  const hasLeadingZero = bytes[start] === zero && (digits > 1 || isNegative);
   return digits === 0 || digits > mostDigits || hasLeadingZero ? -1 : at;
 }
 
@@ -270,7 +278,7 @@ class CanonicalCopy {
     if (!isInteger && !hasWord(this.#bytes, at, words.buffer)) return -1;
     const start = at + (isInteger ? words.bigint : words.buffer).length;
     let end = start;
-    while (end < this.#end && u8(this.#bytes, end) !== quote) end += 1;
+    while (end < this.#end && this.#bytes[end] !== quote) end += 1;
     const content = this.#bytes.toString('latin1', start, end);
     const text = isInteger ? bigintText(content) : bytesText(content);
     if (text === null || !hasWord(this.#bytes, end, words.sentinelEnd)) return -1;
