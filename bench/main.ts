@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { clientInstructions } from './client-instructions.ts';
 import { decoderRound, installDecoders } from './decoder.ts';
 import { contractCosts } from './domain/contract.ts';
 import { editCase } from './domain/edit.ts';
@@ -20,7 +21,7 @@ import { makeLoads, throughputRound } from './throughput.ts';
 
 /**
  * `npm run bench`. BENCH_ROUNDS (5), BENCH_RECORDS (300000, a third of which warms up), BENCH_BACKLOG (1000000; 0 leaves it
- * out), BENCH_ONLY (throughput,decoder,stages,latency,scale,growth,start,backlog; domain_step,
+ * out), BENCH_ONLY (throughput,decoder,stages,client_instructions,latency,scale,growth,start,backlog; domain_step,
  * domain_trigger,domain_contract,domain_visible,domain_catch_up,domain_edit, or domain for these) and
  * BENCH_EDIT_DAYS (3; days of positions that an edited geofence is computed over) choose how much. What
  * BENCH_ONLY leaves out keeps the figures of the newest whole run.
@@ -74,9 +75,14 @@ try {
   if (isAsked('stages')) {
     say('stages');
     const b10 = loads.formB.get(10);
-    await stageCosts(stand, 'formA', loads.formA, Date.now(), new Figures());
-    await stageCosts(stand, 'formA', loads.formA, Date.now(), figures);
-    if (b10 !== undefined) await stageCosts(stand, 'formB10', b10, Date.now(), figures);
+    await stageCosts(stand, 'formA', loads.formA, figures);
+    if (b10 !== undefined) await stageCosts(stand, 'formB10', b10, figures);
+  }
+  if (isAsked('client_instructions')) {
+    say('instructions of the service');
+    const b10 = loads.formB.get(10);
+    await clientInstructions(stand, 'formA', loads.formA, figures);
+    if (b10 !== undefined) await clientInstructions(stand, 'formB10', b10, figures);
   }
   if (isAsked('latency')) {
     say('latency from XADD to commit');

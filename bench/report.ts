@@ -1,6 +1,7 @@
 import { domainMisses, domainTargets } from './domain/report.ts';
 import { floorLines } from './floor-report.ts';
 import type { BenchResult } from './main.ts';
+import { stageLines } from './stage-report.ts';
 import { atMost, type Target } from './target.ts';
 
 /** The tables of docs/performance.md, from one result and nothing else. */
@@ -24,6 +25,7 @@ export function renderPerformance(result: BenchResult): string {
     '',
     ...misses,
     '',
+    ...stageLines(result),
     '## Geofences and timing records',
     '',
     'CPU of PostgreSQL is that of the backend alone (`schedstat`), instructions are counted by callgrind in a server of its own. Every case with a fleet ends with a check of each timing record against the drives (decision 0057).',

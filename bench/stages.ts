@@ -1,124 +1,106 @@
-import { DeviceStates } from '../src/core/device-state.ts';
-import { encodePositions } from '../src/db/position-columns.ts';
-import { createAcknowledger } from '../src/stream/acknowledger.ts';
-import { createConsumer } from '../src/stream/consumer.ts';
-import { singleServer } from '../src/stream/primary-finder.ts';
-import { createConnection, openRedis } from '../src/stream/redis.ts';
-import { readEntry } from '../src/teltonika/entry.ts';
-import { interpretContent } from '../src/teltonika/interpret.ts';
-import { rangeProblem } from '../src/teltonika/validate.ts';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { temporaryPrefix } from '../tools/servers/system-user.ts';
 import type { Figures } from './figures.ts';
 import type { Load } from './rows.ts';
-import { type Stand, streamKey } from './stand.ts';
+import { runService } from './service.ts';
+import type { Stand } from './stand.ts';
 
-const silent = { debug() {}, info() {}, warn() {}, error() {} };
-const day = 86_400_000;
+/** The stages of a record in the service, and the files whose functions belong to each. */
+const stages: readonly (readonly [stage: string, files: RegExp])[] = [
+  ['scan', /\/dist\/teltonika\/(payload|device-ids|iso-time|text-arena)/],
+  ['entry', /\/dist\/(teltonika\/(entry|interpret|imei|validate)|core\/(entry-fields|byte-range))/],
+  ['decode', /\/dist\/teltonika\//],
+  ['reply', /\/dist\/stream\/(raw-|consumer|inspection|make-entry)/],
+  ['acknowledge', /\/dist\/stream\/|\/node_modules\/(@?ioredis|redis-|denque)/],
+  ['order', /\/dist\/db\/write-plan/],
+  ['encoding', /\/dist\/db\/(position-arrays|position-columns|binary-arrays)/],
+  ['write', /\/dist\/db\/|\/node_modules\/pg/],
+  ['in_flight', /\/dist\/core\/(in-flight|held-entry|acknowledgement)/],
+  ['state', /\/dist\/core\/device-/],
+  ['metrics', /\/dist\/observability\/|\/dist\/core\/account|\/node_modules\/prom-client/],
+  ['pipeline', /\/dist\//],
+];
 
-/** What each stage costs a record in CPU of this process, stage by stage and alone. */
+interface Frame {
+  readonly functionName: string;
+  readonly url: string;
+}
+interface Profile {
+  readonly nodes: readonly {
+    readonly id: number;
+    readonly callFrame: Frame;
+    readonly children?: readonly number[];
+  }[];
+  readonly samples: readonly number[];
+  readonly timeDeltas: readonly number[];
+}
+
+/**
+ * What each stage costs a record, in CPU of the whole service: the deployed program on real servers,
+ * sampled by its own profiler. The shares of the samples hold on a busy machine, where every stage is
+ * slowed down alike; work of the other threads is shared out like that of the main thread.
+ */
 export async function stageCosts(
   stand: Stand,
   name: string,
   load: Load,
-  nowMs: number,
   figures: Figures,
 ): Promise<void> {
-  const micros = new Map<string, number>();
-  const cost = async <Result>(stage: string, work: () => Promise<Result> | Result) => {
-    const before = process.cpuUsage();
-    const result = await work();
-    const { user, system } = process.cpuUsage(before);
-    micros.set(stage, (micros.get(stage) ?? 0) + user + system);
-    return result;
-  };
-  await stand.fill(load);
-  const open = () =>
-    openRedis(
-      {
-        primaries: singleServer(stand.redisUrl),
-        key: streamKey,
-        connectionName: 'bench',
-        connectTimeoutMs: 5000,
-        commandTimeoutMs: 30_000,
-        onReconnect: () => undefined,
-      },
-      silent,
-    );
-  const connection = createConnection(open);
-  const group = { key: streamKey, group: 'stages', consumer: 'bench' };
-  const consumer = createConsumer(
-    open,
-    connection.ready,
-    {
-      ...group,
-      blockMs: 100,
-      slackMs: 5000,
-      claimThresholdMs: 3_600_000,
-      claimIntervalMs: 3_600_000,
-      consumerIdleMs: 3_600_000,
-      now: Date.now,
-    },
-    {
-      groupRecreated() {},
-      lostPending() {},
-      lostUndelivered() {},
-      streamWentBack() {},
-      lossUncertain() {},
-      claimed() {},
-      claimRun() {},
-      consumersRemoved() {},
-      connected() {},
-    },
-  );
-  await consumer.prepare();
+  const dir = mkdtempSync(temporaryPrefix('profile'));
+  try {
+    await stand.fill(load);
+    const env = {
+      REDIS_URL: stand.redisUrl,
+      POSTGRES_URL: await stand.freshTable(),
+      NODE_OPTIONS: `--cpu-prof --cpu-prof-interval=500 --cpu-prof-dir=${dir}`,
+    };
+    const { cpuMicros } = await runService(stand.redis, env, { records: load.rows.length });
+    for (const [stage, share] of sharesOf(newestProfile(dir))) {
+      figures.note(`stage_${name}_${stage}_us`, share * cpuMicros);
+    }
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
 
-  const maxEntryBytes = 1e9;
-  const window = { nowMs, tsMaxPastMs: 3650 * day, tsMaxFutureMs: day };
-  const options = { ...window, maxRecords: 255, io16: false };
-  const states = new DeviceStates({
-    capacity: 100_000,
-    rehydrateHorizonMs: day,
-    negativeTtlMs: day,
-    now: Date.now,
-    rehydrate: () => Promise.resolve(new Map()),
-    onLookup() {},
-    onRehydrated() {},
-    onEvicted() {},
+/** The profile of the process; the watchdog's thread writes a smaller one. */
+function newestProfile(dir: string): Profile {
+  const texts = readdirSync(dir).map((file) => readFileSync(join(dir, file), 'utf8'));
+  const largest = texts.toSorted((a, b) => b.length - a.length)[0];
+  return JSON.parse(largest ?? '');
+}
+
+/** The share of each stage in the time in which the main thread was not idle, from the first write on. */
+function sharesOf({ nodes, samples, timeDeltas }: Profile): Map<string, number> {
+  const stageOf = new Map<number, string | null>();
+  const byId = new Map(nodes.map((node) => [node.id, node]));
+  const visit = (id: number, above: string): void => {
+    const node = byId.get(id);
+    if (node === undefined) return;
+    const own = stageOfFrame(node.callFrame, above);
+    stageOf.set(id, own);
+    for (const child of node.children ?? []) visit(child, own ?? above);
+  };
+  const [root] = nodes;
+  if (root !== undefined) visit(root.id, 'node');
+  const micros = new Map<string, number>();
+  let total = 0;
+  // Before it modules are loaded, which is no work of a record.
+  const begin = samples.findIndex((id) => stageOf.get(id) === 'encoding');
+  samples.forEach((id, index) => {
+    const stage = stageOf.get(id) ?? null;
+    const delta = timeDeltas[index] ?? 0;
+    if (stage === null || index < begin) return;
+    micros.set(stage, (micros.get(stage) ?? 0) + delta);
+    total += delta;
   });
-  const letters = { deadLetterKey: 'bench:dlq', deadLetterMaxEntries: 1000, instance: 'bench' };
-  const acknowledger = createAcknowledger(
-    connection.ready,
-    { ...group, ...letters, maxFieldBytes: 1024, deadLetterStreamMaxBytes: 1_000_000 },
-    Date.now,
-  );
-  // Piece by piece, as the service does it: held all at once the rows would measure the collector.
-  for (let done = 0; done < load.entries.length; ) {
-    const entries = await cost('read', () => consumer.read(1000));
-    done += entries.length;
-    const contents = await cost('entry', () =>
-      entries.flatMap((entry) => {
-        const reading = readEntry(entry, maxEntryBytes);
-        return reading.kind === 'content' ? [reading.content] : [];
-      }),
-    );
-    const rows = await cost('decode_and_validate', () =>
-      contents.flatMap((content) => {
-        const found = interpretContent(content, options);
-        return found.kind === 'records' ? found.positions : [];
-      }),
-    );
-    await cost('validate_alone', () => {
-      for (const row of rows) rangeProblem(row, window);
-    });
-    await cost('state', async () => {
-      await states.warm(rows);
-      states.apply(rows);
-    });
-    await cost('encode', () => encodePositions(rows));
-    await cost('acknowledge', () => acknowledger.acknowledge(entries));
-  }
-  for (const [stage, total] of micros) {
-    figures.note(`stage_${name}_${stage}_us`, total / load.rows.length);
-  }
-  consumer.close();
-  connection.close();
+  return new Map([...micros].map(([stage, time]) => [stage, time / total]));
+}
+
+/** A function of Node or of a library belongs to the stage that calls it; null while idle. */
+function stageOfFrame({ functionName, url }: Frame, above: string): string | null {
+  if (functionName === '(idle)') return null;
+  if (functionName === '(garbage collector)') return 'collection';
+  return stages.find(([, files]) => files.test(url))?.[0] ?? above;
 }
