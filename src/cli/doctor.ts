@@ -38,7 +38,10 @@ export function runDoctor(io: CliIo, flags: DoctorFlags): Promise<CliExit> {
   const check = async (stores: Stores) => {
     const checks = [
       ...(await redisChecks(stores)),
-      ...(await checkTopology(stores.config)),
+      ...(await checkTopology(
+        stores.config.redis,
+        stores.streams.map(({ stream }) => stream),
+      )),
       ...(await databaseChecks(stores)),
       ...(await checkDomain(stores)),
     ];

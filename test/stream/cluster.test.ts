@@ -73,8 +73,8 @@ async function add(server: LocalServer): Promise<string> {
 }
 
 /** The checks of processor doctor, one line each. */
-async function doctor(options: Config): Promise<readonly string[]> {
-  const checks = await checkTopology(options);
+async function doctor({ redis, streams }: Config): Promise<readonly string[]> {
+  const checks = await checkTopology(redis, streams);
   return checks.map(({ state, name, message }) => `${state} ${name}: ${message}`);
 }
 
@@ -99,7 +99,7 @@ describe('processor doctor', () => {
     );
 
     expect(await doctor(config(cluster.url, shards))).toContain(
-      `ok owners of the streams: 127.0.0.1:${zero?.port} has shards 0; 127.0.0.1:${one?.port} has shards 1`,
+      `ok owners of the streams: 127.0.0.1:${zero?.port} has shard 0; 127.0.0.1:${one?.port} has shard 1`,
     );
   });
 

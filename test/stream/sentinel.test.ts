@@ -68,7 +68,8 @@ async function add(server: LocalServer): Promise<string> {
 
 /** The checks of processor doctor, one line each. */
 async function doctor(changes: Readonly<Record<string, string>> = {}): Promise<readonly string[]> {
-  const checks = await checkTopology(config(changes));
+  const { redis, streams } = config(changes);
+  const checks = await checkTopology(redis, streams);
   return checks.map(({ state, name, message }) => `${state} ${name}: ${message}`);
 }
 

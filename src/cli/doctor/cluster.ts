@@ -6,7 +6,8 @@ import { type Check, failure, ok, unknown, warning } from './check.ts';
 import { clocksCheck, replicasCheck, skewOf } from './nodes.ts';
 import { attempt, codeOf, type Result, succeeded } from './results.ts';
 
-interface Stream {
+/** A shard, or the only stream. */
+export interface Stream {
   /** Null without STREAM_SHARDS. */
   readonly shard: number | null;
   readonly key: string;
@@ -87,9 +88,11 @@ function ownersCheck(ranges: readonly SlotRange[], streams: readonly Stream[]): 
     if (owner === undefined) homeless.push(text);
     else owned.set(placeText(owner), [...(owned.get(placeText(owner)) ?? []), text]);
   }
-  const what = streams[0]?.shard === null ? 'stream' : 'shards';
-  if (homeless.length > 0) return failure(name, `no node serves ${what} ${homeless.join(', ')}`);
-  const text = [...owned].map(([owner, shards]) => `${owner} has ${what} ${shards.join(', ')}`);
+  const one = streams[0]?.shard === null ? 'stream' : 'shard';
+  const named = (list: readonly string[]) =>
+    `${one}${list.length > 1 ? 's' : ''} ${list.join(', ')}`;
+  if (homeless.length > 0) return failure(name, `no node serves ${named(homeless)}`);
+  const text = [...owned].map(([owner, list]) => `${owner} has ${named(list)}`);
   return ok(name, text.join('; '));
 }
 
