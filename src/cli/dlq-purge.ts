@@ -70,7 +70,7 @@ async function idsOf(
     if (list === undefined) ids.set(store, [deadLetter.id]);
     else list.push(deadLetter.id);
   }
-  const whole = without([...ids.keys()], missing);
+  const whole = without(streams, missing).filter((store) => ids.has(store));
   return {
     ids: new Map(whole.map((store) => [store, ids.get(store) ?? []])),
     missing: untouched(missing),

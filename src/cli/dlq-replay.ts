@@ -26,7 +26,14 @@ import {
   shardsJson,
   shownId,
 } from './shard-text.ts';
-import { exitOf, type Missing, overShards, type StreamStore, untouched } from './shards.ts';
+import {
+  exitOf,
+  type Missing,
+  overShards,
+  type StreamStore,
+  untouched,
+  without,
+} from './shards.ts';
 import type { Stores } from './stores.ts';
 
 /** Registers `processor dlq replay`. */
@@ -161,14 +168,12 @@ async function planReplay({ config, streams }: Stores, flags: ReplayFlags): Prom
     entries.add(shownId(store, deadLetter.entryId));
     devices.add(deviceOf(deadLetter) ?? 'unknown');
   }
-  for (const { shard } of missing) {
-    for (const store of limits.keys()) if (store.stream.shard === shard) limits.delete(store);
-  }
+  const whole = without(streams, missing).filter((store) => limits.has(store));
   return {
     deadLetters,
     entries: entries.size === 1 ? '1 entry' : `${entries.size} entries`,
     devices: devices.size === 1 ? '1 device' : `${devices.size} devices`,
-    limits,
+    limits: new Map(whole.map((store) => [store, limits.get(store) ?? 0])),
     missing: untouched(missing),
   };
 }

@@ -1,8 +1,9 @@
 import { PassThrough } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { attentionOf, limitsOf } from '../../src/cli/status/attention.ts';
+import { attentionOf, limitsOf, unreachableOf } from '../../src/cli/status/attention.ts';
 import { type InstanceView, parseMetrics } from '../../src/cli/status/instance.ts';
+import { stallMs } from '../../src/cli/status/movement.ts';
 import { noRates, ratesOf } from '../../src/cli/status/rates.ts';
 import type { Sample, StreamSample } from '../../src/cli/status/sample.ts';
 import { renderLine, renderStatus, type Status } from '../../src/cli/status/view.ts';
@@ -67,6 +68,17 @@ function sample(atMs: number, change: Change = {}): Sample {
     database: { kind: 'seen', value: { answerMs: 3, pendingMigrations: 0 } },
     instances: [],
   };
+}
+
+/** A sample of shards; null for one that does not answer. */
+function shardSample(atMs: number, changes: readonly (Change | null)[]): Sample {
+  const streams = changes.map((change, shard) => {
+    const problem = 'redis ECONNREFUSED';
+    return change === null
+      ? { shard, stream: { kind: 'unreachable' as const, who: `shard ${shard}`, problem } }
+      : { shard, stream: { kind: 'seen' as const, value: streamSample(change) } };
+  });
+  return { ...sample(atMs), streams };
 }
 
 const instance: InstanceView = {
@@ -325,4 +337,51 @@ test('metrics are read with their labels, and other lines are skipped', () => {
 
 test('one sample alone has no rates', () => {
   expect(ratesOf(null, sample(0))).toEqual(noRates);
+});
+
+describe('a status of several shards', () => {
+  const paused = { by: 'anna', reason: 'planned work', at: '2026-01-01T00:00:00Z' };
+  const before = shardSample(0, [
+    { pending: 3, pause: paused },
+    { pending: 3, pause: paused, added: 900 },
+    { length: 50, lag: 7 },
+    null,
+  ]);
+  const now = shardSample(stallMs, [
+    { pending: 3, pause: paused },
+    { pending: 3, pause: paused },
+    {
+      length: 50,
+      lag: 7,
+      losses: { entries: { trimmed_undelivered: 2, trimmed_pending: 0 }, lastMs: 0 },
+    },
+    null,
+  ]);
+
+  test('names the shards of each finding, those with the same one together', () => {
+    expect(status(now, before).attention).toEqual([
+      'shard 2: 2 entries were lost, the last 5s ago (trimmed unread: 2)',
+      'shards 0-1: paused by anna: planned work',
+      'shards 0-1: pending entries do not move: 3 held, none acknowledged in 5s',
+    ]);
+    expect(unreachableOf(now)).toEqual(['shard 3: redis ECONNREFUSED']);
+  });
+
+  test('sums the shards that answer, and shows each in a table', () => {
+    const lines = renderStatus(status(now, before), file);
+    expect(lines).toContain('stream          250 entries, 3 of 4 shards');
+    expect(lines).toContain('lag             7 entries, oldest 0ms');
+    expect(lines).toContain('  c0            6, asked 10ms ago');
+    expect(lines.slice(-8, -2)).toEqual([
+      'shard  entries  lag  oldest  pending  oldest  added/s  delivered/s  dead letters',
+      '0      100      0    -       3        5ms     0        0            2',
+      '1      100      0    -       3        5ms     20       0            2',
+      '2      50       7    0ms     0        -       0        0            2',
+      '3      -        -    -       -        -       -        -            -',
+      'sum    250      7    0ms     6        5ms     20       0            6',
+    ]);
+    expect(renderLine(status(now, before))).toContain(
+      ' shards=3/4 lag=7 lag_s=0 pending=6 in=20/s',
+    );
+  });
 });
