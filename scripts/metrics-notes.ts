@@ -209,6 +209,10 @@ export const metricNotes: Readonly<Record<string, Note>> = {
     look: 'the rate of `inserted`; `conflict`, `dead_letter` and `lost` have alerts',
   },
   processor_redis_connected: { unit: flag, look: 'which of the two connections is down' },
+  processor_redis_primary_changes_total: {
+    unit: 'changes',
+    look: 'failovers, and slots that moved; always 0 with one server in `REDIS_URL`',
+  },
   processor_redis_reconnects_total: { unit: 'connections', look: 'an unstable network' },
   processor_rehydrations_total: {
     unit: 'devices',

@@ -46,5 +46,9 @@ export function createDependenciesMetrics(make: MetricMaker) {
       'role',
       redisRoles,
     ),
+    redisPrimaryChanges: make.plainCounter(
+      'processor_redis_primary_changes_total',
+      'Times that a connection found another primary than the one before it.',
+    ),
   };
 }

@@ -95,6 +95,7 @@ function buildStreams(
   const primaries = createPrimaryFinder(redis, (from, to, key) => {
     const shard = streams.find((stream) => stream.key === key)?.shard ?? null;
     const fields = { from: placeText(from), to: placeText(to) };
+    metrics.redisPrimaryChanges.inc();
     shardLog(log, shard).info(fields, 'redis primary changed');
   });
   const stateOf = createStreamStates(

@@ -161,10 +161,12 @@ test('nodes that do not answer are named, and no call waits for them without end
   }
 });
 
-test('a stream with a hash tag needs no shards: the service stores, dead-letters and stops', async () => {
+test('a stream with a hash tag needs no shards, and the service follows its slot', async () => {
   const database = await freshDatabase();
   const tagged = '{fleet}';
   const owner = await cluster.ownerOf(slotOf(tagged));
+  const target = cluster.nodes.slice(0, 3).find((node) => node !== owner);
+  if (target === undefined) throw new Error('the cluster has three primaries');
   const env = {
     REDIS_URL: cluster.url,
     POSTGRES_URL: database.url,
@@ -183,14 +185,28 @@ test('a stream with a hash tag needs no shards: the service stores, dead-letters
   }
   await commandRedis(owner.url, 'XADD', tagged, '*', 'nonsense', 'x');
 
-  await eventually('all records are stored', async () =>
-    (await service.metric('processor_records_total{outcome="inserted"}')) === 5 ? true : undefined,
-  );
+  const untilStored = (count: number) =>
+    eventually(`${count} records are stored`, async () =>
+      (await service.metric('processor_records_total{outcome="inserted"}')) === count
+        ? true
+        : undefined,
+    );
+  await untilStored(5);
   await eventually('the dead letter is written', async () =>
     (await commandRedis(owner.url, 'XLEN', `${tagged}:dlq`)) === 1 ? true : undefined,
   );
+  expect(await service.metric('processor_redis_primary_changes_total')).toBe(0);
+
+  await cluster.moveSlots([slotOf(tagged)], target);
+  await commandRedis(target.url, 'XADD', tagged, '*', ...entry(5));
+  await untilStored(6);
+  expect(await service.metric('processor_redis_primary_changes_total')).toBeGreaterThan(0);
+  expect(service.logs.find(({ msg }) => msg === 'redis primary changed')).toMatchObject({
+    from: `127.0.0.1:${owner.port}`,
+    to: `127.0.0.1:${target.port}`,
+  });
   expect(await service.end('SIGTERM')).toBe(0);
-  expect(await commandRedis(owner.url, 'XPENDING', tagged, 'processor')).toEqual([
+  expect(await commandRedis(target.url, 'XPENDING', tagged, 'processor')).toEqual([
     0,
     null,
     null,
