@@ -19,21 +19,23 @@ const graceMs = times(60_000, 15_000);
 type Harm = 'SIGKILL' | 'SIGSTOP' | 'FAILOVER';
 
 describe('a Sentinel primary, with two instances under load and nothing lost or doubled,', () => {
-  test(
-    'is killed, hangs and is moved: both instances read from the next one',
-    async () => {
+  // Each in the full form ten times in a row; the short one takes what differs most.
+  test.each<readonly Harm[]>(
+    isFull ? [['SIGKILL'], ['SIGSTOP'], ['FAILOVER']] : [['SIGKILL', 'SIGSTOP']],
+  )(
+    'gets %s: both instances read from the next one',
+    async (...harms) => {
       const { set, scenario, services } = await openUnderLoad();
       const failovers: Failover[] = [];
-      for (const harm of ['SIGKILL', 'SIGSTOP', 'FAILOVER'] as const) {
+      for (const harm of harms) {
         for (let round = 0; round < times(1, 10); round += 1) {
           failovers.push(await failOver(set, services, harm));
           // The short form does not wait for a former primary: each of its rounds takes another one.
           if (isFull) await set.untilReplicas(2);
         }
-        if (!isFull && harm === 'SIGSTOP') break;
       }
       const check = await scenario.finish();
-      report('Sentinel failovers', { rate, failovers, ...check });
+      report(`Sentinel ${harms}`, { rate, failovers, ...check });
       for (const { failoverMs, readingMs } of failovers) {
         expect(readingMs).toBeLessThan(failoverMs + graceMs);
       }
