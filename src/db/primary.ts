@@ -100,10 +100,16 @@ async function refusalOf(url: string, target: Target, login: ServerLogin): Promi
     if (state === 'primary' || (state === 'read-only' && target === 'primary')) return null;
     return { url, ...standbyRefusals[state], kind: 'standby', cause: null };
   } catch (error) {
-    const { code, kind, message } = asDependencyError(error);
-    const reason = message.replace(/^database( \w+)?: /, '');
-    return { url, code, reason, kind, cause: error };
+    const failure = asDependencyError(error);
+    const { code, kind } = failure;
+    return { url, code, reason: reasonOf(failure), kind, cause: error };
   }
+}
+
+/** An error without a code of its own says more in its message, such as a timeout. */
+function reasonOf({ code, message, cause }: DependencyError): string {
+  if (code === 'CONNECTION' && cause instanceof Error) return cause.message;
+  return message.replace(/^database( \w+)?: /, '');
 }
 
 const standbyRefusals = {

@@ -62,6 +62,8 @@ export interface ScenarioOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** A server of the case's own, to be harmed; else a fresh database of the suite's server. */
   readonly ownPostgres?: boolean;
+  /** A database that the case harms itself; its URL is read again for each use. */
+  readonly givenPostgres?: { readonly url: string };
   /** What the instances get instead of the server's own URL, a proxy's for example. */
   readonly redisUrlFor?: (server: LocalServer) => string | Promise<string>;
   readonly postgresUrlFor?: (url: string) => string | Promise<string>;
@@ -123,7 +125,7 @@ export async function openScenario(options: ScenarioOptions): Promise<Scenario> 
   // While the case harms Redis the connection fails and comes back; commands tell it themselves.
   client.on('error', () => {});
   cleanup.defer(() => client.disconnect());
-  const postgres = await openPostgres(options.ownPostgres ?? false);
+  const postgres = await openPostgres(options);
   cleanup.defer(postgres.end);
 
   const instances = createInstances();
@@ -224,8 +226,17 @@ export async function openScenario(options: ScenarioOptions): Promise<Scenario> 
   };
 }
 
-async function openPostgres(own: boolean) {
-  if (!own) {
+async function openPostgres({ ownPostgres = false, givenPostgres }: ScenarioOptions) {
+  if (givenPostgres !== undefined) {
+    return {
+      get url() {
+        return givenPostgres.url;
+      },
+      server: null,
+      end: () => Promise.resolve(),
+    };
+  }
+  if (!ownPostgres) {
     const { url, drop } = await freshDatabase();
     return { url, server: null, end: drop };
   }

@@ -34,8 +34,10 @@ export interface PostgresPair {
   readonly socketFolder: string;
   /** One URL with these members, in this order. */
   url(database: string, ...order: readonly PairMember[]): string;
-  /** Waits for the end of recovery. */
+  /** Waits for the end of recovery. The new primary waits for no standby until `synchronous`. */
   promote(member: PairMember): Promise<void>;
+  /** Restarts a primary as a standby, in order, with the data that it has. */
+  demote(member: PairMember): Promise<void>;
   /** Ends the member if it runs, and makes it a standby with a fresh copy of the other. */
   rejoin(member: PairMember): Promise<void>;
   /** Waits until the other has replayed all that this primary has written. */
@@ -88,11 +90,17 @@ export async function startPostgresPair(): Promise<PostgresPair> {
     },
     async promote({ server }) {
       await askPostgres(server.url, 'SELECT pg_promote(true, 30)');
+      await setSynchronous(server.url, '');
+    },
+    async demote({ name, server }) {
+      await writeOwn(join(dirOf(name), 'data', 'standby.signal'), '');
+      await server.restart();
     },
     async rejoin(member) {
       const primary = otherThan(member).server.url;
       const data = join(dirOf(member.name), 'data');
-      await member.server.kill('SIGQUIT');
+      // Also ends one that hangs; the data goes anyway.
+      await member.server.kill('SIGKILL');
       await rm(data, { recursive: true, force: true });
       await makeStandby(primary, data);
       await member.server.restart();
@@ -100,14 +108,21 @@ export async function startPostgresPair(): Promise<PostgresPair> {
     },
     untilReplayed: (primary) => untilReplayed(primary.server.url, otherThan(primary).server.url),
     async synchronous(primary, on) {
-      const names = on ? `ANY 1 (${otherThan(primary).name})` : '';
-      const { url } = primary.server;
-      await askPostgres(url, `ALTER SYSTEM SET synchronous_standby_names = '${names}'`);
-      await askPostgres(url, 'SELECT pg_reload_conf()');
+      await setSynchronous(primary.server.url, on ? `ANY 1 (${otherThan(primary).name})` : '');
     },
     stop: () => owned.disposeAsync(),
   };
 }
+
+/** Waits until the setting is effective, and with names until a standby counts. */
+async function setSynchronous(primaryUrl: string, names: string): Promise<void> {
+  await askPostgres(primaryUrl, `ALTER SYSTEM SET synchronous_standby_names = '${names}'`);
+  await askPostgres(primaryUrl, 'SELECT pg_reload_conf()');
+  const counts = names === '' ? "current_setting('synchronous_standby_names') = ''" : quorum;
+  await untilTrue('synchronous_standby_names is effective', primaryUrl, `SELECT ${counts} AS is`);
+}
+
+const quorum = "EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'quorum')";
 
 const pairSettings = {
   // A commit waits for a synchronous standby; without fsync only a power failure loses it.
