@@ -8,7 +8,6 @@ import { type Fix, parseFix } from './dlq/fix.ts';
 import { type FilterFlags, matching, matchingIn } from './dlq/matching.ts';
 import { filtered, maxDeadLetters } from './dlq/options.ts';
 import {
-  createPace,
   type DeadLettersOfEntry,
   type Replayed,
   type ReplayOptions,
@@ -18,6 +17,7 @@ import { replayProblem } from './dlq/replayable.ts';
 import { withDeadLetters } from './dlq/shard-id.ts';
 import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { changing, cliIo, collect, positive, type SetExitCode } from './options.ts';
+import { createPace } from './pace.ts';
 import {
   inShards,
   missingJson,

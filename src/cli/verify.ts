@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
 import { idFaultText } from './id-fault.ts';
-import { type CliIo, cliExits, type OutputFlags, print } from './io.ts';
-import { cliIo, collect, instant, positive, type SetExitCode } from './options.ts';
+import { type CliIo, cliExits, print } from './io.ts';
+import { changing, cliIo, collect, instant, positive, type SetExitCode } from './options.ts';
 import { inShards, linesOf, reportMissing, shardsJson } from './shard-text.ts';
 import { type Answered, overShards, type ShardFlags, sharded } from './shards.ts';
 import { type Stores, withStores } from './stores.ts';
+import { type ResendFlags, resendMissing } from './verify/resend-missing.ts';
 import { residualsOf } from './verify/residuals.ts';
 import {
   type StreamVerified,
@@ -31,17 +32,25 @@ export function register(command: Command, setExitCode: SetExitCode): void {
       collect,
       [],
     )
-    .option('--json', 'print the result as one JSON line', false)
+    .option('--resend', 'add the entries of missing records to the stream again', false)
+    .option('--rate <entries>', 'with --resend: maximum entries per second', positive, 1000)
+    .option(
+      '--timeout <seconds>',
+      'with --resend: maximum wait for the service to settle entries',
+      positive,
+      60,
+    );
+  changing(command)
     .addHelpText(
       'after',
-      '\nExit codes: 0 nothing is missing, 1 failed or interrupted, 2 wrong usage, 3 dead letters are gone or a part of the range could not be examined, 4 records are missing.',
+      '\nExit codes: 0 nothing is missing, or all of it was put back, 1 failed or interrupted, or the service did not settle what was resent, 2 wrong usage, or not carried out, 3 dead letters are gone or a part of the range could not be examined, 4 records are missing.',
     )
     .action(async (flags: Omit<VerifyFlags, 'from'> & { from?: number }) =>
       setExitCode(await runVerify(cliIo(), { ...flags, from: flags.from ?? instant('1h') })),
     );
 }
 
-export interface VerifyFlags extends OutputFlags, ShardFlags, VerifyRange {
+export interface VerifyFlags extends ResendFlags, ShardFlags, VerifyRange {
   readonly metricsUrl: readonly string[];
 }
 
@@ -50,6 +59,10 @@ export const verifyExits = { ...cliExits, attention: 3, missing: 4 } as const;
 
 /** `processor verify`: checks that every record of a time range is stored or dead-lettered. */
 export function runVerify(io: CliIo, flags: VerifyFlags): Promise<number> {
+  if (!flags.resend && (flags.yes || flags.dryRun)) {
+    io.stderr.write('processor: --yes and --dry-run belong to --resend\n');
+    return Promise.resolve(verifyExits.refused);
+  }
   return withStores<number>(io, (stores) => verifyAll(io, stores, flags), flags);
 }
 
@@ -74,20 +87,29 @@ async function verifyAll(io: CliIo, stores: Stores, flags: VerifyFlags): Promise
   const residuals = await residualsOf(flags.metricsUrl);
   const interrupted = io.signal.aborted;
   const { missing } = answers;
-  const result = {
+  const json = {
     ...sumJson(sum),
     residuals,
     ...unexaminedJson(verified),
     interrupted,
     ...shardsJson(config, { answered: verified, missing }, streamJson),
   };
-  print(io, flags, result, textOf(sum, verified, { residuals, interrupted }));
-  const isUnanswered = residuals.some(({ residual }) => residual === null);
-  if (interrupted || isUnanswered || hasFaults || missing.length > 0) return verifyExits.failed;
-  const addsUp = residuals.every(({ residual }) => residual === 0);
-  if (sum.fates.missing > 0 || !addsUp) return verifyExits.missing;
-  const isWhole = verified.every(({ value }) => value.unexamined === null);
-  return isWhole && sum.fates.letter_gone === 0 ? verifyExits.ok : verifyExits.attention;
+  const text = textOf(sum, verified, { residuals, interrupted });
+  const isPartial = interrupted || hasFaults || missing.length > 0;
+  const exitOf = (records: number) => {
+    if (isPartial || residuals.some(({ residual }) => residual === null)) return verifyExits.failed;
+    const addsUp = residuals.every(({ residual }) => residual === 0);
+    if (records > 0 || !addsUp) return verifyExits.missing;
+    const isWhole = verified.every(({ value }) => value.unexamined === null);
+    return isWhole && sum.fates.letter_gone === 0 ? verifyExits.ok : verifyExits.attention;
+  };
+  const exit = exitOf(sum.fates.missing);
+  if (flags.resend && !interrupted) {
+    const found = { json, text, exit, exitAfter: exitOf(0), verified };
+    return await resendMissing(io, flags, stores, found);
+  }
+  print(io, flags, json, text);
+  return exit;
 }
 
 function reportFaults(

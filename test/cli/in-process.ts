@@ -32,3 +32,5 @@ function collector() {
 export const yes = { json: true, dryRun: false, yes: true };
 /** A change that is only shown, as text. */
 export const dryRun = { json: false, dryRun: true, yes: false };
+/** `verify` without --resend. */
+export const noResend = { resend: false, rate: 1000, timeout: 60, dryRun: false, yes: false };

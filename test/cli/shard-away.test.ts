@@ -23,7 +23,7 @@ import { slotOf } from '../../src/stream/hash-slot.ts';
 import { type Cluster, startCluster } from '../../tools/servers/cluster.ts';
 import type { LocalServer } from '../../tools/servers/local-server.ts';
 import { type FreshDatabase, freshDatabase } from '../setup/database.ts';
-import { dryRun, inProcess, yes } from './in-process.ts';
+import { dryRun, inProcess, noResend, yes } from './in-process.ts';
 import { auditOf, deadLettersOf, fillShard, idAt, keyOf, startMs } from './shard-world.ts';
 import { imei } from './stack.ts';
 
@@ -100,7 +100,7 @@ const reads: readonly (readonly [name: string, run: (io: CliIo) => Promise<numbe
   ['consumers list', (io) => runConsumersList(io, all)],
   ['dlq list', (io) => runDlqList(io, all)],
   ['dlq stats', (io) => runDlqStats(io, all)],
-  ['verify', (io) => runVerify(io, verify)],
+  ['verify', (io) => runVerify(io, { ...noResend, ...verify })],
   ['device show', (io) => runDeviceShow(io, imei(1), { json: true, model: 'FMB' })],
 ];
 

@@ -24,7 +24,7 @@ import { processHost } from '../../src/config/host.ts';
 import { formatProblems, loadConfig } from '../../src/config/load.ts';
 import { callRedis } from '../../src/stream/redis.ts';
 import { shardOf } from '../../src/stream/shards.ts';
-import { dryRun, inProcess, yes } from './in-process.ts';
+import { dryRun, inProcess, noResend, yes } from './in-process.ts';
 import { auditOf, deadLettersOf, fillShard, idAt, keyOf, startMs } from './shard-world.ts';
 import { entryFields, imei, useStack } from './stack.ts';
 
@@ -54,7 +54,8 @@ async function resultsOf(command: Command<{ shard?: number }>) {
 }
 
 const all = { json: true, limit: 1000 };
-const verify = { json: true, from: startMs, to: startMs + 60_000, limit: 1000, metricsUrl: [] };
+const range = { from: startMs, to: startMs + 60_000 };
+const verify = { ...noResend, json: true, ...range, limit: 1000, metricsUrl: [] };
 const status = { json: true, watch: null, frames: null, metricsUrl: [], maxLag: 60 };
 const claim = { consumer: 'gone', minIdle: 0, force: true, timeout: 1 };
 

@@ -18,7 +18,7 @@ import { runPendingClaim } from '../../src/cli/pending-claim.ts';
 import { runResume } from '../../src/cli/resume.ts';
 import { runStatus } from '../../src/cli/status.ts';
 import { runVerify } from '../../src/cli/verify.ts';
-import { dryRun, inProcess, yes } from './in-process.ts';
+import { dryRun, inProcess, noResend, yes } from './in-process.ts';
 import { deadLetters, entryFields, imei, stream, useStack } from './stack.ts';
 
 const stack = useStack();
@@ -93,8 +93,8 @@ const commands: readonly (readonly [name: string, run: (io: CliIo) => Promise<nu
   ],
   ['dlq purge --dry-run', (io) => runDlqPurge(io, { ...dryRun, ...all, all: true })],
   ['dlq purge --id', (io) => runDlqPurge(io, { ...yes, ...all, all: false, id: id(12) })],
-  ['verify', (io) => runVerify(io, { ...text, ...verify })],
-  ['verify --json', (io) => runVerify(io, { ...json, ...verify })],
+  ['verify', (io) => runVerify(io, { ...noResend, ...text, ...verify })],
+  ['verify --json', (io) => runVerify(io, { ...noResend, ...json, ...verify })],
   ['device show', (io) => runDeviceShow(io, imei(6), { ...text, model: 'FMB' })],
   ['device show --json', (io) => runDeviceShow(io, imei(3), { ...json, model: 'FMB' })],
   ['device forget --dry-run', (io) => runForget(io, imei(6), dryRun)],

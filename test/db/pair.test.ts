@@ -1,4 +1,3 @@
-import { PassThrough } from 'node:stream';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { runDoctor } from '../../src/cli/doctor.ts';
@@ -15,6 +14,7 @@ import {
   startPostgresPair,
 } from '../../tools/servers/postgres-pair.ts';
 import { eventually } from '../../tools/service.ts';
+import { inProcess } from '../cli/in-process.ts';
 import { redisUrl } from '../setup/database.ts';
 import { migrateOptions, migrations, silent } from './positions.ts';
 
@@ -71,17 +71,13 @@ async function withDeadHost(list: string): Promise<string> {
   return list.replace('@', `@127.0.0.1:${await freePort()},`);
 }
 
-/** A command in this process, with the URL as POSTGRES_URL. */
-async function run(
+/** A command with the URL as POSTGRES_URL. */
+function run(
   postgresUrl: string,
   command: (io: CliIo, flags: { json: boolean; strict: boolean }) => Promise<number>,
 ) {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
-  const env = { REDIS_URL: redisUrl(), POSTGRES_URL: postgresUrl, TIMESCALEDB: 'optional' };
-  const { signal } = new AbortController();
-  const io = { env, stdin: new PassThrough(), stdout, stderr, signal };
-  const code = await command(io, { json: false, strict: false });
-  return { code, text: `${stdout.read() ?? ''}${stderr.read() ?? ''}` };
+  const env = { REDIS_URL: redisUrl(), POSTGRES_URL: postgresUrl };
+  return inProcess(env, (io) => command(io, { json: false, strict: false }));
 }
 
 describe('a PostgreSQL primary with a standby', () => {
@@ -123,14 +119,14 @@ describe('a PostgreSQL primary with a standby', () => {
   test('lets commands through a list of hosts', async () => {
     const list = await withDeadHost(url(pair.two, pair.one));
 
-    const { code, text } = await run(list, runMigrateStatus);
+    const { code, stdout } = await run(list, runMigrateStatus);
 
-    expect(text).toContain('applied');
+    expect(stdout).toContain('applied');
     expect(code).toBe(0);
   });
 
   describe('is examined by doctor, which', () => {
-    const doctor = async (postgresUrl: string) => (await run(postgresUrl, runDoctor)).text;
+    const doctor = async (postgresUrl: string) => (await run(postgresUrl, runDoctor)).stdout;
 
     test('names the primary, the standby and its lag, and warns of an asynchronous standby', async () => {
       const text = await doctor(url(pair.two, pair.one));

@@ -95,17 +95,6 @@ function fieldsOf({ deadLetters }: DeadLettersOfEntry, fixes: readonly Fix[]): F
   return { fields: fixed.map(([name, value]) => [Buffer.from(name), value]) };
 }
 
-/** Returns a wait that lets at most `rate` entries a second pass. */
-export function createPace(rate: number, signal: AbortSignal): () => Promise<void> {
-  let nextMs = performance.now();
-  return async () => {
-    const nowMs = performance.now();
-    const waitMs = nextMs - nowMs;
-    nextMs = Math.max(nextMs, nowMs) + 1000 / rate;
-    if (waitMs > 1) await setTimeout(waitMs, undefined, { signal }).catch(() => undefined);
-  };
-}
-
 /** The stream of the dead letters, and its connection. */
 interface Place {
   readonly stream: StreamStore['stream'];

@@ -50,7 +50,12 @@ export interface VerifyResult {
   readonly findings: readonly Finding[];
   /** Findings that are counted and not listed. */
   readonly unlisted: number;
+  /** Entries with a missing record and their devices, oldest first, at most `maxMissingEntries`. */
+  readonly missing: ReadonlyMap<EntryId, string>;
 }
+
+/** Bounds the memory for entries to resend. */
+export const maxMissingEntries = 100_000;
 
 /** Counts records by fate; each record has exactly one. */
 export function createVerifyAccount(maxFindings: number): {
@@ -60,6 +65,7 @@ export function createVerifyAccount(maxFindings: number): {
 } {
   const counts: Record<Fate, number> = { ...noFates };
   const findings: Record<Finding['fate'], Finding[]> = { missing: [], letter_gone: [] };
+  const missing = new Map<EntryId, string>();
   let entries = 0;
   return {
     entry() {
@@ -69,13 +75,16 @@ export function createVerifyAccount(maxFindings: number): {
       counts[fate] += 1;
       if (fate !== 'missing' && fate !== 'letter_gone') return;
       const listed = findings[fate];
+      if (fate === 'missing' && finding !== undefined && missing.size < maxMissingEntries) {
+        missing.set(finding.entryId, finding.device ?? '');
+      }
       if (finding !== undefined && listed.length < maxFindings) listed.push({ fate, ...finding });
     },
     result() {
       const records = fates.reduce((sum, fate) => sum + counts[fate], 0);
       const listed = [...findings.missing, ...findings.letter_gone].slice(0, maxFindings);
       const unlisted = counts.missing + counts.letter_gone - listed.length;
-      return { entries, records, fates: counts, findings: listed, unlisted };
+      return { entries, records, fates: counts, findings: listed, unlisted, missing };
     },
   };
 }

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
-import type { EntryId } from '../../core/types.ts';
+import type { Entry, EntryId } from '../../core/types.ts';
+import { digestFields } from '../../stream/dead-letters.ts';
 import type { RejectionGroup } from '../../stream/rejections.ts';
 import { readDeadLetters } from '../../stream/stored-dead-letters.ts';
 
@@ -8,6 +9,11 @@ export interface DeadLetterIndex {
   /** Reads the dead letters written since the last call. @throws DependencyError */
   catchUp(): Promise<void>;
   has(entryId: EntryId, recordIndex: number | null): boolean;
+  /**
+   * As `has`, and also true if an entry with the same content has it: an entry that was sent again
+   * by `dlq replay` or `verify --resend` leaves one dead letter.
+   */
+  hasContent(entry: Pick<Entry, 'id' | 'fields'>, recordIndex: number | null): boolean;
   /** Ids of the dead letters of this entry that hold none of these records. */
   idsWithout(entryId: EntryId, recordIndexes: ReadonlySet<number>): string[];
 }
@@ -20,26 +26,32 @@ interface Known {
 
 /** Indexes dead letters from this id on; a dead letter is newer than its entry. */
 export function createDeadLetterIndex(redis: Redis, key: string, from: string): DeadLetterIndex {
+  /** By entry id, and by the digest of the entry's content. */
   const known = new Map<string, Known[]>();
   let next = from;
+  const has = (key: string, recordIndex: number | null) =>
+    known
+      .get(key)
+      ?.some(({ rejections }) => rejections.some(({ records }) => covers(records, recordIndex))) ??
+    false;
   return {
     async catchUp() {
       const range = { from: next, to: '+', order: 'oldest_first' } as const;
       for await (const deadLetter of readDeadLetters(redis, key, range)) {
         next = `(${deadLetter.id}`;
         if (deadLetter.kind === 'malformed') continue;
-        // Shape 1 has a dead letter for each record of an entry.
-        const before = known.get(deadLetter.entryId) ?? [];
-        const { id, rejections } = deadLetter;
-        known.set(deadLetter.entryId, [...before, { id, rejections }]);
+        const { id, entryId, fieldsSha256, rejections } = deadLetter;
+        // Shape 1 has a dead letter for each record of an entry, and no digest.
+        for (const key of fieldsSha256 === null ? [entryId] : [entryId, fieldsSha256]) {
+          const list = known.get(key) ?? [];
+          list.push({ id, rejections });
+          known.set(key, list);
+        }
       }
     },
-    has: (entryId, recordIndex) =>
-      known
-        .get(entryId)
-        ?.some(({ rejections }) =>
-          rejections.some(({ records }) => covers(records, recordIndex)),
-        ) ?? false,
+    has,
+    hasContent: ({ id, fields }, recordIndex) =>
+      has(id, recordIndex) || has(digestFields(fields.parts()), recordIndex),
     idsWithout(entryId, recordIndexes) {
       const all = known.get(entryId) ?? [];
       return all

@@ -1,4 +1,4 @@
-import type { Entry, EntryId, IdFault, Interpretation, Position } from '../../core/types.ts';
+import type { Entry, IdFault, Interpretation, Position } from '../../core/types.ts';
 import { compareStored } from '../../db/stored-rows.ts';
 import {
   idFaultsOf,
@@ -68,7 +68,7 @@ type DeadLetters = ReturnType<typeof createDeadLetterIndex>;
 
 /** A record that has to be in the table. */
 interface Expected {
-  readonly entryId: EntryId;
+  readonly entry: Entry;
   readonly row: Position;
 }
 
@@ -100,22 +100,22 @@ function createPageVerifier(
     }
     const rejections = found.kind === 'rejected' ? [found.rejection] : found.rejections;
     for (const { recordIndex } of rejections) {
-      const isThere = deadLetters.has(entry.id, recordIndex);
+      const isThere = deadLetters.hasContent(entry, recordIndex);
       const finding = { entryId: entry.id, recordIndex, device: null, ts: null };
       account.settle(isThere ? 'dead_letter' : 'letter_gone', finding);
     }
-    return found.kind === 'rejected'
-      ? []
-      : found.positions.map((row) => ({ entryId: entry.id, row }));
+    return found.kind === 'rejected' ? [] : found.positions.map((row) => ({ entry, row }));
   }
 
-  function settle({ entryId, row }: Expected, stored: 'same' | 'other' | 'absent'): void {
+  function settle({ entry, row }: Expected, stored: 'same' | 'other' | 'absent'): void {
+    if (stored === 'same') {
+      account.settle('stored');
+      return;
+    }
     const { recordIndex, deviceId, ts } = row;
-    const finding = { entryId, recordIndex, device: deviceId, ts };
-    const hasDeadLetter = deadLetters.has(entryId, recordIndex);
-    if (stored === 'same') account.settle('stored');
-    else if (stored === 'other')
-      account.settle(hasDeadLetter ? 'conflict' : 'letter_gone', finding);
+    const finding = { entryId: entry.id, recordIndex, device: deviceId, ts };
+    const hasDeadLetter = deadLetters.hasContent(entry, recordIndex);
+    if (stored === 'other') account.settle(hasDeadLetter ? 'conflict' : 'letter_gone', finding);
     else if (hasDeadLetter) account.settle('dead_letter');
     else if (retentionMs !== null && ts < Date.now() - retentionMs) account.settle('expired');
     else account.settle('missing', finding);

@@ -11,7 +11,7 @@ import type { StreamVerified } from './stream.ts';
 type Verified = Answered<StreamVerified>;
 
 /** The streams together. */
-export interface VerifySum extends Omit<VerifyResult, 'findings'> {
+export interface VerifySum extends Omit<VerifyResult, 'findings' | 'missing'> {
   readonly findings: readonly { readonly store: StreamStore; readonly finding: Finding }[];
 }
 
