@@ -88,6 +88,7 @@ const ofOthers: Readonly<Record<string, readonly string[]>> = {
   'terminals and codes of errors': [
     'NO_COLOR',
     'NO_NODE',
+    'NO_PRIMARY',
     'NOT_CLUSTER',
     'READ_ONLY',
     'SENTINEL_NAME',
