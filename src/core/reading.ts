@@ -152,7 +152,10 @@ export class Reading {
     const { stopped: signal } = this.#shared;
     const beforePending = () => inFlight.rememberReleases();
     while (!signal.aborted) {
-      await this.#untilIsolationEnds();
+      if (this.isWaitingForIsolation) {
+        await inFlight.changed();
+        continue;
+      }
       const cause = this.#pauseCause();
       if (cause !== null) {
         await this.#waitUntilChanged(cause);
@@ -164,12 +167,6 @@ export class Reading {
         await this.#accept(entries, performance.now() - since);
       }
       inFlight.forgetReleases();
-    }
-  }
-
-  async #untilIsolationEnds(): Promise<void> {
-    while (this.isWaitingForIsolation && !this.#shared.stopped.aborted) {
-      await this.#parts.inFlight.changed();
     }
   }
 
@@ -188,9 +185,12 @@ export class Reading {
   /** Interprets entries and passes them on; writers and acknowledgement run during the next read. */
   async #accept(entries: readonly Entry[], readMs: number): Promise<void> {
     const { inFlight, isolation, events } = this.#parts;
-    await this.#untilIsolationEnds();
-    // The service stops: these entries stay pending.
-    if (this.isWaitingForIsolation) return;
+    // No wait between this check and the first entry: another side may take the turn at any time.
+    while (this.isWaitingForIsolation) {
+      // The service stops: these entries stay pending.
+      if (this.#shared.stopped.aborted) return;
+      await inFlight.changed();
+    }
     // Own pending entries are read again after a reconnect, and a slow one may be claimed. Those in
     // flight are skipped, and those that were acknowledged while this reply was on its way. A new one
     // is never skipped: a group that is moved back delivers entries again.
