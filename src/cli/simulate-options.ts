@@ -1,8 +1,8 @@
 import type { FleetForm } from '../simulator/fleet.ts';
-import type { SimulateRedis } from './simulate-redis.ts';
+import { maxShards } from '../stream/shards.ts';
+import type { SimulateRedis, SimulateStream } from './simulate-redis.ts';
 
-export interface SimulateOptions extends SimulateRedis {
-  readonly stream: string;
+export interface SimulateOptions extends SimulateRedis, SimulateStream {
   readonly devices: number;
   /** Records to send; null: until `durationSeconds` have passed. */
   readonly records: number | null;
@@ -34,7 +34,8 @@ export interface SimulateOptions extends SimulateRedis {
 }
 
 /** What is wrong with the numbers of the options; null: nothing. */
-export function optionProblem({ records, durationSeconds, rate, maxBacklog }: SimulateOptions) {
+export function optionProblem(options: SimulateOptions): string | null {
+  const { records, durationSeconds, rate, maxBacklog, stream, shards } = options;
   if (records === null && durationSeconds === null) {
     return 'give an end: --records or --duration';
   }
@@ -42,5 +43,7 @@ export function optionProblem({ records, durationSeconds, rate, maxBacklog }: Si
   for (const [name, value] of Object.entries(numbers)) {
     if (value !== null && !(value > 0)) return `--${name} must be above 0`;
   }
-  return null;
+  if (shards === null) return null;
+  if (!(shards >= 1 && shards <= maxShards)) return `--shards must be from 1 to ${maxShards}`;
+  return stream.includes('{') ? '--stream must hold no { with --shards' : null;
 }

@@ -7,7 +7,8 @@ import { viewConsumers } from '../stream/group-view.ts';
 import { infoOf } from '../stream/info.ts';
 import { createPrimaryFinder, type ServerOptions } from '../stream/primary-finder.ts';
 import { endOnRefusedSelect, watchReason } from '../stream/redis.ts';
-import { openClient } from '../stream/topology.ts';
+import { shardKey } from '../stream/shards.ts';
+import { openClient, type PrimaryFinder } from '../stream/topology.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 /** After it the sender replaces the connection and sends the entry again under its id. */
@@ -15,6 +16,18 @@ const COMMAND_TIMEOUT_MS = 5_000;
 
 export interface SimulateRedis {
   readonly redis: Omit<ServerOptions, 'connectTimeoutMs'>;
+}
+
+/** The streams to send to: one for each shard, or the only one. */
+export function streamsOf({ stream, shards }: SimulateStream): readonly string[] {
+  if (shards === null) return [stream];
+  return Array.from({ length: shards }, (_, shard) => shardKey(stream, shard));
+}
+
+export interface SimulateStream {
+  readonly stream: string;
+  /** The number of shards; null: the stream has none. */
+  readonly shards: number | null;
 }
 
 /** @returns a connection; the caller ends it. @throws when Redis cannot be reached, or is no single primary */
@@ -82,9 +95,13 @@ function isRefused(error: unknown): boolean {
   return error instanceof DependencyError && error.code === 'NOPERM';
 }
 
-/** Opens connections to the Redis of the options, and keeps the reason of the last failure. */
-export function openConnections({ redis: servers, stream }: SimulateRedis & { stream: string }) {
-  const primaries = createPrimaryFinder({ ...servers, connectTimeoutMs: CONNECT_TIMEOUT_MS });
+/** Finds the servers of the options; all connections share it. */
+export function findServers({ redis }: SimulateRedis): PrimaryFinder {
+  return createPrimaryFinder({ ...redis, connectTimeoutMs: CONNECT_TIMEOUT_MS });
+}
+
+/** Opens connections to the Redis of a stream, and keeps the reason of the last failure. */
+export function openConnections(primaries: PrimaryFinder, stream: string) {
   // The rejection of a connect only says that it is closed; an event says why.
   let reasonOf: () => Error | null = () => null;
   return {

@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
+import type { Redis } from 'ioredis';
 import { processHost } from '../config/host.ts';
 import { formatProblems } from '../config/load.ts';
 import { loadRedisLogin } from '../config/redis-login.ts';
@@ -11,21 +12,26 @@ import { writeGeofences } from '../simulator/geofence-file.ts';
 import { plainHabits, realHabits } from '../simulator/habits.ts';
 import { createLedger } from '../simulator/ledger.ts';
 import { openLedgerFile, writeLedger } from '../simulator/ledger-file.ts';
-import { createSender } from '../simulator/sender.ts';
+import { createSender, type Sender } from '../simulator/sender.ts';
+import { createShardedSender } from '../simulator/sharded-sender.ts';
+import { shardOf } from '../stream/shards.ts';
 import { askConsent, operatorOf } from './change.ts';
 import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { cliIo, type SetExitCode, wholeNumber } from './options.ts';
 import { optionProblem, type SimulateOptions } from './simulate-options.ts';
 import {
   checkServer,
+  findServers,
   hasLiveConsumers,
   noteSimulation,
   openConnections,
+  streamsOf,
 } from './simulate-redis.ts';
 
 interface SimulateFlags {
   readonly redisUrl?: string;
   readonly stream: string;
+  readonly shards?: number;
   readonly devices: number;
   readonly records?: number;
   readonly duration?: number;
@@ -52,6 +58,12 @@ export function register(command: Command, setExitCode: SetExitCode): void {
       new Option('--stream <key>', 'the stream to send to')
         .env('REDIS_TELEMETRY_STREAM')
         .default('telemetry:teltonika'),
+    )
+    .addOption(
+      new Option('--shards <count>', 'send to this many shards of the stream')
+        .env('STREAM_SHARDS')
+        // An empty variable counts as unset.
+        .argParser((text) => (text === '' ? undefined : wholeNumber(text))),
     )
     .option('--devices <count>', 'trackers in the fleet', wholeNumber, 100)
     .option('--records <count>', 'end after this many records', wholeNumber)
@@ -83,7 +95,7 @@ export function register(command: Command, setExitCode: SetExitCode): void {
     )
     .action(async (flags: SimulateFlags) => {
       const { redisUrl, records, duration, rate, ledger, baseTime, maxBacklog, ...rest } = flags;
-      const { geofences, ...others } = rest;
+      const { geofences, shards, ...others } = rest;
       const login = readLogin(redisUrl);
       if (!login.ok) {
         process.stderr.write(`${formatProblems(login.problems)}\n`);
@@ -92,6 +104,7 @@ export function register(command: Command, setExitCode: SetExitCode): void {
       const options = {
         ...others,
         redis: login,
+        shards: shards ?? null,
         records: records ?? null,
         durationSeconds: duration ?? null,
         rate: rate ?? null,
@@ -178,29 +191,36 @@ async function openLedger(path: string): Promise<FileHandle> {
  * @throws when Redis cannot be reached, or is no single primary
  */
 async function consentTo(options: SimulateOptions, io: CliIo): Promise<string | null> {
-  const { stream, live } = options;
-  const connections = openConnections(options);
-  const redis = await checkServer(connections, stream);
-  try {
+  const { stream: name, live } = options;
+  const primaries = findServers(options);
+  await using opened = new AsyncDisposableStack();
+  const streams: { readonly redis: Redis; readonly stream: string }[] = [];
+  for (const stream of streamsOf(options)) {
+    const redis = await checkServer(openConnections(primaries, stream), stream);
+    opened.defer(() => redis.disconnect());
     if (!live && (await hasLiveConsumers(redis, stream))) {
       return `${stream} has live consumers, which would store the simulated records: choose another --stream, or add --live`;
     }
-    const what = `send simulated records to ${stream}`;
-    const flags = { ...options, dryRun: false };
-    if ((await askConsent(io, flags, what)) !== 'given') return 'not carried out';
-    const by = operatorOf(io, options);
-    if (!(await noteSimulation(redis, stream, { by, detail: detailOf(options) }))) {
-      io.stderr.write('processor simulate: no audit line: the user of Redis may not write it\n');
-    }
-    return null;
-  } finally {
-    redis.disconnect();
+    streams.push({ redis, stream });
   }
+  const what = `send simulated records to ${name}${options.shards === null ? '' : ` (${options.shards} shards)`}`;
+  const flags = { ...options, dryRun: false };
+  if ((await askConsent(io, flags, what)) !== 'given') return 'not carried out';
+  const line = { by: operatorOf(io, options), detail: detailOf(options) };
+  const noted = await Promise.all(
+    streams.map(({ redis, stream }) => noteSimulation(redis, stream, line)),
+  );
+  if (noted.includes(false)) {
+    io.stderr.write('processor simulate: no audit line: the user of Redis may not write it\n');
+  }
+  return null;
 }
 
-function detailOf({ stream, devices, seed, records, durationSeconds }: SimulateOptions): string {
+function detailOf(options: SimulateOptions): string {
+  const { stream, shards, devices, seed, records, durationSeconds } = options;
   const length = records === null ? `duration=${durationSeconds}s` : `records=${records}`;
-  return `stream=${stream} devices=${devices} seed=${seed} ${length}`;
+  const divided = shards === null ? '' : ` shards=${shards}`;
+  return `stream=${stream}${divided} devices=${devices} seed=${seed} ${length}`;
 }
 
 /** @throws RangeError when an option is outside the limits of a fleet */
@@ -221,13 +241,7 @@ async function send(
   onSent: (entry: SimulatedEntry) => void,
 ): Promise<FeedTotals> {
   const { records, durationSeconds, rate } = options;
-  const connections = openConnections(options);
-  const sender = createSender({
-    open: connections.open,
-    stream: options.stream,
-    onSent,
-    signal,
-  });
+  const sender = openSender(options, signal, onSent);
   try {
     await sender.connect();
     const durationMs = durationSeconds === null ? null : durationSeconds * 1000;
@@ -243,6 +257,22 @@ async function send(
   } finally {
     sender.close();
   }
+}
+
+/** One sender for the stream, or one for each shard. */
+function openSender(
+  options: SimulateOptions,
+  signal: AbortSignal,
+  onSent: (entry: SimulatedEntry) => void,
+): Sender {
+  const primaries = findServers(options);
+  const senderOf = (stream: string) => {
+    const { open } = openConnections(primaries, stream);
+    return createSender({ open, stream, onSent, signal });
+  };
+  const { shards, stream } = options;
+  if (shards === null) return senderOf(stream);
+  return createShardedSender(streamsOf(options).map(senderOf), (id) => shardOf(id, shards));
 }
 
 function summary(

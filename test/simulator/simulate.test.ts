@@ -2,11 +2,14 @@ import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
+import { crc32 } from 'node:zlib';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { runSimulate } from '../../src/cli/simulate.ts';
 import type { SimulateOptions } from '../../src/cli/simulate-options.ts';
 import { readLedger } from '../../src/simulator/ledger-file.ts';
+import { controlKeys } from '../../src/stream/control-keys.ts';
+import { shardKey } from '../../src/stream/shards.ts';
 import { freshStream, redisUrl } from '../setup/database.ts';
 
 const never = new AbortController().signal;
@@ -19,6 +22,7 @@ function simulateOptions(changes: Partial<SimulateOptions> = {}): SimulateOption
   return {
     redis: serversAt(redisUrl()),
     stream: freshStream().key,
+    shards: null,
     devices: 10,
     records: 500,
     durationSeconds: null,
@@ -174,4 +178,33 @@ test('a file that is there, or a link, is no ledger: neither is touched, and not
     expect(await streamOf(options.stream)).toEqual([]);
   }
   expect(await readFile(file ?? '', 'utf8')).toBe('mine');
+});
+
+test('with shards every entry is in the shard of its device, and the ledger holds all of them', async () => {
+  const { key } = freshStream();
+  const ledgerFile = join(await temporaryFolder(), 'ledger.ndjson');
+  const options = simulateOptions({ stream: key, shards: 4, plain: true, devices: 40, ledgerFile });
+  expect(await simulate(options)).toMatchObject({ code: 0, stderr: '' });
+
+  const redis = new Redis(redisUrl());
+  onTestFinished(() => redis.disconnect());
+  let entries = 0;
+  for (let shard = 0; shard < 4; shard += 1) {
+    const found = await redis.xrange(shardKey(key, shard), '-', '+');
+    entries += found.length;
+    for (const [, fields] of found) {
+      const device = fields[fields.indexOf('device_id') + 1] ?? '';
+      expect(crc32(device) % 4).toBe(shard);
+    }
+    expect(await redis.xlen(controlKeys(shardKey(key, shard)).audit)).toBe(1);
+  }
+  expect(await redis.exists(key)).toBe(0);
+  const { totals } = await readLedger(ledgerFile);
+  expect(totals.entries).toBe(entries);
+});
+
+test('shards that cannot be are refused before anything is sent', async () => {
+  const tagged = simulateOptions({ stream: '{fleet}', shards: 4 });
+  expect(await simulate(tagged)).toMatchObject({ code: 2, stderr: expect.stringContaining('{') });
+  expect(await simulate(simulateOptions({ shards: 0 }))).toMatchObject({ code: 2 });
 });
