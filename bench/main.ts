@@ -11,7 +11,9 @@ import { triggerCosts } from './domain/trigger.ts';
 import { catchUpCase, visibleCase } from './domain/worker.ts';
 import { Figures, median } from './figures.ts';
 import { growthCases } from './growth.ts';
+import { serverInstructions } from './instructions/server.ts';
 import { capacityCase, latencyCases } from './latency.ts';
+import { migrationCase } from './migration.ts';
 import { renderPerformance } from './report.ts';
 import { makeLoad } from './rows.ts';
 import { backlogCase, scaleCases, startUpCase } from './scale.ts';
@@ -21,15 +23,19 @@ import { makeLoads, throughputRound } from './throughput.ts';
 
 /**
  * `npm run bench`. BENCH_ROUNDS (5), BENCH_RECORDS (300000, a third of which warms up), BENCH_BACKLOG (1000000; 0 leaves it
- * out), BENCH_ONLY (throughput,decoder,stages,client_instructions,latency,scale,growth,start,backlog; domain_step,
- * domain_trigger,domain_contract,domain_visible,domain_catch_up,domain_edit, or domain for these) and
- * BENCH_EDIT_DAYS (3; days of positions that an edited geofence is computed over) choose how much. What
- * BENCH_ONLY leaves out keeps the figures of the newest whole run.
+ * out), BENCH_ONLY (throughput,decoder,stages,client_instructions,latency,scale,growth,start,backlog,
+ * instructions,migration; domain_step,domain_trigger,domain_contract,domain_visible,domain_catch_up,
+ * domain_edit, or domain for these), BENCH_MIGRATION_ROWS (20000000; the table that the newest migration
+ * changes) and BENCH_EDIT_DAYS (3; days of positions that an edited geofence is computed over) choose how
+ * much. What BENCH_ONLY leaves out keeps the figures of the newest whole run. `npm run bench -- instructions`
+ * is the same as BENCH_ONLY=instructions.
  */
 const rounds = Number(process.env.BENCH_ROUNDS ?? 5);
 const records = Number(process.env.BENCH_RECORDS ?? 300_000);
 const backlog = Number(process.env.BENCH_BACKLOG ?? 1_000_000);
-const only = process.env.BENCH_ONLY?.split(',') ?? null;
+const named = process.argv.slice(2);
+const only = named.length > 0 ? named : (process.env.BENCH_ONLY?.split(',') ?? null);
+const migrationRows = Number(process.env.BENCH_MIGRATION_ROWS ?? 20_000_000);
 const editDays = Number(process.env.BENCH_EDIT_DAYS ?? 3);
 const isAsked = (part: string) =>
   only === null || only.includes(part) || (part.startsWith('domain_') && only.includes('domain'));
@@ -52,6 +58,10 @@ if (isAsked('decoder')) {
   remove();
 }
 
+if (isAsked('instructions')) {
+  say('instructions of the server');
+  await serverInstructions(figures);
+}
 if (isAsked('domain_step')) {
   say('geofences: the step function');
   stepCosts(figures);
@@ -105,6 +115,10 @@ try {
   if (isAsked('backlog') && backlog > 0) {
     say('memory with a long backlog');
     await backlogCase(stand, backlog, baseTime, figures);
+  }
+  if (only?.includes('migration')) {
+    say('the newest migration on a large table');
+    await migrationCase(stand, migrationRows, figures);
   }
   if (isAsked('domain_trigger')) {
     say('geofences: the trigger');

@@ -11,8 +11,14 @@ export interface Stand {
   /** TimescaleDB's version; null on a plain PostgreSQL. */
   readonly timescaledb: string | null;
   readonly postgres: string;
-  /** A migrated database of its own, empty, its chunks not made; the one before is dropped. */
-  freshTable(policies?: { readonly columnstoreAfterMs: number | null }): Promise<string>;
+  /**
+   * A migrated database of its own, empty, its chunks not made; the one before is dropped. `version`
+   * is the last migration that is applied, by default the newest.
+   */
+  freshTable(
+    policies?: { readonly columnstoreAfterMs: number | null },
+    version?: number,
+  ): Promise<string>;
   /** Empties Redis and adds the entries of the load. @returns their ids when asked for */
   fill(load: Load, count?: number): Promise<void>;
   add(load: Load, from: number, count: number): Promise<void>;
@@ -47,7 +53,7 @@ export async function openStand(): Promise<Stand> {
     `SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'
      AND current_setting('shared_preload_libraries') LIKE '%timescaledb%'`,
   );
-  const version = await ask('SHOW server_version');
+  const server = await ask('SHOW server_version');
 
   async function add(load: Load, from: number, count: number): Promise<void> {
     for (let at = from; at < from + count; at += inPipeline) {
@@ -63,8 +69,8 @@ export async function openStand(): Promise<Stand> {
     redisUrl,
     redis,
     timescaledb: offered[0] === undefined ? null : String(offered[0].default_version),
-    postgres: String(version[0]?.server_version),
-    async freshTable({ columnstoreAfterMs } = { columnstoreAfterMs: null }) {
+    postgres: String(server[0]?.server_version),
+    async freshTable({ columnstoreAfterMs } = { columnstoreAfterMs: null }, version) {
       await ask('DROP DATABASE IF EXISTS processor_bench WITH (FORCE)');
       await ask('CREATE DATABASE processor_bench');
       await ask('CHECKPOINT');
@@ -76,7 +82,7 @@ export async function openStand(): Promise<Stand> {
       const policies = { columnstoreAfterMs, retentionMs: null, aggregates: false };
       const domain = { enabled: false, recomputeHorizonMs: 0 };
       await migrate(
-        migrations,
+        migrations.slice(0, version),
         { url: url.href, tls: null, mode: 'auto', ...limits, ...storage, ...policies, domain },
         quiet,
       );

@@ -20,6 +20,8 @@ export interface PostgresOptions {
   readonly dir?: string;
   /** Settings of postgresql.conf by name; they win over ours. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Program and arguments that run the server, for example valgrind; by default it runs itself. */
+  readonly under?: readonly string[];
 }
 
 /** The settings for a local process and for a container. */
@@ -76,10 +78,14 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Loca
         ...postgresSettings(durability, programs.timescaledb),
         ...options.settings,
       });
+      const [command = programs.postgres, ...before] = [
+        ...(options.under ?? []),
+        programs.postgres,
+      ];
       return {
         launch: (port) => ({
-          command: programs.postgres,
-          args: ['-D', data, '-p', String(port), ...fixed],
+          command,
+          args: [...before, '-D', data, '-p', String(port), ...fixed],
         }),
         url: (port) => `postgres://postgres:${password}@127.0.0.1:${port}/postgres`,
         async check(url) {
