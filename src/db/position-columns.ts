@@ -65,6 +65,8 @@ const ordinal = 'pg_catalog.generate_series(1, pg_catalog.cardinality($1::text[]
 /**
  * Inserts a batch and returns the ordinals (from 1) of the rows that already existed.
  * Two equal keys must not be in one batch: DO NOTHING would drop the second silently.
+ * The condition on the number of rows is evaluated once, before the join: a batch of new rows, which
+ * is the usual one, joins nothing.
  */
 export const insertStatement = `
 WITH inserted AS (
@@ -74,7 +76,9 @@ WITH inserted AS (
 )
 SELECT batch.ord::int4 AS ord
 FROM (SELECT ${rowsOf(positionColumns.slice(0, 2))}, ${ordinal}) AS batch
-LEFT JOIN inserted USING (device_id, ts) WHERE inserted.ts IS NULL`;
+LEFT JOIN inserted USING (device_id, ts)
+WHERE inserted.ts IS NULL
+  AND (SELECT pg_catalog.count(*) FROM inserted) < pg_catalog.cardinality($1::text[])`;
 
 // codec says how a record was carried, not what it says: a device that switches to codec 8E
 // resends the same record in it (decision 0003).
