@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Outcomes } from '../../src/core/types.ts';
 import { migrate } from '../../src/db/migrator.ts';
@@ -5,9 +6,11 @@ import { createPositionWriter } from '../../src/db/position-writer.ts';
 import {
   connect,
   dayMs,
+  deviceId,
   migratedDatabase,
   migrateOptions,
   migrations,
+  openPool,
   position,
   silent,
   someTime,
@@ -133,4 +136,53 @@ describeHypertable('the chunks of a batch', (fresh) => {
     },
     testLimitMs,
   );
+});
+
+const columnstore = { columnstoreAfterMs: 3650 * dayMs };
+
+describeHypertable('migration 0008 on compressed chunks', (fresh) => {
+  test('checks device ids as before, and its down migration too', async () => {
+    const { url, drop } = await fresh();
+    onTestFinished(drop);
+    await migrate(migrations.slice(0, 7), migrateOptions(url, columnstore), silent);
+    const database = openPool(url);
+    const writer = createPositionWriter(database, {
+      chunkIntervalMs: dayMs,
+      maxChunksPerStatement: 48,
+      mayBeCompressed: () => true,
+    });
+    const rows = [0, 1, 2].flatMap((day) =>
+      [1, 2].map((device) =>
+        position({ deviceId: deviceId(device), ts: someTime + day * dayMs, recordIndex: day }),
+      ),
+    );
+    const write = async () => {
+      const outcomes = rows.map(() => null);
+      await writer.write(rows, outcomes);
+      return new Set<unknown>(outcomes);
+    };
+    await write();
+    const client = await connect(url);
+    const chunks = await client.query<{ name: string }>(
+      "SELECT c::text AS name FROM public.show_chunks('public.positions'::regclass) AS c ORDER BY 1 LIMIT 2",
+    );
+    for (const { name } of chunks.rows) {
+      await client.query(`CALL public.convert_to_columnstore('${name}')`);
+    }
+    const insertBad = () =>
+      client.query(
+        `INSERT INTO public.positions SELECT '35000000000000a', ts + interval '1 s', latitude, longitude,
+           altitude, angle, speed, satellites, priority, fix, event_io_id, generation_type, codec, attributes
+           FROM public.positions LIMIT 1`,
+      );
+
+    await migrate(migrations, migrateOptions(url, columnstore), silent);
+    expect(await write()).toEqual(new Set(['duplicate']));
+    await expect(insertBad()).rejects.toMatchObject({ code: '23514' });
+
+    const back = new URL('../../migrations/back/0008_device_id_checks.sql', import.meta.url);
+    await client.query(await readFile(back, 'utf8'));
+    expect(await write()).toEqual(new Set(['duplicate']));
+    await expect(insertBad()).rejects.toMatchObject({ code: '23514' });
+  });
 });
