@@ -95,10 +95,8 @@ export function createAcknowledgement(
 
   function settle(entries: readonly HeldEntry[], durationMs: number): void {
     if (entries.length === 0) return;
-    for (const held of entries) {
-      settleAcknowledged(parts, held);
-      inFlight.release(held);
-    }
+    for (const held of entries) settleAcknowledged(parts, held);
+    inFlight.releaseAll(entries);
     events.acknowledged(entries, durationMs);
   }
 

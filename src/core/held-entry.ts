@@ -13,7 +13,7 @@ export function hold(entry: Entry, found: Interpretation, origin: EntryOrigin): 
   switch (found.kind) {
     case 'records': {
       const records = found.positions.length + found.rejections.length;
-      const rejections = [...found.rejections];
+      const rejections = found.rejections.length === 0 ? [] : [...found.rejections];
       return { entry, origin, records, open: records, rejections, isMessage: false };
     }
     case 'message':

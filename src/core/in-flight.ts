@@ -1,5 +1,5 @@
 import type { InFlightBudget } from './in-flight-budget.ts';
-import type { EntryId, HeldEntry } from './types.ts';
+import type { Entry, EntryId, HeldEntry } from './types.ts';
 
 /** Reading resumes at this share of the limits, so that it does not start and stop all the time. */
 const lowWater = 0.5;
@@ -10,30 +10,59 @@ const lowWater = 0.5;
  */
 export class InFlight {
   readonly #budget: InFlightBudget;
-  readonly #held = new Map<number | EntryId, HeldEntry>();
+  readonly #held = new Set<HeldEntry>();
+  /** What is held by its id, from the first look-up until `forgetReleases`: most reads need none. */
+  #byId: Map<EntryId, HeldEntry> | null = null;
+  /** The highest id that was read; null before the first read. */
+  #newest: EntryId | null = null;
   #records = 0;
   #bytes = 0;
   #full = false;
   /** Entries released since `rememberReleases`; null while nobody needs them. */
-  #released: Set<number | EntryId> | null = null;
+  #released: Set<EntryId> | null = null;
 
   constructor(budget: InFlightBudget) {
     this.#budget = budget;
   }
 
   hold(held: HeldEntry): void {
-    this.#held.set(keyOf(held.entry.id), held);
+    this.#held.add(held);
+    this.#byId?.set(held.entry.id, held);
     this.#add(held.records, held.entry.bytes);
     this.#full ||= this.#isHigh();
   }
 
   release(held: HeldEntry): void {
-    const key = keyOf(held.entry.id);
-    if (!this.#held.delete(key)) return;
-    this.#released?.add(key);
-    this.#add(-held.records, -held.entry.bytes);
+    this.releaseAll([held]);
+  }
+
+  /** Releases entries and wakes those that wait, once. */
+  releaseAll(entries: readonly HeldEntry[]): void {
+    for (const held of entries) {
+      if (!this.#held.delete(held)) continue;
+      this.#byId?.delete(held.entry.id);
+      this.#released?.add(held.entry.id);
+      this.#add(-held.records, -held.entry.bytes);
+    }
     if (this.#isLow()) this.#full = false;
     this.wake();
+  }
+
+  /**
+   * Returns the entries that are not in flight and were not released during the read. A new entry is
+   * not skipped for a release: a group that is moved back delivers entries again. Redis delivers in the
+   * order of ids: new entries behind all that were read need no look-up, and these are nearly all.
+   */
+  withoutHeld(entries: readonly Entry[]): readonly Entry[] {
+    const [first] = entries;
+    const last = entries.at(-1);
+    if (first === undefined || last === undefined) return entries;
+    const newest = this.#newest;
+    if (newest === null || isAfter(last.id, newest)) this.#newest = last.id;
+    if (first.source === 'new' && (newest === null || isAfter(first.id, newest))) return entries;
+    return entries.filter(
+      ({ id, source }) => !this.has(id) && (source === 'new' || !this.wasReleased(id)),
+    );
   }
 
   #add(records: number, bytes: number): void {
@@ -63,7 +92,8 @@ export class InFlight {
   }
 
   has(id: EntryId): boolean {
-    return this.#held.has(keyOf(id));
+    this.#byId ??= new Map(this.list().map((held) => [held.entry.id, held]));
+    return this.#byId.has(id);
   }
 
   /**
@@ -75,11 +105,12 @@ export class InFlight {
   }
 
   wasReleased(id: EntryId): boolean {
-    return this.#released?.has(keyOf(id)) ?? false;
+    return this.#released?.has(id) ?? false;
   }
 
   forgetReleases(): void {
     this.#released = null;
+    this.#byId = null;
   }
 
   ids(): EntryId[] {
@@ -88,7 +119,7 @@ export class InFlight {
 
   /** Oldest first. */
   list(): HeldEntry[] {
-    return [...this.#held.values()];
+    return [...this.#held];
   }
 
   get records(): number {
@@ -113,7 +144,7 @@ export class InFlight {
   /** Counts, entry by entry, the records whose outcome is not durable yet. */
   countOpen(): number {
     let open = 0;
-    for (const held of this.#held.values()) open += held.open;
+    for (const held of this.#held) open += held.open;
     return open;
   }
 
@@ -131,20 +162,13 @@ function beyond(amount: number, reserve: number): number {
   return Math.max(0, amount - reserve);
 }
 
-const dash = 0x2d;
-const zero = 0x30;
-/** A sequence number below this and a time before the year 2039 fit one exact number together. */
-const maxSequences = 4096;
-const maxMs = Number.MAX_SAFE_INTEGER / maxSequences - 1;
+/** Whether one id is higher than another: `<milliseconds>-<sequence>`, without leading zeros. */
+function isAfter(id: EntryId, other: EntryId): boolean {
+  const [ms = '', sequence = ''] = id.split('-');
+  const [otherMs = '', otherSequence = ''] = other.split('-');
+  return ms === otherMs ? isMore(sequence, otherSequence) : isMore(ms, otherMs);
+}
 
-/** Returns the id as a number where that is exact: hashing a text takes seven times as long (measured). */
-function keyOf(id: EntryId): number | EntryId {
-  let at = 0;
-  let ms = 0;
-  for (; at < id.length && id.charCodeAt(at) !== dash; at += 1) {
-    ms = ms * 10 + id.charCodeAt(at) - zero;
-  }
-  let sequence = 0;
-  for (at += 1; at < id.length; at += 1) sequence = sequence * 10 + id.charCodeAt(at) - zero;
-  return ms < maxMs && sequence < maxSequences ? ms * maxSequences + sequence : id;
+function isMore(digits: string, others: string): boolean {
+  return digits.length === others.length ? digits > others : digits.length > others.length;
 }

@@ -192,15 +192,14 @@ export class Reading {
       await inFlight.changed();
     }
     // Own pending entries are read again after a reconnect, and a slow one may be claimed. Those in
-    // flight are skipped, and those that were acknowledged while this reply was on its way. A new one
-    // is never skipped: a group that is moved back delivers entries again.
-    const fresh = entries.filter(
-      ({ id, source }) => !inFlight.has(id) && (source === 'new' || !inFlight.wasReleased(id)),
-    );
+    // flight are skipped, and those that were acknowledged while this reply was on its way.
+    const fresh = inFlight.withoutHeld(entries);
     const isolated = fresh.filter((entry) => isolation.needsIsolation(entry));
+    const others =
+      isolated.length === 0 ? fresh : fresh.filter((entry) => !isolation.needsIsolation(entry));
     events.read(fresh, readMs);
     this.#isInterpreting = true;
-    await this.#interpretInTurns(fresh.filter((entry) => !isolation.needsIsolation(entry)));
+    await this.#interpretInTurns(others);
     this.#isInterpreting = false;
     inFlight.wake();
     for (const entry of isolated) await this.#processInIsolation(entry);

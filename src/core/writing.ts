@@ -64,14 +64,17 @@ export function createWriting(
   }
 
   function settle(batch: Batch, outcomes: Outcomes): void {
-    const counts = { inserted: 0, duplicate: 0 };
+    const { rows, owners } = batch;
     const stored: Position[] = [];
-    batch.rows.forEach((row, index) => {
+    let inserted = 0;
+    for (let index = 0; index < rows.length; index += 1) {
+      const row = rows[index];
       const outcome = outcomes[index];
-      const held = batch.owners[index];
-      if (outcome === null || outcome === undefined || held === undefined) return;
+      const held = owners[index];
+      if (row === undefined || held === undefined) continue;
+      if (outcome === null || outcome === undefined) continue;
       if (outcome === 'inserted' || outcome === 'duplicate') {
-        counts[outcome] += 1;
+        if (outcome === 'inserted') inserted += 1;
         stored.push(row);
         held.open -= 1;
       } else {
@@ -79,9 +82,9 @@ export function createWriting(
       }
       // Rejected records stay open until the dead letter is written, with the acknowledgement.
       if (held.open === held.rejections.length) held.origin.settled(held);
-    });
-    account.settle('inserted', counts.inserted);
-    account.settle('duplicate', counts.duplicate);
+    }
+    account.settle('inserted', inserted);
+    account.settle('duplicate', stored.length - inserted);
     events.late(states.apply(stored));
     onSettled();
   }
