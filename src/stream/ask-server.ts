@@ -57,6 +57,8 @@ export async function askServer(
     // Rejects after the deadline.
     asked.catch(() => undefined);
     client.disconnect();
+    // A server that hangs would not end the connection; there is none before the first attempt.
+    client.stream?.destroy();
   }
 }
 

@@ -34,6 +34,12 @@ export function connectorTo(
       return socket;
     }
 
+    /** The base class would wait for the end of a socket that has ended, and keep the process alive. */
+    override disconnect(): void {
+      if (this.stream?.destroyed === true) this.connecting = false;
+      else super.disconnect();
+    }
+
     async #find(): Promise<Place> {
       try {
         return await find();
