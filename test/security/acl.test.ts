@@ -119,7 +119,7 @@ describe('the users of deploy/redis/users.acl', () => {
     const lines = String(await acl.admin.acl('LIST')).split(',user ');
     const rules = lines.find((line) => line.startsWith(`${user} `)) ?? '';
     const allowed = new Set([...rules.matchAll(/\+([a-z|]+)/g)].map(([, name = '']) => name));
-    return [...allowed].filter((name) => !used.includes(`cmdstat_${name}:`));
+    return [...allowed].filter((name) => !used.includes(`cmdstat_${name}:`)).sort();
   }
 
   const until = (series: string, service: RunningService, least = 1) =>
