@@ -17,6 +17,8 @@ scripts/stack-test.sh [options]
                        down      down and up again, with the same volumes
                        ledger    the load is stopped and every record is looked up
                        deploy    the form for a server; an upgrade by tag under load
+                       ha        not by default, before ledger: replicas and sentinels; the
+                                 primary is killed and paused under load
   --redis-restarts N   half of them kills; default 4
   --postgres-restarts N  likewise; default 2
   --rate N             records a second of the load; default 500
@@ -52,6 +54,7 @@ done
 . scripts/stack-test/stack.sh
 . scripts/stack-test/parts.sh
 . scripts/stack-test/deploy.sh
+. scripts/stack-test/ha.sh
 
 for part in ${parts//,/ }; do
   declare -F "part_$part" > /dev/null || { usage >&2; exit 2; }

@@ -68,9 +68,11 @@ all_healthy() {
   for one in $(containers "$1"); do is_healthy "$one" || return 1; done
 }
 
+# Another server after a failover.
+redis_service=redis
 redis() {
   # shellcheck disable=SC2016 # expanded in the container
-  dc exec -T redis sh -c 'REDISCLI_AUTH=$(cat /run/secrets/redis_operator_password) exec redis-cli --user processor-operator "$@"' sh "$@"
+  dc exec -T "$redis_service" sh -c 'REDISCLI_AUTH=$(cat /run/secrets/redis_operator_password) exec redis-cli --user processor-operator "$@"' sh "$@"
 }
 
 # The sum of a metric over all instances; fails while one of them does not answer.
