@@ -23,7 +23,7 @@ export async function auditOf(redis: Redis, shard: number): Promise<(string | un
   return lines.map(([, fields]) => fields[3]);
 }
 
-/** Fills one shard; the devices are of this shard alone. */
+/** Fills one shard; the devices are of this shard alone. A replay stores what a dead letter holds. */
 export async function fillShard(redis: Redis, shard: number, fill: ShardFill): Promise<void> {
   const key = keyOf(shard);
   const device = (index: number) => shard * 1000 + index;
@@ -39,7 +39,7 @@ export async function fillShard(redis: Redis, shard: number, fill: ShardFill): P
     await redis.xack(key, 'processor', idAt(index));
   }
   for (let index = 0; index < fill.deadLetters; index += 1) {
-    const fields = entryFields(device(index), { latitude: 95 });
+    const fields = entryFields(device(index));
     const reason = index % 2 === 0 ? 'latitude_out_of_range' : 'row_refused';
     await redis.xadd(deadLettersOf(shard), idAt(index), ...deadLetter(idAt(index), reason, fields));
   }

@@ -149,10 +149,6 @@ describe('a command over all shards is the sum of the commands over each', () =>
       expect.stringMatching(/^shards 0-1,3: the oldest unread entry waits/),
       expect.stringMatching(/^shard 1: 1 entry is processed in isolation/),
     ]);
-    const watched = await run((io) =>
-      runStatus(io, { ...status, json: false, watch: 1, frames: 1 }),
-    );
-    expect(watched).toMatchObject({ code: 3, stdout: expect.stringMatching(/shards=4\/4 lag=5 /) });
   });
 });
 
