@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { checkTopology } from '../../src/cli/doctor/topology.ts';
 import { type Config, formatProblems, loadConfig } from '../../src/config/load.ts';
+import { DependencyError } from '../../src/core/types.ts';
 import { createPrimaryFinder } from '../../src/stream/primary-finder.ts';
 import { placeText } from '../../src/stream/topology.ts';
 import { commandRedis } from '../../tools/servers/ask.ts';
@@ -197,6 +198,27 @@ test('a replica that the sentinels name is left until the failover has ended', a
     code: 'REPLICA',
     message: expect.stringContaining(`the sentinels named a replica of 127.0.0.1:${port}`),
   });
+});
+
+test('a former primary that still answers is left, and waits for no person', async () => {
+  const { shared } = openConsumer(stream, { primaries: finder() });
+  const primary = await set.primary();
+  const replica = set.servers.find((server) => server !== primary);
+  const redis = await shared();
+  await commandRedis(primary.url, 'REPLICAOF', '127.0.0.1', replica?.port ?? 0);
+
+  // The answer ends the connection, and the next one finds what the server has become.
+  await expect(redis.xadd(stream.key, '*', 'f', 'v')).rejects.toThrow('READONLY');
+  await eventually('the replica is left', async () => {
+    const error: unknown = await shared().catch((cause: unknown) => cause);
+    if (!(error instanceof DependencyError)) return undefined;
+    expect(error.kind).toBe('unavailable');
+    return error.code === 'REPLICA' ? true : undefined;
+  });
+  await commandRedis(primary.url, 'REPLICAOF', 'NO', 'ONE');
+  await eventually('the shared connection', async () =>
+    (await shared().catch(() => null)) === null ? undefined : true,
+  );
 });
 
 test('both connections heal after all sentinels were away at the start', async () => {
