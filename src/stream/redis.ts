@@ -2,7 +2,7 @@ import { type Redis, ReplyError } from 'ioredis';
 import { type BackoffLimits, backoffMs } from '../core/backoff.ts';
 import { DependencyError, type Logger } from '../core/types.ts';
 import { checkGround, isGroundCode } from './ground.ts';
-import { asRedisError, callRedis, markOrdinary } from './redis-error.ts';
+import { asRedisError, callRedis } from './redis-error.ts';
 import {
   type ClientOptions,
   openClient,
@@ -65,10 +65,7 @@ export function openRedis(options: RedisOptions, log: Logger): Redis {
       options.onReconnect();
       return backoffMs(attempt, reconnectBackoffs[kind]);
     },
-    reconnectOnError: (error) => {
-      if (kind === 'cluster') markOrdinary(error);
-      return otherPrimary[kind].test(error.message);
-    },
+    reconnectOnError: (error) => otherPrimary[kind].test(error.message),
   };
   const client = openClient(options.primaries, options.key, settings, options.onReconnect);
   client.on('error', (error) => log.debug({ err: error }, 'redis connection error'));

@@ -2,6 +2,7 @@ import type { ConnectionOptions } from 'node:tls';
 import { Redis, type RedisOptions } from 'ioredis';
 import { connectorTo } from './connector.ts';
 import type { Place } from './place.ts';
+import { markOrdinary } from './redis-error.ts';
 
 export { type Place, placeText } from './place.ts';
 
@@ -76,7 +77,15 @@ export function openClient(
   options: ClientOptions,
   onNotFound: () => void = () => undefined,
 ): Redis {
-  const secured = { ...options, ...(tls && { tls }) };
+  const { reconnectOnError } = options;
+  const secured = {
+    ...options,
+    ...(tls && { tls }),
+    reconnectOnError(error: Error) {
+      if (topology.kind === 'cluster') markOrdinary(error);
+      return reconnectOnError?.(error) ?? false;
+    },
+  };
   const client =
     topology.kind === 'single'
       ? new Redis(topology.url, secured)
