@@ -89,7 +89,7 @@ export async function startPostgresPair(): Promise<PostgresPair> {
       return `postgres://postgres:${password}@${hosts}/${database}`;
     },
     async promote({ server }) {
-      await askPostgres(server.url, 'SELECT pg_promote(true, 30)');
+      await ask(server.url, 'SELECT pg_promote(true, 30) WHERE pg_is_in_recovery()');
       await setSynchronous(server.url, '');
     },
     async demote({ name, server }) {
@@ -116,8 +116,8 @@ export async function startPostgresPair(): Promise<PostgresPair> {
 
 /** Waits until the setting is effective, and with names until a standby counts. */
 async function setSynchronous(primaryUrl: string, names: string): Promise<void> {
-  await askPostgres(primaryUrl, `ALTER SYSTEM SET synchronous_standby_names = '${names}'`);
-  await askPostgres(primaryUrl, 'SELECT pg_reload_conf()');
+  await ask(primaryUrl, `ALTER SYSTEM SET synchronous_standby_names = '${names}'`);
+  await ask(primaryUrl, 'SELECT pg_reload_conf()');
   const counts = names === '' ? "current_setting('synchronous_standby_names') = ''" : quorum;
   await untilTrue('synchronous_standby_names is effective', primaryUrl, `SELECT ${counts} AS is`);
 }
@@ -182,15 +182,20 @@ function untilStreaming(primaryUrl: string): Promise<unknown> {
 const streaming = "SELECT count(*) > 0 AS is FROM pg_stat_replication WHERE state = 'streaming'";
 
 async function untilReplayed(primaryUrl: string, standbyUrl: string): Promise<void> {
-  const row = await askPostgres<{ lsn: string }>(primaryUrl, 'SELECT pg_current_wal_lsn() AS lsn');
+  const row = await ask<{ lsn: string }>(primaryUrl, 'SELECT pg_current_wal_lsn() AS lsn');
   const replayed = `SELECT pg_last_wal_replay_lsn() >= '${row?.lsn}'::pg_lsn AS is`;
   await untilTrue('the standby has replayed', standbyUrl, replayed);
 }
 
+/** Asks again where a busy machine does not let a connection begin in time. */
+function ask<Row extends object>(url: string, statement: string): Promise<Row | undefined> {
+  return untilAnswered('a server of the pair', () => askPostgres<Row>(url, statement), limitMs);
+}
+
 async function untilTrue(what: string, url: string, statement: string): Promise<void> {
-  const ask = async () => {
+  const check = async () => {
     const row = await askPostgres<{ is: boolean }>(url, statement);
     if (row?.is !== true) throw new Error('not yet');
   };
-  await untilAnswered(what, ask, limitMs);
+  await untilAnswered(what, check, limitMs);
 }
