@@ -17,7 +17,7 @@ import {
 } from './outage.ts';
 import { openScenario, type Scenario, seed, testLimitMs, times } from './scenario.ts';
 
-const load = { seed, records: 2_000_000, rate: times(500, 2_000), env: quickRetries };
+const load = { seed, records: 2_000_000, rate: times(500, 1_000), env: quickRetries };
 
 let pair: PostgresPair;
 /** The one that takes writes, or took them last. */
@@ -80,6 +80,9 @@ describe('a PostgreSQL pair behind a list of hosts, under load,', () => {
         failovers.push({ harm, noticedMs, healedMs });
         await pair.rejoin(standby);
       }
+      expect(await service.metric('processor_database_primary_changes_total')).toBe(
+        failovers.length,
+      );
       await settle('PostgreSQL pair', scenario, { failovers });
     },
     testLimitMs,

@@ -76,10 +76,11 @@ export function infoField(info: unknown, name: string): string {
 export async function askPostgres<Row extends object>(
   url: string,
   statement: string,
+  timeoutMs = connectTimeoutMs,
 ): Promise<Row | undefined> {
   const client = new Client({
     connectionString: url,
-    connectionTimeoutMillis: connectTimeoutMs,
+    connectionTimeoutMillis: timeoutMs,
     query_timeout: statementTimeoutMs,
   });
   // A connection that breaks also rejects the query; unheard, the event would end the process.

@@ -14,7 +14,9 @@ import { type LocalServer, startPostgres } from './servers.ts';
 import { temporaryPrefix, unprivilegedUser } from './system-user.ts';
 
 const run = promisify(execFile);
-const limitMs = 60_000;
+const limitMs = 120_000;
+/** The process of a test that sends a load answers late. */
+const connectMs = 20_000;
 const copyAttempts = 5;
 
 /** The names under which the servers replicate, as synchronous_standby_names has them. */
@@ -189,12 +191,13 @@ async function untilReplayed(primaryUrl: string, standbyUrl: string): Promise<vo
 
 /** Asks again where a busy machine does not let a connection begin in time. */
 function ask<Row extends object>(url: string, statement: string): Promise<Row | undefined> {
-  return untilAnswered('a server of the pair', () => askPostgres<Row>(url, statement), limitMs);
+  const once = () => askPostgres<Row>(url, statement, connectMs);
+  return untilAnswered('a server of the pair', once, limitMs);
 }
 
 async function untilTrue(what: string, url: string, statement: string): Promise<void> {
   const check = async () => {
-    const row = await askPostgres<{ is: boolean }>(url, statement);
+    const row = await askPostgres<{ is: boolean }>(url, statement, connectMs);
     if (row?.is !== true) throw new Error('not yet');
   };
   await untilAnswered(what, check, limitMs);
