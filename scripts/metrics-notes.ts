@@ -58,6 +58,10 @@ export const metricNotes: Readonly<Record<string, Note>> = {
     unit: 'requests',
     look: 'that `processor device rehydrate` arrived',
   },
+  processor_database_primary_changes_total: {
+    unit: 'changes',
+    look: 'promotions; always 0 with one host in `POSTGRES_URL`',
+  },
   processor_db_pool_connections: { unit: 'connections', look: 'all `busy` with some waiting' },
   processor_db_pool_waiting: {
     unit: 'statements',

@@ -246,7 +246,7 @@ export const variables = {
     { min: 100, max: minute },
     {
       default: '5000',
-      meaning: 'How long one attempt to connect to PostgreSQL may take.',
+      meaning: 'How long one attempt to connect to PostgreSQL may take, for each host of a list.',
     },
   ),
   lockTimeoutMs: integer(

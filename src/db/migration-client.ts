@@ -32,7 +32,8 @@ export async function withClient<Result>(
   work: (client: pg.Client) => Promise<Result>,
 ): Promise<Result> {
   const login = { ...options, applicationName: 'processor-migrate' };
-  const server = await createPrimarySearch(serversOf(options.url), login, log).find();
+  const events = { log, onChange: () => undefined };
+  const server = await createPrimarySearch(serversOf(options.url), login, events).find();
   const client = new pg.Client({
     connectionString: server,
     ssl: options.tls ? { ...options.tls } : false,

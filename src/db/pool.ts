@@ -23,6 +23,8 @@ export interface PoolOptions extends SessionOptions {
   readonly deadlineMs: number;
   /** Whether each new connection refuses a standby and a read-only database. */
   readonly needsPrimary?: boolean;
+  /** Another server of the list takes writes than before. */
+  readonly onPrimaryChange?: () => void;
 }
 
 export interface Database {
@@ -46,7 +48,8 @@ const readOnlyTransaction = '25006';
  * With a list of servers all connections lead to the one that takes writes.
  */
 export function openDatabase(options: PoolOptions, log: Logger): Database {
-  const search = createPrimarySearch(serversOf(options.url), options, log);
+  const onChange = options.onPrimaryChange ?? (() => undefined);
+  const search = createPrimarySearch(serversOf(options.url), options, { log, onChange });
   const { pool, serverOf } = createPool(options, search, log);
 
   /** A failure to connect may be a failover: with a list the servers are searched once more. */

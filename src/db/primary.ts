@@ -6,6 +6,12 @@ import { asDependencyError } from './errors.ts';
 import { readWriteState, type WriteState } from './ground.ts';
 import { placeOf, type Servers, type Target } from './servers.ts';
 
+export interface PrimaryEvents {
+  readonly log: Logger;
+  /** Another server takes writes than before. */
+  readonly onChange: () => void;
+}
+
 export interface ServerLogin {
   /** Null: plain text. Each server's certificate is checked for its own host name. */
   readonly tls: ConnectionOptions | null;
@@ -34,18 +40,22 @@ export interface PrimarySearch {
 export function createPrimarySearch(
   servers: Servers,
   login: ServerLogin,
-  log: Logger,
+  { log, onChange }: PrimaryEvents,
 ): PrimarySearch {
   const { urls, target } = servers;
   let latest = urls[0];
   let isSure = target === null;
+  let hasFound = false;
   let searching: Promise<string> | null = null;
 
   async function search(wanted: Target): Promise<string> {
     const order = [latest, ...urls.filter((url) => url !== latest)];
     const found = await firstOf(order, wanted, login);
-    if (found !== latest)
-      log.info({ server: placeOf(found) }, 'another database server takes writes');
+    if (hasFound && found !== latest) {
+      log.info({ from: placeOf(latest), to: placeOf(found) }, 'database primary changed');
+      onChange();
+    }
+    hasFound = true;
     latest = found;
     isSure = true;
     return found;

@@ -37,6 +37,10 @@ export function createDatabaseMetrics(make: MetricMaker) {
       poolStates,
     ),
     poolWaiting: make.gauge('processor_db_pool_waiting', 'Statements waiting for a connection.'),
+    databasePrimaryChanges: make.plainCounter(
+      'processor_database_primary_changes_total',
+      'Times that another host of POSTGRES_URL took writes than before.',
+    ),
     chunks: make.gauge(
       'processor_hypertable_chunks',
       'Chunks of positions, sampled every minute; 0 for a plain table, absent while unknown.',

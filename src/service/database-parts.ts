@@ -11,7 +11,11 @@ import type { Metrics } from '../observability/metrics.ts';
 const maxChunksPerStatement = 48;
 
 /** The pool of the service; it connects on first use. */
-export function buildDatabase({ database, service, pipeline }: Config, log: Logger): Database {
+export function buildDatabase(
+  { database, service, pipeline }: Config,
+  metrics: Metrics,
+  log: Logger,
+): Database {
   return openDatabase(
     {
       ...database,
@@ -20,6 +24,7 @@ export function buildDatabase({ database, service, pipeline }: Config, log: Logg
       size: pipeline.writers + 1,
       deadlineMs: database.insertDeadlineMs,
       needsPrimary: true,
+      onPrimaryChange: () => metrics.databasePrimaryChanges.inc(),
     },
     log,
   );

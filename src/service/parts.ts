@@ -49,7 +49,7 @@ export function buildParts(options: PartsOptions) {
     onEvicted: createHttpEvents(metrics, log).evicted,
   });
   const account = createAccount((outcome, records) => metrics.records.inc({ outcome }, records));
-  const database = buildDatabase(config, log);
+  const database = buildDatabase(config, metrics, log);
   const batcher = new Batcher({ rows: limits.batchRows, bytes: limits.batchBytes });
   const states = buildDeviceStates(config, metrics, database);
   const writer = buildWriter(config, database);
