@@ -10,17 +10,21 @@ const ioCounts = [1, 16, 64] as const;
 const coldDevices = 100_000;
 const inPipeline = 1000;
 
-/** What grows beside devices and batches: chunks in a batch, IO values a record, cold devices. */
+/**
+ * What grows beside devices and batches: chunks in a batch, IO values a record, cold devices. Counts of
+ * chunks take turns, for the machine's speed moves by more than they differ.
+ */
 export async function growthCases(
   stand: Stand,
-  records: number,
-  baseTime: number,
+  { rounds, records, baseTime }: { rounds: number; records: number; baseTime: number },
   figures: Figures,
 ): Promise<void> {
-  for (const days of dayCounts) {
+  for (const days of Array.from({ length: rounds }, () => dayCounts).flat()) {
     const entry = (index: number) => entryOf(index, baseTime - (index % days) * dayMs, 16);
     await addAll(stand, records, entry);
-    figures.note(`chunks_${days}`, (await run(stand, records)).recordsPerSecond);
+    const { recordsPerSecond, cpuMicros } = await run(stand, records);
+    figures.note(`chunks_${days}`, recordsPerSecond);
+    figures.note(`chunks_${days}_cpu_us`, cpuMicros);
   }
   for (const values of ioCounts) {
     await addAll(stand, records, (index) => entryOf(index, baseTime, values));

@@ -110,7 +110,7 @@ try {
   }
   if (isAsked('growth')) {
     say('chunks, IO values, cold devices, compressed chunks');
-    await growthCases(stand, records, baseTime, figures);
+    await growthCases(stand, { rounds, records, baseTime }, figures);
   }
   if (isAsked('backlog') && backlog > 0) {
     say('memory with a long backlog');

@@ -7,7 +7,10 @@ const deviceCounts = [100, 10_000, 100_000, 1_000_000] as const;
 const instanceCounts = [1, 2, 4] as const;
 const batchSizes = [100, 1000, 5000, 20_000] as const;
 
-/** What grows: devices, batches, instances. Form B, ten records a packet. */
+/**
+ * What grows: devices, batches, instances. Frame entries: one record each where devices grow, because
+ * a device of a million has no more, and ten records otherwise.
+ */
 export async function scaleCases(
   stand: Stand,
   records: number,
@@ -15,9 +18,7 @@ export async function scaleCases(
   figures: Figures,
 ): Promise<void> {
   for (const devices of deviceCounts) {
-    // A device has a record at least, in packets of at most ten.
-    const packet = Math.min(10, Math.max(1, Math.floor(records / devices)));
-    const load = makeLoad('b', packet, Math.max(records, devices), baseTime, devices);
+    const load = makeLoad('b', 1, Math.max(records, devices), baseTime, devices);
     await stand.fill(load);
     const env = {
       REDIS_URL: stand.redisUrl,
