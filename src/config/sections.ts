@@ -25,7 +25,6 @@ export function arrangeSections(
     },
     shards,
     streams,
-    stream: streams[0],
     database: {
       ...databaseUrls(values),
       tls: transport.databaseTls,

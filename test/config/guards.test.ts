@@ -64,7 +64,7 @@ describe('the host name as the consumer name', () => {
   );
 
   test('does not matter when CONSUMER_NAME is set', () => {
-    expect(configOf({ CONSUMER_NAME: 'c1' }, 'two words').stream.consumer).toBe('c1');
+    expect(configOf({ CONSUMER_NAME: 'c1' }, 'two words').streams[0].consumer).toBe('c1');
   });
 });
 

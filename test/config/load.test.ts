@@ -48,12 +48,14 @@ describe('with only the database set', () => {
     expect(configOf({})).toMatchObject({
       service: { env: 'production', instance: 'worker-7' },
       redis: { url: 'redis://127.0.0.1:6379' },
-      stream: {
-        key: 'telemetry:teltonika',
-        group: 'processor',
-        consumer: 'worker-7',
-        deadLetterKey: 'telemetry:teltonika:dlq',
-      },
+      streams: [
+        {
+          key: 'telemetry:teltonika',
+          group: 'processor',
+          consumer: 'worker-7',
+          deadLetterKey: 'telemetry:teltonika:dlq',
+        },
+      ],
       database: {
         url: required.POSTGRES_URL,
         migrationUrl: required.POSTGRES_URL,
@@ -93,16 +95,17 @@ describe('with only the database set', () => {
 
 describe('names that follow from others', () => {
   test('the dead-letter stream is named after the stream, the instance after the consumer', () => {
-    const { stream, service } = configOf({ REDIS_TELEMETRY_STREAM: 'fleet', CONSUMER_NAME: 'c1' });
+    const { streams, service } = configOf({ REDIS_TELEMETRY_STREAM: 'fleet', CONSUMER_NAME: 'c1' });
 
+    const [stream] = streams;
     expect(stream).toMatchObject({ key: 'fleet', deadLetterKey: 'fleet:dlq', consumer: 'c1' });
     expect(service.instance).toBe('c1');
   });
 
   test('each of them can be set on its own', () => {
-    const { stream, service } = configOf({ DEAD_LETTER_STREAM: 'dead', INSTANCE_ID: 'i1' });
+    const { streams, service } = configOf({ DEAD_LETTER_STREAM: 'dead', INSTANCE_ID: 'i1' });
 
-    expect(stream).toMatchObject({ deadLetterKey: 'dead', consumer: 'worker-7' });
+    expect(streams[0]).toMatchObject({ deadLetterKey: 'dead', consumer: 'worker-7' });
     expect(service.instance).toBe('i1');
   });
 });

@@ -130,7 +130,7 @@ async function send(of: Config, count: number): Promise<void> {
       attributes: {},
     });
     await redis.xadd(
-      of.stream.key,
+      of.streams[0].key,
       '*',
       'device_id',
       device,
@@ -223,7 +223,7 @@ describe('the service', () => {
     const service = createService(config, build, log);
     await Promise.all([service.start(), service.start()]);
     await eventually('all entries are acknowledged', async () => {
-      const [pending] = await connect().xpending(config.stream.key, config.stream.group);
+      const [pending] = await connect().xpending(config.streams[0].key, config.streams[0].group);
       const stored = await askPostgres<{ rows: number }>(
         database.url,
         'SELECT count(*)::integer AS rows FROM public.positions',
