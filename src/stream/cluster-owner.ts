@@ -140,7 +140,7 @@ function refused(failure: DependencyError): DependencyError {
   if (!/cluster support disabled|unknown command/i.test(said)) return failure;
   const message =
     'redis: a server in REDIS_URL is no node of a Redis Cluster: use redis:// for a single Redis, or redis+sentinel:// with its sentinels';
-  const options = { cause: failure };
+  const options = { cause: failure.cause };
   return new DependencyError('redis', 'configuration', 'NOT_CLUSTER', message, options);
 }
 

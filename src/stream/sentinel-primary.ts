@@ -120,6 +120,7 @@ const advices: Readonly<Record<string, string>> = {
 function refused(failure: DependencyError): DependencyError {
   const advice = advices[failure.code];
   if (advice === undefined) return failure;
+  const { cause } = failure;
   const message = `redis: ${advice}`;
-  return new DependencyError('redis', 'configuration', failure.code, message, { cause: failure });
+  return new DependencyError('redis', 'configuration', failure.code, message, { cause });
 }
