@@ -231,6 +231,32 @@ export const metricNotes: Readonly<Record<string, Note>> = {
     unit: 'samplings',
     look: 'grows while ProcessorLagUnknown is near',
   },
+  processor_shard_entries_read_total: { unit: 'entries', look: 'its rate by shard; about equal' },
+  processor_shard_lag_entries: {
+    unit: 'entries',
+    look: 'of all shards: `sum(max by (shard) (processor_shard_lag_entries))`',
+  },
+  processor_shard_lag_seconds: {
+    unit: 's',
+    look: 'above 300 s while other shards are below is ProcessorShardNotRead; use `max`',
+  },
+  processor_shard_length_entries: {
+    unit: 'entries',
+    look: 'with the lag: ProcessorShardWillHitTrim; use `max`',
+  },
+  processor_shard_paused: { unit: flag, look: 'which shards an operator has paused' },
+  processor_shard_pending_entries: {
+    unit: 'entries',
+    look: 'about what is in flight in all instances; use `max`',
+  },
+  processor_shard_records_settled_total: {
+    unit: 'records',
+    look: 'grows in every shard that has devices',
+  },
+  processor_shard_up: {
+    unit: flag,
+    look: '0 in every instance for five minutes is ProcessorShardDown',
+  },
   processor_shutdown_in_progress: { unit: flag, look: '1 for longer than DRAIN_BUDGET_MS' },
   processor_stage_duration_seconds: { unit: 's', look: 'which stage takes the time' },
   processor_statements_total: {
@@ -271,4 +297,5 @@ export const metricNotes: Readonly<Record<string, Note>> = {
     look: 'stays where MAXLEN is; ProcessorLagWillHitTrim; use `max`',
   },
   processor_stream_never_written: { unit: flag, look: 'ProcessorStreamNeverWritten' },
+  processor_wrong_shard_total: { unit: 'records', look: 'anything is ProcessorWrongShard' },
 };

@@ -10,6 +10,7 @@ const declared = z.object({ name: z.string(), labelNames: z.array(z.string()) })
 const deployed = new Map([
   ['stream', 'the value of REDIS_TELEMETRY_STREAM'],
   ['group', 'the value of REDIS_CONSUMER_GROUP'],
+  ['shard', 'a shard that the instance reads'],
   ['version', 'of the package'],
   ['revision', 'of the repository'],
   ['node_version', 'of Node'],
@@ -45,6 +46,8 @@ export async function renderMetricsReference(): Promise<string> {
     '',
     '`/metrics` exports these metrics. Every combination of labels starts at 0, except gauges whose value may be unknown: they are absent while it is. Every instance exports the gauges of the stream and of the dead letters: use `max`, never `sum`. No label holds a device, an entry or input text. A name that starts with Processor is an alert, described in [OPERATIONS.md](../OPERATIONS.md#alerts).',
     '',
+    'With STREAM_SHARDS the gauges of the stream and of Redis are those of all shards that the instance reads: the sum, absent while a part is unknown, or the worst age and flag of the parts that are known. `processor_shard_*` and `processor_wrong_shard_total` exist only then.',
+    '',
     '| metric | type | unit | labels | meaning | how to read it |',
     '| --- | --- | --- | --- | --- | --- |',
     ...rows,
@@ -64,7 +67,7 @@ export async function renderMetricsReference(): Promise<string> {
 }
 
 async function documented(): Promise<Documented[]> {
-  const { registry } = createMetrics({ version: '1', revision: '1' });
+  const { registry } = createMetrics({ version: '1', revision: '1' }, [0]);
   const labelNames = new Map(
     registry.getMetricsAsArray().map((metric) => {
       const { name, labelNames: names } = declared.parse(metric);

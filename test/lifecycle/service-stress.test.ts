@@ -185,34 +185,39 @@ describe('every part of the service', () => {
     },
   );
 
-  test.each([1, 2, 3, 4, 5, 6])(
-    'starts and stops with all others in random order, seed %i',
-    async (seed) => {
-      const random = randomNumbers(seed);
-      const before = listeners();
-      const threadsBefore = threads();
-      const { log, lines } = recordingLog();
-      const { order, stopAll } = partsOf(config, log);
-      const running: Promise<void>[] = [];
-      for (let step = 0; step < 40; step += 1) {
-        const [part] = shuffled(order, random);
-        if (part === undefined) continue;
-        const call = random() < 0.5 ? part.start() : part.stop();
-        running.push(call);
-        // Half of the calls overlap with those after them.
-        if (random() < 0.5) await call;
-      }
-      await Promise.all(running);
-      for (const part of shuffled([...order, ...order], random)) await part.stop();
-      await stopAll();
+  test.each<[seed: number, env: Record<string, string>]>([
+    [1, {}],
+    [2, {}],
+    [3, {}],
+    [4, {}],
+    [5, { STREAM_SHARDS: '3' }],
+    [6, { STREAM_SHARDS: '16', READ_SHARDS: '2-4' }],
+  ])('starts and stops with all others in random order, seed %i with %o', async (seed, env) => {
+    config = configOf(env);
+    const random = randomNumbers(seed);
+    const before = listeners();
+    const threadsBefore = threads();
+    const { log, lines } = recordingLog();
+    const { order, stopAll } = partsOf(config, log);
+    const running: Promise<void>[] = [];
+    for (let step = 0; step < 40; step += 1) {
+      const [part] = shuffled(order, random);
+      if (part === undefined) continue;
+      const call = random() < 0.5 ? part.start() : part.stop();
+      running.push(call);
+      // Half of the calls overlap with those after them.
+      if (random() < 0.5) await call;
+    }
+    await Promise.all(running);
+    for (const part of shuffled([...order, ...order], random)) await part.stop();
+    await stopAll();
 
-      expect(lines.filter(({ msg }) => msg === 'part could not be stopped')).toEqual([]);
-      await untilNothingIsLeft(config, before);
-      await eventually('the watchdog has ended', () =>
-        threads() <= threadsBefore ? true : undefined,
-      );
-    },
-  );
+    expect(lines.filter(({ msg }) => msg === 'part could not be stopped')).toEqual([]);
+    await untilNothingIsLeft(config, before);
+    await eventually('the watchdog has ended', () =>
+      threads() <= threadsBefore ? true : undefined,
+    );
+  });
 });
 
 describe('the service', () => {

@@ -134,7 +134,7 @@ const withLabels = z.object({ name: z.string(), labelNames: z.array(z.string()) 
 
 /** What the service exports: series names with the labels they may carry. */
 export async function readExported(): Promise<Map<string, ReadonlySet<string>>> {
-  const { registry } = createMetrics({ version: '1', revision: '1' });
+  const { registry } = createMetrics({ version: '1', revision: '1' }, [0]);
   await registry.metrics();
   const exported = new Map<string, ReadonlySet<string>>([['up', new Set()]]);
   for (const metric of registry.getMetricsAsArray()) {
