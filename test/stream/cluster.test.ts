@@ -128,10 +128,16 @@ describe('the owner of a slot is found', () => {
     }
   });
 
-  test('by a replica too, where the URL names no other node', async () => {
+  test('by a replica too, and by the nodes that it named after it is gone', async () => {
     const owner = await cluster.ownerOf(slot);
+    const [only] = cluster.nodes.slice(-1);
+    if (only === undefined) throw new Error('the cluster has six nodes');
+    const { find } = finder(urlOf([only]));
 
-    expect((await finder(urlOf(cluster.nodes.slice(-1))).find(stream.key)).port).toBe(owner.port);
+    expect((await find(stream.key)).port).toBe(owner.port);
+    await only.kill('SIGKILL');
+    onTestFinished(() => only.restart());
+    expect((await find(stream.key)).port).toBe(owner.port);
   });
 });
 
