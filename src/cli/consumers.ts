@@ -51,7 +51,7 @@ export function runConsumersList(io: CliIo, flags: OutputFlags & ShardFlags): Pr
         viewConsumers(await redis(), stream),
       );
       const rows = answered.flatMap(({ store, value }) => value.map((view) => ({ store, view })));
-      const text = rows.length === 0 ? noneText('consumers', answered) : tableOf(rows);
+      const text = rows.length === 0 ? noneText('consumers', streams, missing) : tableOf(rows);
       const consumers = rows.map(({ store, view: { name, pending, idleMs, inactiveMs } }) =>
         shardJson(store, { name, pending, idle_ms: idleMs, inactive_ms: inactiveMs }),
       );

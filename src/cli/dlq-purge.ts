@@ -8,7 +8,14 @@ import { filtered, maxDeadLetters } from './dlq/options.ts';
 import { withDeadLetters } from './dlq/shard-id.ts';
 import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { changeExits, changing, cliIo, type SetExitCode } from './options.ts';
-import { inShards, missingJson, reportUnchanged, shardLines, shardsJson } from './shard-text.ts';
+import {
+  endUnanswered,
+  inShards,
+  missingJson,
+  reportUnchanged,
+  shardLines,
+  shardsJson,
+} from './shard-text.ts';
 import {
   exitOf,
   type Missing,
@@ -43,6 +50,9 @@ export function runDlqPurge(io: CliIo, flags: PurgeFlags): Promise<CliExit> {
     }
     const { ids, missing } = await idsOf(stores, asked);
     reportUnchanged(io, missing);
+    if (missing.length === stores.streams.length) {
+      return endUnanswered(io, flags, stores.config, missing);
+    }
     const count = [...ids.values()].reduce((sum, list) => sum + list.length, 0);
     const where = missing.length === 0 ? '' : inShards([...ids.keys()]);
     const exit = await makeChange(io, flags, {

@@ -19,6 +19,7 @@ import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { changing, cliIo, collect, positive, type SetExitCode } from './options.ts';
 import { createPace } from './pace.ts';
 import {
+  endUnanswered,
   inShards,
   missingJson,
   reportUnchanged,
@@ -86,6 +87,9 @@ export function runDlqReplay(io: CliIo, flags: ReplayFlags): Promise<CliExit> {
   return withDeadLetters(io, flags, async (stores, asked) => {
     const plan = await planReplay(stores, asked);
     reportUnchanged(io, plan.missing);
+    if (plan.missing.length === stores.streams.length) {
+      return endUnanswered(io, flags, stores.config, plan.missing);
+    }
     const changes =
       flags.fix.length === 0 ? '' : `set ${flags.fix.join(', ')} in ${plan.entries} and `;
     const where = plan.missing.length === 0 ? '' : inShards([...plan.limits.keys()]);

@@ -14,8 +14,8 @@ import { register as registerStats } from './dlq-stats.ts';
 import { ageText } from './format.ts';
 import { type CliExit, type CliIo, cliExits, type OutputFlags, print } from './io.ts';
 import { cliIo, readExits, type SetExitCode } from './options.ts';
-import { inShards, printFound, reportMissing, shardJson } from './shard-text.ts';
-import { type Missing, type ShardFlags, sharded, without } from './shards.ts';
+import { noneText, printFound, reportMissing, shardJson } from './shard-text.ts';
+import { type Missing, type ShardFlags, sharded } from './shards.ts';
 import { table } from './table.ts';
 
 /** Registers the commands of `processor dlq`. */
@@ -50,8 +50,8 @@ export function runDlqList(io: CliIo, flags: OutputFlags & FilterFlags): Promise
     const nowMs = Date.now();
     const heading = ['DEAD LETTER', 'AGE', 'STAGE', 'REASON', 'DEVICE', 'RECORDS', 'MESSAGE'];
     const rows = found.map((one) => rowOf(one, nowMs));
-    const places = missing.length === 0 ? '' : inShards(without(streams, missing));
-    const text = rows.length === 0 ? `no dead letters${places}` : table([heading, ...rows]);
+    const none = noneText('dead letters', streams, missing);
+    const text = rows.length === 0 ? none : table([heading, ...rows]);
     return printFound(io, flags, config, {
       result: { letters: found.map(summary) },
       text,

@@ -13,7 +13,7 @@ import {
   type SetExitCode,
   wholeNumber,
 } from './options.ts';
-import { inShards, reportUnchanged, shardLines, shardsJson } from './shard-text.ts';
+import { inShards, noneText, reportUnchanged, shardLines, shardsJson } from './shard-text.ts';
 import {
   type Answered,
   exitOf,
@@ -70,10 +70,7 @@ export function runPendingClaim(io: CliIo, flags: ClaimFlags): Promise<CliExit> 
       const holders = found.answered.flatMap(({ store, value: [view] }) =>
         view === undefined ? [] : [{ store, value: view }],
       );
-      if (holders.length === 0) {
-        io.stderr.write(`processor: the group has no consumer ${consumer}; see consumers list\n`);
-        return cliExits.failed;
-      }
+      if (holders.length === 0) return refuseAbsent(io, consumer, stores, missing);
       const alive = holders.filter(({ store, value }) => value.idleMs < aliveMs(store.stream));
       if (alive.length > 0 && !flags.force) return refuseAlive(io, consumer, alive);
       const pending = holders.reduce((sum, { value }) => sum + value.pending, 0);
@@ -94,6 +91,17 @@ export function runPendingClaim(io: CliIo, flags: ClaimFlags): Promise<CliExit> 
     },
     flags,
   );
+}
+
+function refuseAbsent(
+  io: CliIo,
+  consumer: string,
+  { streams }: Stores,
+  missing: readonly Missing[],
+): CliExit {
+  const none = noneText(`consumer ${consumer}`, streams, missing);
+  if (none !== '') io.stderr.write(`processor: the group has ${none}; see consumers list\n`);
+  return cliExits.failed;
 }
 
 function refuseAlive(

@@ -50,7 +50,8 @@ export function runPendingList(io: CliIo, flags: OutputFlags & PendingFlags): Pr
         .sort((a, b) => compareIds(a.row.id, b.row.id))
         .slice(0, flags.limit);
       const rows = found.map(({ store, row }) => ({ store, ...row, id: shownId(store, row.id) }));
-      const text = rows.length === 0 ? noneText('pending entries', answered) : tableOf(rows);
+      const text =
+        rows.length === 0 ? noneText('pending entries', streams, missing) : tableOf(rows);
       const entries = rows.map(({ store, ...row }) => shardJson(store, row));
       return printFound(io, flags, config, { result: { entries }, text, missing });
     },

@@ -1,7 +1,14 @@
 import type { Config } from '../config/load.ts';
 import { numbersText } from './format.ts';
 import { type CliExit, type CliIo, type OutputFlags, print } from './io.ts';
-import { type Answered, type Answers, exitOf, type Missing, type StreamStore } from './shards.ts';
+import {
+  type Answered,
+  type Answers,
+  exitOf,
+  type Missing,
+  type StreamStore,
+  without,
+} from './shards.ts';
 import { table } from './table.ts';
 
 type Sharding = Pick<Config, 'shards'>;
@@ -21,6 +28,17 @@ export function printFound(
   const { result, text, missing } = found;
   print(io, flags, { ...result, ...missingJson(sharding, missing) }, text);
   reportMissing(io, missing);
+  return exitOf(missing);
+}
+
+/** Ends a change that has no shard to work on: the missing ones as JSON, and no text. */
+export function endUnanswered(
+  io: CliIo,
+  flags: OutputFlags,
+  sharding: Sharding,
+  missing: readonly Missing[],
+): CliExit {
+  print(io, flags, missingJson(sharding, missing), '');
   return exitOf(missing);
 }
 
@@ -93,9 +111,15 @@ export function inShards(stores: readonly StreamStore[]): string {
   return shards.length === 0 ? '' : ` in ${shardsText(shards)}`;
 }
 
-/** That nothing was found, and where; empty if no shard answered. */
-export function noneText(what: string, answered: readonly Answered<unknown>[]): string {
-  return answered.length === 0 ? '' : `no ${what}${inShards(answered.map(({ store }) => store))}`;
+/** That nothing was found, and where unless all answered; empty if no shard answered. */
+export function noneText(
+  what: string,
+  streams: readonly StreamStore[],
+  missing: readonly Missing[],
+): string {
+  const places = without(streams, missing);
+  if (places.length === 0) return '';
+  return `no ${what}${missing.length === 0 ? '' : inShards(places)}`;
 }
 
 /** One line for all streams with the same result. */

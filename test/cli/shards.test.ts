@@ -211,25 +211,6 @@ describe('ids of several shards', () => {
   });
 });
 
-describe('a shard that a command cannot work on', () => {
-  const pause = { ...yes, reason: 'planned work' };
-  test.each([
-    ['beyond the last one', { shard: 4 }, {}, /shard 4: expected one of 0-3 \(STREAM_SHARDS\)/],
-    ['not read', { shard: 2 }, { READ_SHARDS: '0-1,3' }, /one of 0-1,3 \(READ_SHARDS\)/],
-  ])('is wrong usage: %s', async (_, flags, env, message) => {
-    const { code, stderr } = await run((io) => runPause(io, { ...pause, ...flags }), env);
-    expect([code, stderr]).toEqual([2, expect.stringMatching(message)]);
-    expect(await stack.redis.keys('*')).toEqual([]);
-  });
-
-  test('is wrong usage without STREAM_SHARDS', async () => {
-    const { code, stderr } = await inProcess(stack.env(), (io) =>
-      runPause(io, { ...pause, shard: 0 }),
-    );
-    expect([code, stderr]).toEqual([2, expect.stringContaining('STREAM_SHARDS is not set')]);
-  });
-});
-
 describe('a change', () => {
   test('of pause and resume reaches the shards of READ_SHARDS and no other', async () => {
     const cell = { READ_SHARDS: '0-1' };
