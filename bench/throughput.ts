@@ -1,5 +1,6 @@
 import type { Figures } from './figures.ts';
 import { copyFloor, type Floor, idempotentFloor } from './floors.ts';
+import { bullMqWorker } from './peers.ts';
 import { type Load, makeLoad } from './rows.ts';
 import { bounds } from './server-use.ts';
 import { runService } from './service.ts';
@@ -65,6 +66,9 @@ export async function throughputRound(stand: Stand, loads: Loads, figures: Figur
   const few = Math.ceil(formA.rows.length / perEntryShare);
   await stand.fill(formA, few);
   figures.note('perEntry', await perEntryWorker(stand.redis, await stand.freshTable(), few));
+  await stand.redis.flushall();
+  const bullMq = await bullMqWorker(stand.redisUrl, await stand.freshTable(), formA, few);
+  if (bullMq !== null) figures.note('bullmq', bullMq);
 }
 
 /** The rate of a floor, and what bounds it: CPU and WAL a record, and what its backends waited for. */

@@ -11,7 +11,7 @@ interface WorkerEntry {
 /** The worker a user would write first: one INSERT an entry. */
 export function perEntryWorker(redis: Redis, url: string, records: number): Promise<number> {
   return readAndWrite(redis, url, records, 100, async (client, entries) => {
-    for (const { values } of entries) await client.query(insertOf(1), values);
+    for (const { values } of entries) await client.query(insertOne, values);
   });
 }
 
@@ -24,6 +24,9 @@ export function valuesWorker(redis: Redis, url: string, records: number): Promis
     );
   });
 }
+
+/** The statement for one record, with a parameter for each column. */
+export const insertOne = insertOf(1);
 
 function insertOf(rows: number): string {
   const width = positionColumns.length;
@@ -77,7 +80,8 @@ function toEntries(reply: unknown): WorkerEntry[] {
   return stream[1].map(([id, fields]: [string, string[]]) => ({ id, values: toValues(fields) }));
 }
 
-function toValues(fields: readonly string[]): unknown[] {
+/** The values of a payload entry's record, in the order of the columns. */
+export function toValues(fields: readonly string[]): unknown[] {
   const payload = JSON.parse(fields[fields.indexOf('payload') + 1] ?? '{}');
   const codec = fields[fields.indexOf('codec') + 1];
   const fix = payload.satellites > 0 && !(payload.latitude === 0 && payload.longitude === 0);
