@@ -6,6 +6,7 @@ import { createJobs, createMaintenance } from '../src/maintenance.ts';
 import { createMetrics } from '../src/observability/metrics.ts';
 import { buildParts } from '../src/service/parts.ts';
 import { controlKeys } from '../src/stream/control-keys.ts';
+import { shardKey } from '../src/stream/shards.ts';
 import { freePort } from '../tools/servers/ports.ts';
 import { type FreshDatabase, freshDatabase, freshStream, redisUrl } from './setup/database.ts';
 import { connect } from './stream/entries.ts';
@@ -40,17 +41,19 @@ async function setUp(env: Readonly<Record<string, string>> = {}) {
   const lines: string[] = [];
   const write = (_fields: object, msg: string) => void lines.push(msg);
   const log: Logger = { debug: write, info: write, warn: write, error: write };
-  const metrics = createMetrics({ version: '1', revision: 'a' });
+  const metrics = createMetrics({ version: '1', revision: 'a' }, config.shards?.read);
   const health = createHealth(['startup', 'consumption']);
   const parts = buildParts({ config, metrics, health, log });
   const [stream] = parts.streams;
   const [side] = parts.pipeline.readings;
   if (stream === undefined || side === undefined) throw new Error('no stream is read');
-  if (env.REDIS_URL === undefined) await stream.consumer.prepare();
+  if (env.REDIS_URL === undefined) for (const one of parts.streams) await one.consumer.prepare();
   close.push(async () => {
     await parts.pipeline.drain(0);
-    stream.consumer.close();
-    stream.connection.close();
+    for (const { consumer, connection } of parts.streams) {
+      consumer.close();
+      connection.close();
+    }
     await parts.database.close(1000);
   });
   let stalls = 0;
@@ -60,7 +63,18 @@ async function setUp(env: Readonly<Record<string, string>> = {}) {
   const options = { config, parts, metrics, health, log, onStalled };
   const series = async (name: string) =>
     (await metrics.registry.metrics()).split('\n').find((line) => line.startsWith(name));
-  return { key, config, lines, metrics, health, side, options, series, stalls: () => stalls };
+  return {
+    key,
+    config,
+    lines,
+    metrics,
+    health,
+    parts,
+    side,
+    options,
+    series,
+    stalls: () => stalls,
+  };
 }
 
 /** The jobs of the instance and of its only stream. */
@@ -161,5 +175,64 @@ describe('maintenance', () => {
     metrics.chunks.set(3);
     await createJobs(options).chunks();
     expect(await series('processor_hypertable_chunks')).toBeUndefined();
+  });
+
+  test('exports sums over shards, which are absent while one shard is unknown, and each shard', async () => {
+    const { key, options, series } = await setUp({ STREAM_SHARDS: '2' });
+    const redis = connect();
+    for (const shard of [0, 0, 1]) await redis.xadd(shardKey(key, shard), '*', 'a', 'b');
+    const jobs = createJobs(options);
+    await jobs.samples();
+    const sum = (name: string) => series(`${name}{stream="${key}"`);
+    expect(await sum('processor_stream_length_entries')).toMatch(/ 3$/);
+    expect(await sum('processor_stream_group_lag_entries')).toMatch(/ 3$/);
+    expect(await series('processor_shard_lag_entries{shard="0"}')).toMatch(/ 2$/);
+    expect(await series('processor_shard_lag_entries{shard="1"}')).toMatch(/ 1$/);
+
+    await redis.set(shardKey(key, 1), 'not a stream');
+    await jobs.samples();
+    expect(await sum('processor_stream_length_entries')).toBeUndefined();
+    expect(await sum('processor_stream_group_lag_known')).toMatch(/ 0$/);
+    expect(await sum('processor_stream_group_lag_seconds')).toBeDefined();
+    expect(await series('processor_shard_lag_entries{shard="0"}')).toMatch(/ 2$/);
+    expect(await series('processor_shard_lag_entries{shard="1"}')).toBeUndefined();
+    expect(await series('processor_shard_up{shard="1"}')).toMatch(/ 0$/);
+  });
+
+  test('reports the stall of one shard although another one moves, unless its cause is known', async () => {
+    const { key, options, parts, stalls } = await setUp({ STREAM_SHARDS: '2' });
+    const { config } = options;
+    const lifecycle = { ...config.lifecycle, stallLimitMs: 1 };
+    const jobs = createJobs({ ...options, config: { ...config, lifecycle } });
+    await connect().xadd(shardKey(key, 1), '*', 'a', 'b');
+    const sampleTwice = async () => {
+      for (let run = 0; run < 3; run += 1) {
+        await jobs.samples();
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    };
+    await sampleTwice();
+    // Not prepared yet: the cause is known.
+    expect(stalls()).toBe(0);
+    for (const { gate } of parts.streams) gate.open();
+    parts.pipeline.readings[1]?.setPaused(true);
+    await sampleTwice();
+    expect(stalls()).toBe(0);
+
+    parts.pipeline.readings[1]?.setPaused(false);
+    await sampleTwice();
+    expect(stalls()).toBe(1);
+  });
+
+  test('pauses the shard whose key says so, and names it in the readiness probe', async () => {
+    const { key, options, parts, health } = await setUp({ STREAM_SHARDS: '3' });
+    for (const { gate } of parts.streams) gate.open();
+    await connect().set(controlKeys(shardKey(key, 1)).paused, '{"by":"a","reason":"x","at":"now"}');
+    const maintenance = createMaintenance(options);
+    await maintenance.start();
+
+    expect(parts.pipeline.readings.map(({ isPaused }) => isPaused)).toEqual([false, true, false]);
+    expect(health.ready().checks.consumption).toBe('paused by an operator (shards 1)');
+    await maintenance.stop();
   });
 });
