@@ -45,7 +45,6 @@ const readOnlyTransaction = '25006';
  * with a list of servers leads to the one that takes writes.
  * TimescaleDB's runtime chunk exclusion is off: it took 8 of the 14 µs of comparing a row, and every
  * statement of the service bounds the time. Plain PostgreSQL accepts the setting and ignores it.
- * With a list of servers all connections lead to the one that takes writes.
  */
 export function openDatabase(options: PoolOptions, log: Logger): Database {
   const onChange = options.onPrimaryChange ?? (() => undefined);

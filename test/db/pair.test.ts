@@ -232,16 +232,21 @@ describe('a PostgreSQL primary with a standby', () => {
   });
 
   test('that hangs is left for the promoted standby, idle connections included', async () => {
-    const times = { connectTimeoutMs: 800, statementTimeoutMs: 1000, deadlineMs: 1200 };
+    const times = { connectTimeoutMs: 1000, statementTimeoutMs: 2000, deadlineMs: 2500 };
     const database = open(url(pair.one, pair.two), times);
     await Promise.all([portOf(database), portOf(database)]);
     await pair.one.server.kill('SIGSTOP');
     expect(await failureOf(database)).toMatchObject({ kind: 'unavailable' });
     await pair.promote(pair.two);
 
+    const failures: string[] = [];
     const port = () =>
-      eventually('a server takes writes', () => portOf(database).catch(() => undefined));
+      eventually('a server takes writes', () =>
+        portOf(database).catch((error: Error) => void failures.push(error.message)),
+      );
     expect(await port()).toBe(pair.two.server.port);
+    // The connection that was idle meanwhile would have had to time out, too.
+    expect(failures.filter((message) => message.includes('Query read timeout'))).toEqual([]);
     await pair.one.server.kill('SIGCONT');
     expect(await port()).toBe(pair.two.server.port);
   });
