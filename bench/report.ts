@@ -1,5 +1,6 @@
 import { domainMisses, domainTargets } from './domain/report.ts';
 import { floorLines } from './floor-report.ts';
+import { instructionLines, instructionMisses } from './instructions/report.ts';
 import type { BenchResult } from './main.ts';
 import { stageLines } from './stage-report.ts';
 import { atMost, type Target } from './target.ts';
@@ -24,8 +25,10 @@ export function renderPerformance(result: BenchResult): string {
     '## What is missed, and why',
     '',
     ...misses,
+    ...instructionMisses,
     '',
     ...stageLines(result),
+    ...instructionLines(result),
     '## Geofences and timing records',
     '',
     'CPU of PostgreSQL is that of the backend alone (`schedstat`), instructions are counted by callgrind in a server of its own. Every case with a fleet ends with a check of each timing record against the drives (decision 0057).',
