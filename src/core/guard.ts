@@ -28,6 +28,7 @@ export class Guard {
   readonly #breaker;
   readonly #budget;
   #failing = 0;
+  readonly #pauses = new Set<() => void>();
   readonly #listeners: (() => void)[] = [];
 
   constructor(options: GuardOptions, events: GuardEvents) {
@@ -42,6 +43,14 @@ export class Guard {
   /** Adds a listener for a change of `isFailing` and for each further failed or recovered work. */
   onChange(listener: () => void): void {
     this.#listeners.push(listener);
+  }
+
+  /**
+   * Ends all pauses: a sign that the dependency is back, such as a new connection. Without it a retry
+   * could come seconds after the end of an outage. An open breaker still has its cool-down.
+   */
+  retryNow(): void {
+    for (const end of this.#pauses) end();
   }
 
   /** Whether work that failed is still being retried. */
@@ -104,7 +113,14 @@ export class Guard {
   }
 
   async #sleep(ms: number, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    const ended = new AbortController();
+    const end = () => ended.abort();
+    this.#pauses.add(end);
+    signal.addEventListener('abort', end, { once: true });
     // At least 1 ms, so that an open breaker does not make this a busy loop.
-    await setTimeout(Math.max(1, ms), undefined, { signal }).catch(() => undefined);
+    await setTimeout(Math.max(1, ms), undefined, { signal: ended.signal }).catch(() => undefined);
+    signal.removeEventListener('abort', end);
+    this.#pauses.delete(end);
   }
 }

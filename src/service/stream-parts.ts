@@ -53,14 +53,18 @@ export function buildStream(surroundings: StreamSurroundings, stream: Stream, st
   const gate = createGate();
   // Without shards the start waits for the stream, so there is nothing to wait for afterwards.
   if (stream.shard === null) gate.open();
-  const { connection, consumer, losses } = buildConnections(own, stream, state);
+  const { guard, deadLetterGuard } = buildRedisGuards(own, state);
+  const retryNow = () => {
+    guard.retryNow();
+    deadLetterGuard.retryNow();
+  };
+  const { connection, consumer, losses } = buildConnections(own, stream, state, retryNow);
   const acknowledger = createAcknowledger(
     connection.ready,
     { ...stream, instance: config.service.instance, maxFieldBytes: stream.deadLetterMaxBytes },
     now,
   );
   const inFlight = new InFlight(budget);
-  const { guard, deadLetterGuard } = buildRedisGuards(own, state);
   const events = buildEvents(own, stream, state);
   const keys = controlKeys(stream.key);
   const reading: ReadingParts = {
@@ -122,6 +126,7 @@ function buildConnections(
   { config, metrics, log, account, primaries }: StreamSurroundings,
   stream: Stream,
   state: StreamState,
+  onReady: () => void,
 ) {
   const { redis, service } = config;
   const suffix = stream.shard === null ? '' : `:${stream.shard}`;
@@ -136,7 +141,7 @@ function buildConnections(
       },
       log,
     );
-  const connection = createConnection(openAs('writer'), stream.key);
+  const connection = createConnection(openAs('writer'), stream.key, onReady);
   const losses = createLossRecord(connection.ready, controlKeys(stream.key).lost, now);
   const consumer = createConsumer(
     openAs('reader'),

@@ -124,11 +124,13 @@ export async function connectRedis(client: Redis, streamKey: string | null): Pro
  * Creates one persistent connection for all commands that do not block. `ready` returns the client
  * once it is connected to a single primary. ioredis reconnects after the first connection, and every
  * new connection is checked before it is returned.
+ * @param onReady called with each new connection, before it is checked
  * @throws DependencyError while it is down
  */
 export function createConnection(
   open: () => Redis,
   streamKey: string | null = null,
+  onReady: () => void = () => undefined,
 ): {
   ready(): Promise<Redis>;
   close(): void;
@@ -140,6 +142,7 @@ export function createConnection(
   let wrongGround: DependencyError | null = null;
   client.on('ready', () => {
     check = null;
+    onReady();
   });
 
   async function checked(): Promise<Redis> {

@@ -42,6 +42,24 @@ describe('work that fails', () => {
     expect(reported).toEqual([true, false]);
   });
 
+  test('is retried at once when the dependency is back, however long the pause is', async () => {
+    const backoff = { minMs: 600_000, maxMs: 600_000 };
+    const guarding = guard('redis', { backoff });
+    let calls = 0;
+    const done = guarding.untilDone(() => {
+      calls += 1;
+      return calls === 1 ? Promise.reject(down) : Promise.resolve('done');
+    }, never);
+    await turn();
+    expect(guarding.isFailing).toBe(true);
+
+    guarding.retryNow();
+
+    expect(await done).toBe('done');
+    // Nothing is left that a later call would end.
+    guarding.retryNow();
+  });
+
   test('recovers when the last of several loops has succeeded', async () => {
     const reported: string[] = [];
     const guarding = guard('redis', {

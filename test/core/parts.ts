@@ -1,3 +1,4 @@
+import type { BackoffLimits } from '../../src/core/backoff.ts';
 import type { BreakerOptions } from '../../src/core/breaker.ts';
 import { Guard } from '../../src/core/guard.ts';
 import {
@@ -77,6 +78,7 @@ export interface GuardChange {
   readonly breaker?: Partial<BreakerOptions>;
   readonly events?: Partial<GuardEvents>;
   readonly retriesPerMinute?: number;
+  readonly backoff?: BackoffLimits;
 }
 
 /** A guard with short pauses and a breaker that stays closed, but for the change. */
@@ -85,7 +87,7 @@ export function guard(dependency: Dependency, change: GuardChange = {}): Guard {
   return new Guard(
     {
       dependency,
-      backoff: { minMs: 1, maxMs: 2 },
+      backoff: change.backoff ?? { minMs: 1, maxMs: 2 },
       retriesPerMinute: change.retriesPerMinute ?? 6000,
       breaker: { ...breaker, ...change.breaker },
     },
