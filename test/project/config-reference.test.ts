@@ -96,6 +96,7 @@ const ofOthers: Readonly<Record<string, readonly string[]>> = {
   'the tests': ['TEST_DATABASE_URL', 'TEST_POSTGRES_BIN', 'TEST_REDIS_URL'],
   'PostgreSQL and its image': ['POSTGRES_DB', 'POSTGRES_INITDB_ARGS', 'POSTGRES_USER'],
   psql: ['PGCONNECT_TIMEOUT'],
+  'Docker Compose': ['COMPOSE_FILE'],
   systemd: ['AF_INET', 'AF_INET6', 'AF_UNIX'],
   'the commands, for the audit': ['PROCESSOR_OPERATOR'],
   TimescaleDB: ['TIMESCALEDB_TELEMETRY'],
