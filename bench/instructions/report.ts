@@ -21,7 +21,7 @@ export function instructionLines({ figures }: BenchResult): string[] {
     return [];
   const cell = (name: string) => {
     const value = figures[name]?.median;
-    return value === undefined ? '–' : Math.round(value).toLocaleString('en-US');
+    return value === undefined ? '–' : (Math.round(value) + 0).toLocaleString('en-US');
   };
   return [
     '## Server instructions',
@@ -44,5 +44,5 @@ export function instructionLines({ figures }: BenchResult): string[] {
 /** Of decisions 0068 to 0070. */
 export const instructionMisses: readonly string[] = [
   '- **Server instructions.** 117,400 before, of which 38,100 turn the text of `attributes` into jsonb. The 62,858 of the issue were an insert from a table, where that text is jsonb already. What is left of payload entries: attributes 38,100, the primary key 25,700 (probe and insert; a third compares text by the locale), the heap with the lock and the WAL record of ON CONFLICT 8,500, the other arrays and unnest 11,000, constraints 5,500, the list of devices 2,800. Each alternative is in decision 0068.',
-  '- **Growth.** Server CPU a row was 10.4 µs in one chunk, 10.8 in 7 and 13.7 in 30 (two rounds in turn, loaded machine), with the same instructions: 30 chunks are 0.76 to 0.82 of one by CPU, from the caches, and sorting the rows by chunk did not change it. The earlier 0.53 compared single rounds. A row of a new device costs a third more than another, for the list of devices. The earlier figure for a million devices compared packets of one record with packets of ten.',
+  '- **Growth.** Server CPU a row was 10.4 µs in one chunk, 10.8 in 7 and 13.7 in 30 (two rounds in turn, loaded machine), with the same instructions: 30 chunks are 0.76 to 0.82 of one by CPU, from the caches, and sorting the rows by chunk did not change it. The earlier 0.53 compared single rounds. A row of a new device costs a quarter more than another, for the list of devices. The earlier figure for a million devices compared packets of one record with packets of ten.',
 ];
