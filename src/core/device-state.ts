@@ -93,14 +93,13 @@ export class DeviceStates {
     const states = this.#states;
     let late = 0;
     for (const row of stored) {
-      const slot = states.find(row.deviceId);
+      const slot = states.use(row.deviceId);
       if (slot < 0) {
         this.#addState(row.deviceId, row.ts, fixOf(row));
         // A row is stored now, so the device must be looked up again once it is evicted.
-        this.#forgetAbsent(row.deviceId);
+        this.#absent.remove(row.deviceId);
         continue;
       }
-      states.use(slot);
       if (row.ts < states.get(slot, column.lastTs)) late += 1;
       else states.set(slot, column.lastTs, row.ts);
       if (row.fix && row.ts > states.get(slot, column.fixTs)) this.#setFix(slot, fixOf(row));
@@ -110,9 +109,8 @@ export class DeviceStates {
 
   /** Drops a device's state; its next record looks it up again. */
   forget(device: DeviceId): void {
-    const slot = this.#states.find(device);
-    if (slot >= 0) this.#states.remove(slot);
-    this.#forgetAbsent(device);
+    this.#states.remove(device);
+    this.#absent.remove(device);
   }
 
   #addState(device: DeviceId, lastTs: number, fix: DeviceState['lastFix']): void {
@@ -136,15 +134,9 @@ export class DeviceStates {
 
   #noteAbsent(device: DeviceId): void {
     const { now, negativeTtlMs } = this.#options;
-    const known = this.#absent.find(device);
+    const known = this.#absent.use(device);
     const slot = known >= 0 ? known : this.#absent.add(device);
-    this.#absent.use(slot);
     this.#absent.set(slot, absentUntil, now() + negativeTtlMs);
-  }
-
-  #forgetAbsent(device: DeviceId): void {
-    const slot = this.#absent.find(device);
-    if (slot >= 0) this.#absent.remove(slot);
   }
 
   #lookUp(cold: readonly DeviceId[]): Promise<void> {

@@ -1,5 +1,4 @@
 import fc from 'fast-check';
-import { LRUCache } from 'lru-cache';
 import { expect, test } from 'vitest';
 import { DeviceTable } from '../../src/core/device-table.ts';
 import type { DeviceId } from '../../src/core/types.ts';
@@ -11,41 +10,53 @@ const operation = fc.record({
   value: fc.nat(1000),
 });
 
-test('whatever is done with it, the table is a cache of the most recently used', () => {
+/** The values of the devices used last: a Map, with the longest unused one first. */
+function createModel(capacity: number) {
+  const values = new Map<DeviceId, number>();
+  let evicted = 0;
+  return {
+    values,
+    evicted: () => evicted,
+    set(id: DeviceId, value: number) {
+      const [oldest] = values.keys();
+      if (!values.delete(id) && values.size === capacity && oldest !== undefined) {
+        values.delete(oldest);
+        evicted += 1;
+      }
+      values.set(id, value);
+    },
+  };
+}
+
+test('whatever is done with it, the table keeps the numbers of the devices used last', () => {
   const capacities = fc.integer({ min: 1, max: 12 });
   fc.assert(
     fc.property(capacities, fc.array(operation, { maxLength: 200 }), (capacity, operations) => {
       let evicted = 0;
-      let evictedByModel = 0;
       const table = new DeviceTable(capacity, 2, () => {
         evicted += 1;
       });
-      const model = new LRUCache<DeviceId, number>({
-        max: capacity,
-        dispose: (_value, _device, reason) => {
-          if (reason === 'evict') evictedByModel += 1;
-        },
-      });
+      const model = createModel(capacity);
       for (const { kind, device, value } of operations) {
         const id = deviceId(device * 7_777_777);
         const slot = table.find(id);
-        expect(slot >= 0 ? table.get(slot, 1) : undefined).toBe(model.peek(id));
+        const known = model.values.get(id);
+        expect(slot >= 0 ? table.get(slot, 1) : undefined).toBe(known);
         if (kind === 'set') {
-          const target = slot >= 0 ? slot : table.add(id);
-          table.use(target);
+          const target = slot >= 0 ? table.use(id) : table.add(id);
           table.set(target, 0, -1);
           table.set(target, 1, value);
           model.set(id, value);
-        } else if (kind === 'use' && slot >= 0) {
-          table.use(slot);
-          model.get(id);
-        } else if (kind === 'remove' && slot >= 0) {
-          table.remove(slot);
-          model.delete(id);
+        } else if (kind === 'use') {
+          expect(table.use(id)).toBe(slot);
+          if (known !== undefined) model.set(id, known);
+        } else if (kind === 'remove') {
+          table.remove(id);
+          model.values.delete(id);
         }
-        expect(table.size).toBe(model.size);
+        expect(table.size).toBe(model.values.size);
       }
-      expect(evicted).toBe(evictedByModel);
+      expect(evicted).toBe(model.evicted());
     }),
     { numRuns: 500 },
   );
