@@ -1,11 +1,10 @@
 import { Redis } from 'ioredis';
-import { Client } from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { SimulatedEntry } from '../../src/simulator/entry.ts';
 import { commandRedis, infoField } from '../../tools/servers/ask.ts';
 import type { LocalServer } from '../../tools/servers/local-server.ts';
 import { type SentinelSet, startSentinelSet } from '../../tools/servers/sentinel.ts';
-import { eventually, group, report, stream, testLimitMs, times } from './scenario.ts';
+import { eventually, report, stream, testLimitMs, times } from './scenario.ts';
 import { serversOfSentinels } from './server-set.ts';
 import { openSpreadScenario, type SpreadScenario } from './spread-scenario.ts';
 
@@ -19,14 +18,10 @@ describe('a failover that takes back acknowledged entries', () => {
       const { set, scenario } = await openSettled();
       const [first] = set.servers;
       if (first === undefined) throw new RangeError('a set has servers');
-      const unlock = await lockRows(scenario);
       await cutReplication(set, first);
       const before = await newestId(first);
       await scenario.sender.send(entriesOf(scenario));
-      const held = await eventually('entries are held that cannot be stored', async () => {
-        const pending = await pendingAt(first);
-        return pending > 0 ? pending : undefined;
-      });
+      await scenario.untilSettled();
       const ids = await idsAfter(first, before);
       expect(ids).toHaveLength(entryCount);
 
@@ -35,10 +30,9 @@ describe('a failover that takes back acknowledged entries', () => {
       await allowReplication(set, first);
       expect(await newestId(next)).toBe(before);
       await addUnder(next, ids, entriesOf(scenario), scenario);
-      await unlock();
       const check = await scenario.finish();
       expect(check.takenBack).toBe(entryCount);
-      report('taken back', { entries: entryCount, held, ...check });
+      report('taken back', { entries: entryCount, ...check });
     },
     testLimitMs,
   );
@@ -49,9 +43,7 @@ async function openSettled() {
   const set = await startSentinelSet({ password });
   onTestFinished(() => set.stop());
   const servers = serversOfSentinels(set);
-  // Claims would take the held entries to and fro.
-  const env = { CLAIM_THRESHOLD_MS: '60000', STALL_LIMIT_MS: '600000' };
-  const scenario = await openSpreadScenario({ servers, shards: null, env });
+  const scenario = await openSpreadScenario({ servers, shards: null });
   const services = [scenario.start('one'), scenario.start('two')];
   await Promise.all(services.map((service) => service.untilReady()));
   await scenario.sender.send(entriesOf(scenario));
@@ -62,18 +54,6 @@ async function openSettled() {
 
 function entriesOf({ fleet }: SpreadScenario): readonly SimulatedEntry[] {
   return Array.from({ length: entryCount }, () => fleet.next());
-}
-
-/** From now on inserts fail with lock_timeout and are retried. @returns what ends that */
-async function lockRows({ databases }: SpreadScenario): Promise<() => Promise<void>> {
-  const client = new Client({ connectionString: databases[0] ?? '' });
-  client.on('error', () => {});
-  await client.connect();
-  onTestFinished(() => client.end());
-  await client.query('BEGIN; LOCK TABLE public.positions IN ACCESS EXCLUSIVE MODE');
-  return async () => {
-    await client.query('ROLLBACK');
-  };
 }
 
 async function cutReplication(set: SentinelSet, primary: LocalServer): Promise<void> {
@@ -106,11 +86,6 @@ async function idsOf(url: string, command: string, from: string, to: string, cou
   const found: unknown = await commandRedis(url, command, stream, from, to, 'COUNT', count);
   const entries: readonly unknown[] = Array.isArray(found) ? found : [];
   return entries.map((entry) => String(Array.isArray(entry) ? entry[0] : ''));
-}
-
-async function pendingAt({ url }: LocalServer): Promise<number> {
-  const found: unknown = await commandRedis(url, 'XPENDING', stream, group);
-  return Array.isArray(found) ? Number(found[0]) : 0;
 }
 
 /** As another producer does, or the same one after it has lost its notes. */
