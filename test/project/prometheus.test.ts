@@ -39,6 +39,8 @@ describe.skipIf(program === null)('a real Prometheus', { meta: { needs } }, () =
   let database: FreshDatabase;
   let redis: Redis;
   let service: RunningService;
+  /** Its metrics of shards are absent from the other one. */
+  let sharded: RunningService;
   let prometheus: ChildProcess;
   let port: number;
 
@@ -57,12 +59,23 @@ describe.skipIf(program === null)('a real Prometheus', { meta: { needs } }, () =
       ...domainOn,
     });
     await service.untilReady();
+    sharded = startService({
+      REDIS_URL: redisUrl(),
+      POSTGRES_URL: database.url,
+      CONSUMER_NAME: 'two',
+      REDIS_TELEMETRY_STREAM: freshStream().key,
+      STREAM_SHARDS: '2',
+    });
+    await sharded.untilReady();
     port = await freePort();
-    prometheus = await startPrometheus(dir, new URL(await service.url()).host, port);
+    const urls = await Promise.all([service, sharded].map((one) => one.url()));
+    const targets = urls.map((url) => new URL(url).host);
+    prometheus = await startPrometheus(dir, targets, port);
   });
   afterAll(async () => {
     prometheus?.kill('SIGKILL');
     await service?.end('SIGKILL');
+    await sharded?.end('SIGKILL');
     redis?.disconnect();
     await database?.drop();
     await rm(dir, { recursive: true, force: true });
@@ -80,9 +93,10 @@ describe.skipIf(program === null)('a real Prometheus', { meta: { needs } }, () =
   }
 
   test('scrapes the service, and its rules evaluate without an error', async () => {
-    await eventually('the target is up', async () => {
+    await eventually('both targets are up', async () => {
       const found = await ask('query?query=up{job="processor"}');
-      return found?.result?.[0]?.value?.[1] === '1' ? true : undefined;
+      const isUp = found?.result?.map(({ value }) => value[1] === '1') ?? [];
+      return isUp.length === 2 && isUp.every(Boolean) ? true : undefined;
     });
     const groups = await eventually('every rule was evaluated', async () => {
       const found = (await ask('rules'))?.groups;
@@ -163,7 +177,11 @@ function freshStreamOnce() {
 }
 
 /** With the rules as they are deployed, but evaluated every second and without waiting. */
-async function startPrometheus(dir: string, target: string, port: number): Promise<ChildProcess> {
+async function startPrometheus(
+  dir: string,
+  targets: readonly string[],
+  port: number,
+): Promise<ChildProcess> {
   await cp(join(folder, 'rules'), join(dir, 'rules'), { recursive: true });
   const file = join(dir, 'rules', 'processor.yml');
   const rules = await readFile(file, 'utf8');
@@ -175,7 +193,7 @@ async function startPrometheus(dir: string, target: string, port: number): Promi
       `rule_files: ['${join(dir, 'rules')}/*.yml']`,
       'scrape_configs:',
       '  - job_name: processor',
-      `    static_configs: [{ targets: ['${target}'] }]`,
+      `    static_configs: [{ targets: ${JSON.stringify(targets)} }]`,
     ].join('\n'),
   );
   await mkdir(join(dir, 'data'));
