@@ -4,8 +4,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     pool: 'forks',
-    // Two cores, shared with the Redis and PostgreSQL that the suite starts.
-    maxWorkers: 2,
+    // Two cores, and tests that mostly wait for servers and processes.
+    maxWorkers: 3,
     // No test takes a third of this on a quiet machine: a busy one must not turn the suite red.
     testTimeout: 180_000,
     hookTimeout: 180_000,
