@@ -71,7 +71,8 @@ export function createAcknowledgement(
     underWay = entries.length;
     const since = performance.now();
     const acknowledge = async () => {
-      await parts.acknowledge(entries.map(({ entry }) => entry));
+      const own = entries.filter(({ isReplaced }) => !isReplaced);
+      await parts.acknowledge(own.map(({ entry }) => entry));
       return true;
     };
     const done = await guard.untilDone(acknowledge, abandoned, subjectOf(entries));

@@ -66,6 +66,16 @@ export class EntryFields {
     return equals(this.#bytes, this.#offset(at, 2), this.#offset(at, 3), value);
   }
 
+  /** Whether names and values are the same, in the same order. */
+  equals(other: EntryFields): boolean {
+    const parts = this.parts();
+    const others = other.parts();
+    return (
+      parts.length === others.length &&
+      parts.every((part, index) => others[index]?.equals(part) ?? false)
+    );
+  }
+
   /** Names and values in turn. */
   parts(): Buffer[] {
     return Array.from({ length: this.count }, (_, at) => [this.name(at), this.value(at)]).flat();

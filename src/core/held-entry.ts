@@ -14,10 +14,26 @@ export function hold(entry: Entry, found: Interpretation, origin: EntryOrigin): 
     case 'records': {
       const records = found.positions.length + found.rejections.length;
       const rejections = found.rejections.length === 0 ? [] : [...found.rejections];
-      return { entry, origin, records, open: records, rejections, isMessage: false };
+      return {
+        entry,
+        origin,
+        records,
+        open: records,
+        rejections,
+        isMessage: false,
+        isReplaced: false,
+      };
     }
     case 'message':
-      return { entry, origin, records: 1, open: 1, rejections: [], isMessage: true };
+      return {
+        entry,
+        origin,
+        records: 1,
+        open: 1,
+        rejections: [],
+        isMessage: true,
+        isReplaced: false,
+      };
     case 'rejected':
       return {
         entry,
@@ -26,6 +42,7 @@ export function hold(entry: Entry, found: Interpretation, origin: EntryOrigin): 
         open: 1,
         rejections: [found.rejection],
         isMessage: false,
+        isReplaced: false,
       };
   }
 }

@@ -40,8 +40,9 @@ export class InFlight {
   releaseAll(entries: readonly HeldEntry[]): void {
     for (const held of entries) {
       if (!this.#held.delete(held)) continue;
-      this.#byId?.delete(held.entry.id);
-      this.#released?.add(held.entry.id);
+      const { id } = held.entry;
+      if (this.#byId?.get(id) === held) this.#byId.delete(id);
+      if (!held.isReplaced) this.#released?.add(id);
       this.#add(-held.records, -held.entry.bytes);
     }
     if (this.#isLow()) this.#full = false;
@@ -52,6 +53,8 @@ export class InFlight {
    * Returns the entries that are not in flight and were not released during the read. A new entry is
    * not skipped for a release: a group that is moved back delivers entries again. Redis delivers in the
    * order of ids: new entries behind all that were read need no look-up, and these are nearly all.
+   * An id can come back with another entry after a failover to a replica that lacked the first one.
+   * Then the one in flight is marked as replaced, and the other is returned.
    */
   withoutHeld(entries: readonly Entry[]): readonly Entry[] {
     const [first] = entries;
@@ -60,9 +63,15 @@ export class InFlight {
     const newest = this.#newest;
     if (newest === null || isAfter(last.id, newest)) this.#newest = last.id;
     if (first.source === 'new' && (newest === null || isAfter(first.id, newest))) return entries;
-    return entries.filter(
-      ({ id, source }) => !this.has(id) && (source === 'new' || !this.wasReleased(id)),
-    );
+    return entries.filter((entry) => this.#isFresh(entry));
+  }
+
+  #isFresh({ id, source, fields }: Entry): boolean {
+    const held = this.#find(id);
+    if (held === undefined) return source === 'new' || !this.wasReleased(id);
+    if (held.entry.fields.equals(fields)) return false;
+    held.isReplaced = true;
+    return true;
   }
 
   #add(records: number, bytes: number): void {
@@ -92,8 +101,12 @@ export class InFlight {
   }
 
   has(id: EntryId): boolean {
+    return this.#find(id) !== undefined;
+  }
+
+  #find(id: EntryId): HeldEntry | undefined {
     this.#byId ??= new Map(this.list().map((held) => [held.entry.id, held]));
-    return this.#byId.has(id);
+    return this.#byId.get(id);
   }
 
   /**

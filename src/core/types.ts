@@ -232,6 +232,8 @@ export interface HeldEntry {
   readonly rejections: Rejection[];
   /** The entry held a message codec, settled when it is acknowledged. */
   readonly isMessage: boolean;
+  /** Another entry has its id since a failover took this one back: its acknowledgement is not sent. */
+  isReplaced: boolean;
 }
 
 export const batchClosings = ['rows', 'bytes', 'idle', 'drain'] as const;

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { InFlight } from '../../src/core/in-flight.ts';
 import { InFlightBudget } from '../../src/core/in-flight-budget.ts';
-import type { Entry, EntryId } from '../../src/core/types.ts';
+import { type Entry, type EntryId, packFields } from '../../src/core/types.ts';
 import { entry, entryId, held, turn } from './parts.ts';
 
 function inFlightOf(limits: { readonly records: number; readonly bytes: number }): InFlight {
@@ -99,6 +99,32 @@ test('an entry released during the read is skipped as pending and accepted as ne
   expect(numbersOf(inFlight.withoutHeld(read('new', 5)))).toEqual([5]);
   inFlight.forgetReleases();
   expect(numbersOf(inFlight.withoutHeld(read('own_pending', 5)))).toEqual([5]);
+});
+
+test('an entry with other content under the id of one in flight replaces it', () => {
+  const inFlight = inFlightOf({ records: 10, bytes: 1000 });
+  const [first, second] = ['a', 'b'].map((value) => ({
+    ...held(5),
+    entry: { ...entry(5), fields: packFields([Buffer.from('name'), Buffer.from(value)]) },
+  }));
+  if (first === undefined || second === undefined) throw new RangeError('two are needed');
+  inFlight.withoutHeld([first.entry]);
+  inFlight.hold(first);
+
+  expect(inFlight.withoutHeld([{ ...first.entry, source: 'own_pending' }])).toEqual([]);
+  expect(first.isReplaced).toBe(false);
+  const again = { ...second.entry, source: 'own_pending' } as const;
+  expect(inFlight.withoutHeld([again])).toEqual([again]);
+  expect(first.isReplaced).toBe(true);
+
+  inFlight.hold(second);
+  inFlight.rememberReleases();
+  inFlight.release(first);
+  expect(inFlight.has(second.entry.id)).toBe(true);
+  expect(inFlight.wasReleased(second.entry.id)).toBe(false);
+  inFlight.release(second);
+  expect(inFlight.wasReleased(second.entry.id)).toBe(true);
+  expect(inFlight.entries).toBe(0);
 });
 
 test('ids are ordered as numbers of any length', () => {

@@ -33,7 +33,15 @@ export function entry(number: number, bytes = 100, deliveries = 1): Entry {
 export function held(number: number, records = 1, bytes = 100): HeldEntry {
   const open = records;
   const origin = { shard: null, settled() {} };
-  return { entry: entry(number, bytes), origin, records, open, rejections: [], isMessage: false };
+  return {
+    entry: entry(number, bytes),
+    origin,
+    records,
+    open,
+    rejections: [],
+    isMessage: false,
+    isReplaced: false,
+  };
 }
 
 export function position(change: Partial<Position> = {}): Position {

@@ -1,4 +1,5 @@
 import { Redis } from 'ioredis';
+import { Client } from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { SimulatedEntry } from '../../src/simulator/entry.ts';
 import { commandRedis, infoField } from '../../tools/servers/ask.ts';
@@ -10,12 +11,20 @@ import { openSpreadScenario, type SpreadScenario } from './spread-scenario.ts';
 
 const entryCount = times(200, 1_000);
 const password = 'secret';
+/** Writers that wait for a lock: reading goes on, as it would not after a failure. */
+const patient = {
+  LOCK_TIMEOUT_MS: '40000',
+  STATEMENT_TIMEOUT_MS: '45000',
+  INSERT_DEADLINE_MS: '50000',
+  DRAIN_BUDGET_MS: '55000',
+  CLAIM_THRESHOLD_MS: '120000',
+};
 
 describe('a failover that takes back acknowledged entries', () => {
   test(
     'costs nothing of what the stream has then, also under ids that were used before',
     async () => {
-      const { set, scenario } = await openSettled();
+      const { set, scenario } = await openSettled(['one', 'two']);
       const [first] = set.servers;
       if (first === undefined) throw new RangeError('a set has servers');
       await cutReplication(set, first);
@@ -36,15 +45,61 @@ describe('a failover that takes back acknowledged entries', () => {
     },
     testLimitMs,
   );
+
+  test(
+    'costs nothing of what the stream has then, also under ids of entries that are still in flight',
+    async () => {
+      const { set, scenario } = await openSettled(['one'], patient);
+      const [first] = set.servers;
+      if (first === undefined) throw new RangeError('a set has servers');
+      await cutReplication(set, first);
+      const before = await newestId(first);
+      const unlock = await lockPositions(scenario);
+      await scenario.sender.send(entriesOf(scenario));
+      await untilDelivered(first);
+      const ids = await idsAfter(first, before);
+
+      await first.kill('SIGKILL');
+      const next = await set.untilPromoted(first);
+      await allowReplication(set, first);
+      await addUnder(next, ids, entriesOf(scenario), scenario);
+      await untilDelivered(next);
+      await unlock();
+      const check = await scenario.finish();
+      expect(check.takenBack).toBe(entryCount);
+      report('taken back in flight', { entries: entryCount, ...check });
+    },
+    testLimitMs,
+  );
 });
 
-/** Two instances that have stored and acknowledged a first portion. */
-async function openSettled() {
+/** No row is stored until the returned function is called. */
+async function lockPositions({ databases }: SpreadScenario): Promise<() => Promise<void>> {
+  const client = new Client({ connectionString: databases[0] ?? '' });
+  await client.connect();
+  onTestFinished(() => client.end());
+  await client.query('BEGIN; LOCK TABLE public.positions IN ACCESS EXCLUSIVE MODE');
+  return async () => {
+    await client.query('ROLLBACK');
+  };
+}
+
+/** Waits until every entry of the stream is delivered. */
+async function untilDelivered(server: LocalServer): Promise<void> {
+  const newest = await newestId(server);
+  await eventually('all entries are delivered', async () => {
+    const groups: unknown = await commandRedis(server.url, 'XINFO', 'GROUPS', stream);
+    return String(groups).includes(`last-delivered-id,${newest},`) ? true : undefined;
+  });
+}
+
+/** Instances that have stored and acknowledged a first portion. */
+async function openSettled(names: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const set = await startSentinelSet({ password });
   onTestFinished(() => set.stop());
   const servers = serversOfSentinels(set);
-  const scenario = await openSpreadScenario({ servers, shards: null });
-  const services = [scenario.start('one'), scenario.start('two')];
+  const scenario = await openSpreadScenario({ servers, shards: null, env });
+  const services = names.map((name) => scenario.start(name));
   await Promise.all(services.map((service) => service.untilReady()));
   await scenario.sender.send(entriesOf(scenario));
   await scenario.untilSettled();

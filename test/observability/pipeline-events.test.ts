@@ -57,7 +57,15 @@ function held(ageMs: number): HeldEntry {
   const id = `${nowMs - ageMs}-0` as EntryId;
   const entry = { id, source: 'new', deliveries: 1, fields: packFields([]), bytes: 0 } as const;
   const origin = { shard: null, settled() {} };
-  return { entry, origin, records: 1, open: 0, rejections: [], isMessage: false };
+  return {
+    entry,
+    origin,
+    records: 1,
+    open: 0,
+    rejections: [],
+    isMessage: false,
+    isReplaced: false,
+  };
 }
 
 function row(ageMs: number): Position {
