@@ -29,3 +29,11 @@ export class ByteRange {
     return this.bytes.toString('latin1', this.start, this.end);
   }
 }
+
+/** Whether these bytes stand at `start`. Byte by byte: for a dozen faster than a call of Node's comparison. */
+export function hasBytesAt(bytes: Buffer, start: number, expected: Buffer): boolean {
+  for (let index = 0; index < expected.length; index += 1) {
+    if (bytes[start + index] !== expected[index]) return false;
+  }
+  return true;
+}

@@ -1,4 +1,4 @@
-import { ByteRange } from './byte-range.ts';
+import { ByteRange, hasBytesAt } from './byte-range.ts';
 
 /**
  * The fields of one entry, as offsets into the bytes of the whole reply: no copy and no object for
@@ -101,14 +101,8 @@ export class EntryFields {
   }
 }
 
-/** Compares byte by byte: for a dozen bytes faster than a call of Node's native comparison. */
 function equals(bytes: Buffer, start: number, end: number, expected: Buffer): boolean {
-  const { length } = expected;
-  if (end - start !== length) return false;
-  for (let index = 0; index < length; index += 1) {
-    if (bytes[start + index] !== expected[index]) return false;
-  }
-  return true;
+  return end - start === expected.length && hasBytesAt(bytes, start, expected);
 }
 
 /** Builds fields from names and values in turn; a last name without a value is ignored. */

@@ -6,7 +6,7 @@ import type { ByteRange } from './byte-range.ts';
 import type { EntryFields } from './entry-fields.ts';
 import type { Reason, Stage, WriteReason } from './reasons.ts';
 
-export { ByteRange } from './byte-range.ts';
+export { ByteRange, hasBytesAt } from './byte-range.ts';
 export { EntryFields, packFields } from './entry-fields.ts';
 export * from './reasons.ts';
 

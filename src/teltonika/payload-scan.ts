@@ -1,4 +1,4 @@
-import { ByteRange } from '../core/types.ts';
+import { ByteRange, hasBytesAt } from '../core/types.ts';
 import { deviceIdAt, imeiDigits } from './device-ids.ts';
 import { maxIoElements } from './io.ts';
 import { isoMsAt } from './iso-time.ts';
@@ -139,7 +139,7 @@ class PayloadScan {
 
   /** Steps over these bytes if they are what comes next. */
   passes(word: Buffer): boolean {
-    if (!hasWord(this.#bytes, this.#at, word)) return false;
+    if (!hasBytesAt(this.#bytes, this.#at, word)) return false;
     this.#at += word.length;
     return true;
   }
@@ -160,38 +160,39 @@ class PayloadScan {
   number(): number {
     const bytes = this.#bytes;
     const isNegative = bytes[this.#at] === minus;
-    const start = isNegative ? this.#at + 1 : this.#at;
-    let at = start;
-    let value = 0;
-    for (
-      let digit = (bytes[at] ?? 0) - zero;
-      digit >= 0 && digit <= 9;
-      digit = (bytes[at] ?? 0) - zero
-    ) {
-      value = value * 10 + digit;
-      at += 1;
-    }
-    let digits = at - start;
+    if (isNegative) this.#at += 1;
+    const start = this.#at;
+    let value = this.#digitsAfter(0);
+    let digits = this.#at - start;
     if (digits === 0 || (digits > 1 && bytes[start] === zero)) this.#hasFailed = true;
-    if (bytes[at] === dot) {
-      const fractionAt = at + 1;
-      at = fractionAt;
-      for (
-        let digit = (bytes[at] ?? 0) - zero;
-        digit >= 0 && digit <= 9;
-        digit = (bytes[at] ?? 0) - zero
-      ) {
-        value = value * 10 + digit;
-        at += 1;
-      }
-      const places = at - fractionAt;
+    if (bytes[this.#at] === dot) {
+      this.#at += 1;
+      const fractionAt = this.#at;
+      value = this.#digitsAfter(value);
+      const places = this.#at - fractionAt;
       digits += places;
       if (places === 0) this.#hasFailed = true;
       value /= powersOfTen[places] ?? Number.NaN;
     }
     if (digits > mostDigits) this.#hasFailed = true;
-    this.#at = at;
     return isNegative ? -value : value;
+  }
+
+  /** Steps over digits. @returns the number that they write behind those of `value` */
+  #digitsAfter(value: number): number {
+    const bytes = this.#bytes;
+    let at = this.#at;
+    let number = value;
+    for (
+      let digit = (bytes[at] ?? 0) - zero;
+      digit >= 0 && digit <= 9;
+      digit = (bytes[at] ?? 0) - zero
+    ) {
+      number = number * 10 + digit;
+      at += 1;
+    }
+    this.#at = at;
+    return number;
   }
 
   /**
@@ -209,16 +210,9 @@ class PayloadScan {
       if (count > 0 && bytes[at++] !== comma) return null;
       if (count === maxIoElements || bytes[at] !== quote) return null;
       const idAt = at + 1;
-      let id = 0;
-      at = idAt;
-      for (
-        let digit = (bytes[at] ?? 0) - zero;
-        digit >= 0 && digit <= 9;
-        digit = (bytes[at] ?? 0) - zero
-      ) {
-        id = id * 10 + digit;
-        at += 1;
-      }
+      this.#at = idAt;
+      const id = this.#digitsAfter(0);
+      at = this.#at;
       // In canonical digits, and above the id before.
       const hasLeadingZero = bytes[idAt] === zero && at > idAt + 1;
       if (at === idAt || hasLeadingZero || id <= newest || id > maxIoId) return null;
@@ -274,14 +268,14 @@ class CanonicalCopy {
 
   /** Replaces the sentinel that begins at `at`. @returns the offset behind it, -1 if it is none */
   sentinel(at: number): number {
-    const isInteger = hasWord(this.#bytes, at, words.bigint);
-    if (!isInteger && !hasWord(this.#bytes, at, words.buffer)) return -1;
+    const isInteger = hasBytesAt(this.#bytes, at, words.bigint);
+    if (!isInteger && !hasBytesAt(this.#bytes, at, words.buffer)) return -1;
     const start = at + (isInteger ? words.bigint : words.buffer).length;
     let end = start;
     while (end < this.#end && this.#bytes[end] !== quote) end += 1;
     const content = this.#bytes.toString('latin1', start, end);
     const text = isInteger ? bigintText(content) : bytesText(content);
-    if (text === null || !hasWord(this.#bytes, end, words.sentinelEnd)) return -1;
+    if (text === null || !hasBytesAt(this.#bytes, end, words.sentinelEnd)) return -1;
     this.#copyTo(at);
     this.#to += this.#target.write(text, this.#to, 'latin1');
     this.#from = end + words.sentinelEnd.length;
@@ -296,11 +290,4 @@ class CanonicalCopy {
   #copyTo(end: number): void {
     this.#to += this.#bytes.copy(this.#target, this.#to, this.#from, end);
   }
-}
-
-function hasWord(bytes: Buffer, start: number, word: Buffer): boolean {
-  for (let index = 0; index < word.length; index += 1) {
-    if (bytes[start + index] !== word[index]) return false;
-  }
-  return true;
 }
