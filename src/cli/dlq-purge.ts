@@ -1,21 +1,15 @@
 import type { Command } from 'commander';
 import { removeEntries } from '../stream/remove-entries.ts';
 import { audit } from './audit.ts';
-import { type ChangeFlags, type Done, makeChange } from './change.ts';
+import type { ChangeFlags, Done } from './change.ts';
+import { changeAnswered } from './dlq/change-answered.ts';
 import { auditFilter, filterText, isEmptyFilter } from './dlq/filter.ts';
 import { type FilterFlags, matching } from './dlq/matching.ts';
 import { filtered, maxDeadLetters } from './dlq/options.ts';
 import { withDeadLetters } from './dlq/shard-id.ts';
 import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { changeExits, changing, cliIo, type SetExitCode } from './options.ts';
-import {
-  endUnanswered,
-  inShards,
-  missingJson,
-  reportUnchanged,
-  shardLines,
-  shardsJson,
-} from './shard-text.ts';
+import { reportUnchanged, shardLines, shardsJson } from './shard-text.ts';
 import {
   exitOf,
   type Missing,
@@ -49,19 +43,19 @@ export function runDlqPurge(io: CliIo, flags: PurgeFlags): Promise<CliExit> {
       return cliExits.refused;
     }
     const { ids, missing } = await idsOf(stores, asked);
-    reportUnchanged(io, missing);
-    if (missing.length === stores.streams.length) {
-      return endUnanswered(io, flags, stores.config, missing);
-    }
     const count = [...ids.values()].reduce((sum, list) => sum + list.length, 0);
-    const where = missing.length === 0 ? '' : inShards([...ids.keys()]);
-    const exit = await makeChange(io, flags, {
-      what: `delete ${count} dead letters for good${where} (${filterText(asked)})`,
-      planned: { letters: count, purged: 0, ...missingJson(stores.config, missing) },
-      isEmpty: count === 0,
-      carryOut: () => purge(io, asked, stores, { ids, count, missing }),
-    });
-    return exit === cliExits.ok ? exitOf(missing) : exit;
+    return await changeAnswered(
+      io,
+      flags,
+      stores,
+      { stores: [...ids.keys()], missing },
+      (where) => ({
+        what: `delete ${count} dead letters for good${where} (${filterText(asked)})`,
+        planned: { letters: count, purged: 0 },
+        isEmpty: count === 0,
+        carryOut: () => purge(io, asked, stores, { ids, count, missing }),
+      }),
+    );
   });
 }
 

@@ -2,7 +2,8 @@ import type { Command } from 'commander';
 import type { StoredDeadLetter } from '../stream/stored-dead-letters.ts';
 import { createInterpret } from '../teltonika/interpret.ts';
 import { audit } from './audit.ts';
-import { type ChangeFlags, type Done, makeChange } from './change.ts';
+import type { ChangeFlags, Done } from './change.ts';
+import { changeAnswered } from './dlq/change-answered.ts';
 import { auditFilter, deviceOf, filterText } from './dlq/filter.ts';
 import { type Fix, parseFix } from './dlq/fix.ts';
 import { type FilterFlags, matching, matchingIn } from './dlq/matching.ts';
@@ -18,15 +19,7 @@ import { withDeadLetters } from './dlq/shard-id.ts';
 import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { changing, cliIo, collect, positive, type SetExitCode } from './options.ts';
 import { createPace } from './pace.ts';
-import {
-  endUnanswered,
-  inShards,
-  missingJson,
-  reportUnchanged,
-  shardLines,
-  shardsJson,
-  shownId,
-} from './shard-text.ts';
+import { reportUnchanged, shardLines, shardsJson, shownId } from './shard-text.ts';
 import {
   exitOf,
   type Missing,
@@ -86,20 +79,15 @@ export function runDlqReplay(io: CliIo, flags: ReplayFlags): Promise<CliExit> {
   const values = fixes.filter((fix) => fix !== null);
   return withDeadLetters(io, flags, async (stores, asked) => {
     const plan = await planReplay(stores, asked);
-    reportUnchanged(io, plan.missing);
-    if (plan.missing.length === stores.streams.length) {
-      return endUnanswered(io, flags, stores.config, plan.missing);
-    }
     const changes =
       flags.fix.length === 0 ? '' : `set ${flags.fix.join(', ')} in ${plan.entries} and `;
-    const where = plan.missing.length === 0 ? '' : inShards([...plan.limits.keys()]);
-    const exit = await makeChange(io, flags, {
+    const found = { stores: [...plan.limits.keys()], missing: plan.missing };
+    return await changeAnswered(io, flags, stores, found, (where) => ({
       what: `${changes}replay ${plan.deadLetters} dead letters of ${plan.devices}${where} (${filterText(asked)})`,
-      planned: { letters: plan.deadLetters, ...missingJson(stores.config, plan.missing) },
+      planned: { letters: plan.deadLetters },
       isEmpty: plan.deadLetters === 0,
       carryOut: () => replayAll(io, asked, stores, plan, values),
-    });
-    return exit === cliExits.ok ? exitOf(plan.missing) : exit;
+    }));
   });
 }
 

@@ -31,17 +31,6 @@ export function printFound(
   return exitOf(missing);
 }
 
-/** Ends a change that has no shard to work on: the missing ones as JSON, and no text. */
-export function endUnanswered(
-  io: CliIo,
-  flags: OutputFlags,
-  sharding: Sharding,
-  missing: readonly Missing[],
-): CliExit {
-  print(io, flags, missingJson(sharding, missing), '');
-  return exitOf(missing);
-}
-
 /** Reports the missing shards of a change, and whether anything can have changed there. */
 export function reportUnchanged(io: CliIo, missing: readonly Missing[]): void {
   writeGroups(io, missing, ({ problem, hasBegun }) =>
