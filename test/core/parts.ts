@@ -1,5 +1,6 @@
 import type { BackoffLimits } from '../../src/core/backoff.ts';
 import type { BreakerOptions } from '../../src/core/breaker.ts';
+import { DeviceStates } from '../../src/core/device-state.ts';
 import { Guard } from '../../src/core/guard.ts';
 import {
   type Dependency,
@@ -106,4 +107,18 @@ export function guard(dependency: Dependency, change: GuardChange = {}): Guard {
 /** One turn of everything that is due. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** States of devices of which nothing is stored. */
+export function noStates(): DeviceStates {
+  return new DeviceStates({
+    capacity: 10,
+    rehydrateHorizonMs: 1000,
+    negativeTtlMs: 1000,
+    rehydrate: () => Promise.resolve(new Map()),
+    now: () => 0,
+    onLookup() {},
+    onRehydrated() {},
+    onEvicted() {},
+  });
 }

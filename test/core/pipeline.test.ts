@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createAccount } from '../../src/core/account.ts';
 import { Batcher } from '../../src/core/batcher.ts';
-import { DeviceStates } from '../../src/core/device-state.ts';
 import { InFlight } from '../../src/core/in-flight.ts';
 import { InFlightBudget } from '../../src/core/in-flight-budget.ts';
 import { Pipeline } from '../../src/core/pipeline.ts';
@@ -25,6 +24,7 @@ import {
   events,
   type GuardChange,
   guard,
+  noStates,
   type PipelineEvents,
   position,
   turn,
@@ -90,16 +90,7 @@ function setUp(
   const allRead = Promise.withResolvers<void>();
   const account = createAccount(() => {});
   const inFlight = new InFlight(new InFlightBudget({ records: 12, bytes: 100_000 }, 1));
-  const states = new DeviceStates({
-    capacity: 10,
-    rehydrateHorizonMs: 1000,
-    negativeTtlMs: 1000,
-    rehydrate: () => Promise.resolve(new Map()),
-    now: () => 0,
-    onLookup() {},
-    onRehydrated() {},
-    onEvicted() {},
-  });
+  const states = noStates();
   const reading: ReadingParts = {
     shard: null,
     inFlight,

@@ -1,14 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { createAccount } from '../../src/core/account.ts';
 import { Batcher } from '../../src/core/batcher.ts';
-import { DeviceStates } from '../../src/core/device-state.ts';
 import { InFlight } from '../../src/core/in-flight.ts';
 import { InFlightBudget } from '../../src/core/in-flight-budget.ts';
 import { Pipeline } from '../../src/core/pipeline.ts';
 import { createPoisonIsolation } from '../../src/core/poison-isolation.ts';
 import type { ReadingParts } from '../../src/core/reading.ts';
 import { DependencyError, type Entry, type EntryId, type Outcomes } from '../../src/core/types.ts';
-import { deviceId, entry, events, guard, position, turn } from './parts.ts';
+import { deviceId, entry, events, guard, noStates, position, turn } from './parts.ts';
 
 const away = new DependencyError('redis', 'unavailable', 'ECONNREFUSED', 'the node is away');
 
@@ -105,19 +104,6 @@ function setUp(plans: readonly Planned[], watching: Watching = {}, records = 100
   });
   const inFlight = () => readings.map((reading) => reading.inFlight.ids());
   return { pipeline, account, acknowledged, crashCounts, stored, inFlight, readings, budget };
-}
-
-function noStates(): DeviceStates {
-  return new DeviceStates({
-    capacity: 10,
-    rehydrateHorizonMs: 1000,
-    negativeTtlMs: 1000,
-    rehydrate: () => Promise.resolve(new Map()),
-    now: () => 0,
-    onLookup() {},
-    onRehydrated() {},
-    onEvicted() {},
-  });
 }
 
 /** @throws when the condition does not come true within many turns */

@@ -1,4 +1,4 @@
-import { Redis } from 'ioredis';
+import { Redis, type RedisOptions } from 'ioredis';
 import {
   createSender as createSimulatorSender,
   type Sender,
@@ -17,11 +17,16 @@ export function createSender({
   url,
   ...options
 }: Omit<SenderOptions, 'open'> & { readonly url: string }): Sender {
-  return createSimulatorSender({ ...options, open: () => openClient(url) });
+  return createSimulatorSender({ ...options, open: () => openFeeder(url) });
 }
 
-function openClient(url: string): Redis {
+/** A connection of a sender: it never queues, resends or reconnects. */
+export function openFeeder(
+  url: string,
+  options: Pick<RedisOptions, 'enableReadyCheck'> = {},
+): Redis {
   const client = new Redis(url, {
+    ...options,
     connectionName: 'faults:feeder',
     protocol: 2,
     lazyConnect: true,

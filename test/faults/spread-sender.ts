@@ -1,10 +1,11 @@
 /** Sends a fleet to several streams, each on its own: one without a server does not stop the others. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import type { SimulatedEntry } from '../../src/simulator/entry.ts';
 import { entryFingerprint } from '../../src/simulator/fingerprint.ts';
 import type { Fleet } from '../../src/simulator/fleet.ts';
 import { createSender } from '../../src/simulator/sender.ts';
+import { openFeeder } from './sender.ts';
 import type { Places } from './server-set.ts';
 
 export interface SpreadSenderOptions {
@@ -31,7 +32,6 @@ export interface SpreadSender {
   close(): void;
 }
 
-const commandTimeoutMs = 1_500;
 const pauseMs = 10;
 const page = 1_000;
 /** Entries that wait for a server; no more are made then, and what is due is made up for later. */
@@ -139,22 +139,8 @@ export function createSpreadSender(options: SpreadSenderOptions): SpreadSender {
 
 /** Each new connection goes where the stream was found last. */
 function openClient(places: Places, stream: string): Redis {
-  const client = new Redis(places.last(stream)?.url ?? 'redis://127.0.0.1:1', {
-    connectionName: 'faults:feeder',
-    protocol: 2,
-    lazyConnect: true,
-    connectTimeout: commandTimeoutMs,
-    commandTimeout: commandTimeoutMs,
-    // The answer to a command says more, and within the time limit.
-    enableReadyCheck: false,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    retryStrategy: () => null,
-  });
-  // A connection that breaks also rejects its commands; unheard, ioredis prints the event.
-  client.on('error', () => {});
-  return client;
+  // The answer to a command says more than the check of a new connection, and within the time limit.
+  return openFeeder(places.last(stream)?.url ?? 'redis://127.0.0.1:1', { enableReadyCheck: false });
 }
 
 async function* fingerprintsOf(places: Places, stream: string): AsyncGenerator<number> {
