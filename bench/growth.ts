@@ -33,7 +33,9 @@ export async function growthCases(
     figures.note(`io_values_${values}_cpu_us`, cpuMicros);
   }
   await coldCase(stand, baseTime, figures);
-  if (stand.timescaledb !== null) await compressedCase(stand, records, baseTime, figures);
+  if (stand.timescaledb !== null) {
+    await compressedCase(stand, { rounds, records, baseTime }, figures);
+  }
 }
 
 async function run(stand: Stand, records: number) {
@@ -54,11 +56,13 @@ async function coldCase(stand: Stand, baseTime: number, figures: Figures): Promi
   }
 }
 
-/** Late records, and records sent again, into chunks that are compressed. */
+/**
+ * Records sent again into chunks that are compressed, by turns with new ones, and at the end late
+ * records into compressed chunks.
+ */
 async function compressedCase(
   stand: Stand,
-  records: number,
-  baseTime: number,
+  { rounds, records, baseTime }: { rounds: number; records: number; baseTime: number },
   figures: Figures,
 ): Promise<void> {
   const old = baseTime - 30 * dayMs;
@@ -73,12 +77,17 @@ async function compressedCase(
   await stand.fill(stored);
   await runService(stand.redis, env, { records: stored.rows.length });
   await compressAll(url);
-  await stand.fill(stored);
-  const again = await runService(stand.redis, env, {
-    records: stored.rows.length,
-    outcome: 'duplicate',
-  });
-  figures.note('compressed_duplicates', again.recordsPerSecond);
+  for (let round = 1; round <= rounds; round += 1) {
+    await stand.fill(stored);
+    const again = { records: stored.rows.length, outcome: 'duplicate' } as const;
+    const repeated = await runService(stand.redis, env, again);
+    figures.note('compressed_duplicates', repeated.recordsPerSecond);
+    // Other milliseconds are other rows, in a chunk of today that is not compressed.
+    const fresh = makeLoad('a', 1, records, baseTime - round * 7);
+    await stand.fill(fresh);
+    const inserted = await runService(stand.redis, env, { records: fresh.rows.length });
+    figures.note('compressed_fresh', inserted.recordsPerSecond);
+  }
   const late = makeLoad('a', 1, records, old + 137);
   await stand.fill(late);
   const inserted = await runService(stand.redis, env, { records: late.rows.length });

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { againstCase } from './against.ts';
 import { clientInstructions } from './client-instructions.ts';
 import { decoderRound, installDecoders } from './decoder.ts';
 import { contractCosts } from './domain/contract.ts';
@@ -24,9 +25,9 @@ import { makeLoads, throughputRound } from './throughput.ts';
 /**
  * `npm run bench`. BENCH_ROUNDS (5), BENCH_RECORDS (300000, a third of which warms up), BENCH_BACKLOG (1000000; 0 leaves it
  * out), BENCH_ONLY (throughput,decoder,stages,client_instructions,latency,scale,growth,start,backlog,
- * instructions,migration; domain_step,domain_trigger,domain_contract,domain_visible,domain_catch_up,
+ * instructions,migration,against; domain_step,domain_trigger,domain_contract,domain_visible,domain_catch_up,
  * domain_edit, or domain for these), BENCH_MIGRATION_ROWS (20000000; the table that the newest migration
- * changes) and BENCH_EDIT_DAYS (3; days of positions that an edited geofence is computed over) choose how
+ * changes), BENCH_BASE (a checkout of another commit with its dist; `against` compares) and BENCH_EDIT_DAYS (3; days of positions that an edited geofence is computed over) choose how
  * much. What BENCH_ONLY leaves out keeps the figures of the newest whole run. `npm run bench -- instructions`
  * is the same as BENCH_ONLY=instructions.
  */
@@ -106,7 +107,7 @@ try {
   }
   if (isAsked('scale')) {
     say('devices, batches, instances');
-    await scaleCases(stand, records, baseTime, figures);
+    await scaleCases(stand, { rounds, records, baseTime }, figures);
   }
   if (isAsked('growth')) {
     say('chunks, IO values, cold devices, compressed chunks');
@@ -115,6 +116,11 @@ try {
   if (isAsked('backlog') && backlog > 0) {
     say('memory with a long backlog');
     await backlogCase(stand, backlog, baseTime, figures);
+  }
+  const { BENCH_BASE: base } = process.env;
+  if (base !== undefined && isAsked('against')) {
+    say('another commit and this one');
+    await againstCase(stand, base, loads, rounds, figures);
   }
   if (only?.includes('migration')) {
     say('the newest migration on a large table');
@@ -172,6 +178,11 @@ const result = {
     formA_values: figures.ratio('formA', 'values'),
     decoder_npm: npmBest === undefined ? null : figures.ratio('decoder_with_attributes', npmBest),
     duplicates_fresh: figures.ratio('duplicates', 'formA'),
+    devices_1000000_100: figures.ratio('devices_1000000', 'devices_100'),
+    chunks_30_1: figures.ratio('chunks_30', 'chunks_1'),
+    compressed_duplicates_fresh: figures.ratio('compressed_duplicates', 'compressed_fresh'),
+    this_base_formA: figures.ratio('this_formA', 'base_formA'),
+    this_base_formB10: figures.ratio('this_formB10', 'base_formB10'),
   },
   figures: figures.summary(),
 };

@@ -159,6 +159,27 @@ const targets: readonly Target[] = [
     found: ratio('duplicates_fresh', 1),
   },
   {
+    measure: '1,000,000 devices ÷ 100 devices',
+    target: '≥ 0.7',
+    found: ratio('devices_1000000_100', 0.7),
+  },
+  { measure: '30 chunks ÷ 1 chunk', target: '≥ 0.8', found: ratio('chunks_30_1', 0.8) },
+  {
+    measure: 'duplicates in compressed chunks ÷ fresh inserts',
+    target: '≥ 0.6',
+    found: ratio('compressed_duplicates_fresh', 0.6),
+  },
+  {
+    measure: 'payload entries, this commit ÷ the one before issue 16',
+    target: '≥ 1.5',
+    found: ratio('this_base_formA', 1.5),
+  },
+  {
+    measure: 'frame entries ×10, this commit ÷ the one before issue 16',
+    target: '≥ 1.3',
+    found: ratio('this_base_formB10', 1.3),
+  },
+  {
     measure: 'RSS with a long backlog',
     target: '≤ 250 MB',
     found: atMost('backlog_rss_mb_second_half', 250, 'MB'),

@@ -13,10 +13,17 @@ export interface ServiceRun {
 type Environment = Readonly<Record<string, string>>;
 
 /** Instances of the service, as their own processes, reading. */
-export async function startInstances(env: Environment, count = 1): Promise<RunningService[]> {
-  const services = Array.from({ length: count }, (_, index) =>
-    startService({ ...env, REDIS_TELEMETRY_STREAM: streamKey, CONSUMER_NAME: `bench-${index}` }),
-  );
+export async function startInstances(
+  env: Environment,
+  count = 1,
+  program?: string,
+): Promise<RunningService[]> {
+  const own = (index: number) => ({
+    ...env,
+    REDIS_TELEMETRY_STREAM: streamKey,
+    CONSUMER_NAME: `bench-${index}`,
+  });
+  const services = Array.from({ length: count }, (_, index) => startService(own(index), program));
   for (const service of services) await beganAt(service);
   return services;
 }
@@ -52,6 +59,8 @@ interface Expected {
   readonly outcome?: 'inserted' | 'duplicate';
   /** Share of the entries that only warm the engine up; the counted ones come behind them. */
   readonly warmUp?: number;
+  /** The built program of another commit. */
+  readonly program?: string;
 }
 
 /** What the instances of a run have done so far, all together. */
@@ -68,11 +77,11 @@ const usualWarmUp = 1 / 3;
 export async function runService(
   redis: Redis,
   env: Environment,
-  { records, outcome = 'inserted', warmUp = usualWarmUp }: Expected,
+  { records, outcome = 'inserted', warmUp = usualWarmUp, program }: Expected,
   count = 1,
 ): Promise<ServiceRun> {
   const entries = await redis.xlen(streamKey);
-  const services = await startInstances(env, count);
+  const services = await startInstances(env, count, program);
   await untilRead(redis, entries * warmUp);
   const warm = await progressOf(services, outcome);
   await untilDrained(redis);

@@ -31,9 +31,11 @@ export interface RunningService {
 /** The service closes an idle connection; a request just then on the same one would fail. */
 const ownConnection = { headers: { connection: 'close' } };
 
-export function startService(env: Readonly<Record<string, string>>): RunningService {
-  // The source, or what was built from it: the benchmark measures what is deployed.
-  const program = process.env.PROCESSOR_PROGRAM ?? source;
+/** @param program the source by default, or what was built from it: the benchmark measures what is deployed */
+export function startService(
+  env: Readonly<Record<string, string>>,
+  program = process.env.PROCESSOR_PROGRAM ?? source,
+): RunningService {
   const child = spawn(process.execPath, [program, 'run'], {
     env: { ...childEnvironment(), HTTP_PORT: '0', TIMESCALEDB: 'optional', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

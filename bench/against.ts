@@ -1,0 +1,60 @@
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { readMigrations } from '../src/db/migrator.ts';
+import type { Figures } from './figures.ts';
+import type { Load } from './rows.ts';
+import { runService } from './service.ts';
+import type { Stand } from './stand.ts';
+import type { Loads } from './throughput.ts';
+
+/** A built commit. */
+interface Build {
+  readonly name: 'base' | 'this';
+  readonly program: string;
+  /** The last migration that it knows. */
+  readonly version: number;
+}
+
+/**
+ * Another commit and this one by turns, on the same loads and servers, each with its own schema.
+ * @param checkout the other commit's folder, in which scripts/build.ts was run
+ */
+export async function againstCase(
+  stand: Stand,
+  checkout: string,
+  loads: Loads,
+  rounds: number,
+  figures: Figures,
+): Promise<void> {
+  const builds = [
+    await buildOf('base', pathToFileURL(`${checkout}/`)),
+    await buildOf('this', new URL('../', import.meta.url)),
+  ];
+  const frames = loads.formB.get(10);
+  for (let round = 1; round <= rounds; round += 1) {
+    for (const build of builds) {
+      await runBuild(stand, build, 'formA', loads.formA, figures);
+      if (frames !== undefined) await runBuild(stand, build, 'formB10', frames, figures);
+    }
+  }
+}
+
+async function buildOf(name: Build['name'], checkout: URL): Promise<Build> {
+  const { length } = await readMigrations(new URL('migrations/', checkout));
+  const program = fileURLToPath(new URL('dist/processor.js', checkout));
+  return { name, program, version: length };
+}
+
+async function runBuild(
+  stand: Stand,
+  { name, program, version }: Build,
+  form: string,
+  load: Load,
+  figures: Figures,
+): Promise<void> {
+  await stand.fill(load);
+  const url = await stand.freshTable(undefined, version);
+  const env = { REDIS_URL: stand.redisUrl, POSTGRES_URL: url };
+  const run = await runService(stand.redis, env, { records: load.rows.length, program });
+  figures.note(`${name}_${form}`, run.recordsPerSecond);
+  figures.note(`${name}_${form}_cpu_us`, run.cpuMicros);
+}
