@@ -40,6 +40,11 @@ export interface Entry {
   readonly fields: EntryFields;
   /** Sum of the lengths of all names and values. */
   readonly bytes: number;
+  /**
+   * The history of the data set that it was read from (`master_replid` of Redis); null if unknown. An
+   * id names the same entry only within one history: a failover may take back entries.
+   */
+  readonly history: string | null;
 }
 
 /** The content of a payload entry or of a frame entry; the field names decide which one it is. */
@@ -232,7 +237,7 @@ export interface HeldEntry {
   readonly rejections: Rejection[];
   /** The entry held a message codec, settled when it is acknowledged. */
   readonly isMessage: boolean;
-  /** Another entry has its id since a failover took this one back: its acknowledgement is not sent. */
+  /** Another entry was delivered under its id: the acknowledgement must not settle that one. */
   isReplaced: boolean;
 }
 

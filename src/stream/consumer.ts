@@ -1,13 +1,14 @@
 import type { Redis } from 'ioredis';
-import type { Entry, EntryId, EntrySource } from '../core/types.ts';
+import type { Entry, EntryId } from '../core/types.ts';
 import { DependencyError } from '../core/types.ts';
 import { maxEntryId } from './entry-id.ts';
+import { historyOf } from './ground.ts';
 import { claimStuck, countDeliveries, createGroup, removeIdleConsumers } from './group.ts';
 import { type Inspection, inspectCommand, parseInspection } from './inspection.ts';
 import { makeEntry } from './make-entry.ts';
 import { type RawConnection, takeOver } from './raw-connection.ts';
 import { ReplyReader } from './raw-replies.ts';
-import { serverRunId, unknownServer } from './read-count.ts';
+import { unknownServer } from './read-count.ts';
 import { asRedisError, callRedis, connectRedis, isGroupGone } from './redis.ts';
 import { markOrdinary } from './redis-error.ts';
 import { parseRead, type RawEntry } from './replies.ts';
@@ -82,6 +83,8 @@ export function createConsumer(
   let claimDueMs = 0;
   /** The run_id of the server that the reader is connected to. */
   let runId = unknownServer;
+  /** The history that the reader reads from. */
+  let history: string | null = null;
   let isCluster = false;
 
   async function connected(): Promise<RawConnection> {
@@ -90,8 +93,9 @@ export function createConsumer(
     isCluster = topologyOf(opened) === 'cluster';
     pendingCursor = '0';
     try {
-      await connectRedis(opened, key);
-      runId = await serverRunId(opened);
+      const ground = await connectRedis(opened, key);
+      runId = ground.runId ?? unknownServer;
+      history = ground.history;
     } catch (error) {
       opened.disconnect();
       throw error;
@@ -130,7 +134,7 @@ export function createConsumer(
     const present = found.filter((entry) => entry.fields !== null);
     const ids = present.map((entry) => entry.id);
     const deliveries = await countDeliveries(redis, key, group, ids);
-    return present.flatMap((entry, index) => toEntry(entry, 'own_pending', deliveries[index] ?? 1));
+    return toEntries(present, { source: 'own_pending', deliveries, history: historyOf(redis) });
   }
 
   /**
@@ -145,7 +149,7 @@ export function createConsumer(
     if (lost.length > 0) events.lostPending(lost);
     if (entries.length > 0) events.claimed(entries.length);
     if (next === null) await endClaimRun(redis);
-    return entries.flatMap((entry, index) => toEntry(entry, 'claimed', deliveries[index] ?? 1));
+    return toEntries(entries, { source: 'claimed', deliveries, history: historyOf(redis) });
   }
 
   async function endClaimRun(redis: Redis): Promise<void> {
@@ -166,7 +170,7 @@ export function createConsumer(
     ]);
     const replies = new ReplyReader(await withDeadline(asked, blockMs + options.slackMs));
     report(parseInspection(replies.value()));
-    return replies.entries();
+    return replies.entries(history);
   }
 
   function report(found: Inspection): void {
@@ -234,7 +238,17 @@ async function withDeadline<Value>(reply: Promise<Value>, deadlineMs: number): P
   }
 }
 
-function toEntry({ id, fields }: RawEntry, source: EntrySource, deliveries: number): Entry[] {
-  if (fields === null) return [];
-  return [makeEntry(id, fields, source, deliveries)];
+/** Entries with their delivery counts, in the same order. */
+function toEntries(
+  entries: readonly RawEntry[],
+  {
+    source,
+    deliveries,
+    history,
+  }: Pick<Entry, 'source' | 'history'> & { readonly deliveries: readonly number[] },
+): Entry[] {
+  return entries.flatMap(({ id, fields }, index) => {
+    if (fields === null) return [];
+    return [makeEntry(id, fields, { source, deliveries: deliveries[index] ?? 1, history })];
+  });
 }

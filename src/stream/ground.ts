@@ -2,8 +2,15 @@ import { type Redis, ReplyError } from 'ioredis';
 import { DependencyError } from '../core/types.ts';
 import { type TopologyKind, topologyOf } from './topology.ts';
 
-/** Mode and role of the server; null where it does not report them. */
+/** What the server reports of itself; null where it does not. */
 export interface Ground {
+  /** Changes with every start of the server. */
+  readonly runId: string | null;
+  /**
+   * Replication id of the server, which marks one history of the data set. A server that starts or is
+   * promoted gets another one; a run_id stays when a server is promoted a second time.
+   */
+  readonly history: string | null;
   readonly mode: string | null;
   readonly role: string | null;
   /** Address of a replica's primary, `host:port`. */
@@ -25,12 +32,25 @@ export async function readGround(redis: Redis): Promise<Ground> {
     const field = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(text)?.[1] ?? null;
     const host = field('master_host');
     const primary = host === null ? null : `${host}:${field('master_port')}`;
-    return { mode: field('redis_mode'), role: field('role'), primary };
+    return {
+      runId: field('run_id'),
+      history: field('master_replid'),
+      mode: field('redis_mode'),
+      role: field('role'),
+      primary,
+    };
   } catch (error) {
     // A custom ACL may refuse INFO; then the first command that fails shows the problem.
     if (!(error instanceof Error) || !(error instanceof ReplyError)) throw error;
-    return { mode: null, role: null, primary: null };
+    return { runId: null, history: null, mode: null, role: null, primary: null };
   }
+}
+
+const histories = new WeakMap<Redis, string | null>();
+
+/** The history of the server, as the last `checkGround` of this connection found it; null if unknown. */
+export function historyOf(redis: Redis): string | null {
+  return histories.get(redis) ?? null;
 }
 
 interface Fault {
@@ -79,8 +99,10 @@ function hasHashTag(streamKey: string | null): boolean {
  * reply may be a failover that ends without action.
  * @throws DependencyError
  */
-export async function checkGround(redis: Redis, streamKey: string | null): Promise<void> {
-  const fault = groundFault(await readGround(redis), topologyOf(redis), streamKey);
-  if (fault === null) return;
+export async function checkGround(redis: Redis, streamKey: string | null): Promise<Ground> {
+  const ground = await readGround(redis);
+  histories.set(redis, ground.history);
+  const fault = groundFault(ground, topologyOf(redis), streamKey);
+  if (fault === null) return ground;
   throw new DependencyError('redis', fault.kind, fault.code, `redis: ${fault.advice}`);
 }

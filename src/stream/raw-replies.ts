@@ -140,9 +140,11 @@ export class ReplyReader {
 
   /**
    * Parses an XREADGROUP of one stream: `[[key, [[id, [name, value, …]], …]]]` or nil. The fields
-   * refer to the reply's bytes. All of them are first deliveries. @throws RedisAnswer
+   * refer to the reply's bytes. All of them are first deliveries.
+   * @param history of the server that replied
+   * @throws RedisAnswer
    */
-  entries(): Entry[] {
+  entries(history: string | null): Entry[] {
     if (this.#bytes[this.#at] === minus) throw new RedisAnswer(this.#line());
     if (this.#header(star) < 0) return [];
     this.#header(star);
@@ -151,11 +153,11 @@ export class ReplyReader {
     this.#offsets = new Uint32Array(count * usualOffsets);
     this.#used = 0;
     const entries: Entry[] = [];
-    for (let index = 0; index < count; index += 1) entries.push(this.#entry());
+    for (let index = 0; index < count; index += 1) entries.push(this.#entry(history));
     return entries;
   }
 
-  #entry(): Entry {
+  #entry(history: string | null): Entry {
     this.#header(star);
     // The only place where an id enters here: Redis prints it.
     const id = this.#text(this.#header(dollar)) as EntryId;
@@ -174,7 +176,7 @@ export class ReplyReader {
     }
     this.#used = at;
     const fields = new EntryFields(this.#bytes, offsets, from, parts >> 1);
-    return { id, source: 'new', deliveries: 1, fields, bytes };
+    return { id, source: 'new', deliveries: 1, fields, bytes, history };
   }
 
   /** Grows the buffer if needed. Earlier entries keep the old one, which does not change. */

@@ -1,7 +1,7 @@
 import { type Redis, ReplyError } from 'ioredis';
 import { type BackoffLimits, backoffMs } from '../core/backoff.ts';
 import { DependencyError, type Logger } from '../core/types.ts';
-import { checkGround, isGroundCode } from './ground.ts';
+import { checkGround, type Ground, isGroundCode } from './ground.ts';
 import { asRedisError, callRedis } from './redis-error.ts';
 import {
   type ClientOptions,
@@ -110,14 +110,14 @@ export function watchReason(client: Redis): () => Error | null {
  * @param streamKey the stream after which all keys are named; null if unknown
  * @throws DependencyError
  */
-export async function connectRedis(client: Redis, streamKey: string | null): Promise<void> {
+export async function connectRedis(client: Redis, streamKey: string | null): Promise<Ground> {
   const reason = watchReason(client);
   try {
     await client.connect();
   } catch (error) {
     throw asRedisError(reason() ?? error);
   }
-  await callRedis(() => checkGround(client, streamKey));
+  return await callRedis(() => checkGround(client, streamKey));
 }
 
 /**
@@ -138,8 +138,12 @@ export function createConnection(
   const client = open();
   const reason = watchReason(client);
   /** The check of the current connection. */
-  let check: Promise<void> | null = null;
+  let check: Promise<Ground> | null = null;
   let wrongGround: DependencyError | null = null;
+  // Not only on `ready`, which ioredis emits a moment after the connection counts as ready.
+  client.on('close', () => {
+    check = null;
+  });
   client.on('ready', () => {
     check = null;
     onReady();

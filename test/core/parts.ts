@@ -28,7 +28,8 @@ export function entryId(number: number): EntryId {
 }
 
 export function entry(number: number, bytes = 100, deliveries = 1): Entry {
-  return { id: entryId(number), source: 'new', deliveries, fields: packFields([]), bytes };
+  const fields = packFields([]);
+  return { id: entryId(number), source: 'new', deliveries, fields, bytes, history: null };
 }
 
 export function held(number: number, records = 1, bytes = 100): HeldEntry {

@@ -55,7 +55,8 @@ const latency = (from: string, part: string) =>
 function held(ageMs: number): HeldEntry {
   // As Redis would have printed it.
   const id = `${nowMs - ageMs}-0` as EntryId;
-  const entry = { id, source: 'new', deliveries: 1, fields: packFields([]), bytes: 0 } as const;
+  const fields = packFields([]);
+  const entry = { id, source: 'new', deliveries: 1, fields, bytes: 0, history: null } as const;
   const origin = { shard: null, settled() {} };
   return {
     entry,

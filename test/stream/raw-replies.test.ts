@@ -67,7 +67,7 @@ describe('replies that arrive in pieces', () => {
     fc.assert(
       fc.property(fc.array(entry, { minLength: 1, maxLength: 10 }), (entries) => {
         const reply = [['key', entries.map(([id, fields]) => [`${id}-0`, fields.flat()])]];
-        const read = new ReplyReader(encode(reply)).entries();
+        const read = new ReplyReader(encode(reply)).entries(null);
         expect(
           read.map(({ id, fields }) => [id, fields.parts().map((part) => part.toString('latin1'))]),
         ).toEqual(entries.map(([id, fields]) => [`${id}-0`, fields.flat()]));
@@ -78,14 +78,14 @@ describe('replies that arrive in pieces', () => {
 });
 
 test('no entries are no entries, and an error is thrown with its word', () => {
-  expect(new ReplyReader(Buffer.from('*-1\r\n')).entries()).toEqual([]);
+  expect(new ReplyReader(Buffer.from('*-1\r\n')).entries(null)).toEqual([]);
   const refused = new ReplyReader(Buffer.from('-NOGROUP No such key\r\n'));
-  expect(() => refused.entries()).toThrow(expect.objectContaining({ code: 'NOGROUP' }));
+  expect(() => refused.entries(null)).toThrow(expect.objectContaining({ code: 'NOGROUP' }));
 });
 
 test('a reply in another shape waits for a person', () => {
   for (const bytes of ['%1\r\n+a\r\n+b\r\n', '*1\r\n:1\r\n']) {
-    expect(() => new ReplyReader(Buffer.from(bytes)).entries()).toThrow(
+    expect(() => new ReplyReader(Buffer.from(bytes)).entries(null)).toThrow(
       expect.objectContaining({ kind: 'configuration', code: 'REPLY_SHAPE' }),
     );
   }
