@@ -3,7 +3,6 @@ import type { InFlight } from './in-flight.ts';
 import type {
   Account,
   DependencyError,
-  Entry,
   EntryId,
   HeldEntry,
   ReadingEvents,
@@ -18,7 +17,7 @@ export interface AcknowledgementParts {
   /** The guard of the dead-letter stream; reading continues, within the in-flight budget, while it fails. */
   readonly deadLetterGuard: Guard;
   /** Acknowledges entries without rejections. @throws DependencyError */
-  readonly acknowledge: (entries: readonly Entry[]) => Promise<void>;
+  readonly acknowledge: (held: readonly HeldEntry[]) => Promise<void>;
   /** Moves the first of these entries to the dead-letter stream, in one bounded round. */
   readonly moveRound: (held: readonly HeldEntry[]) => Promise<MoveResult>;
   readonly events: Pick<ReadingEvents, 'rejected' | 'acknowledged'>;
@@ -71,8 +70,7 @@ export function createAcknowledgement(
     underWay = entries.length;
     const since = performance.now();
     const acknowledge = async () => {
-      const own = entries.filter(({ isReplaced }) => !isReplaced);
-      await parts.acknowledge(own.map(({ entry }) => entry));
+      await parts.acknowledge(entries);
       return true;
     };
     const done = await guard.untilDone(acknowledge, abandoned, subjectOf(entries));

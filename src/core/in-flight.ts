@@ -19,7 +19,7 @@ export class InFlight {
   #bytes = 0;
   #full = false;
   /** Entries released since `rememberReleases`; null while nobody needs them. */
-  #released: Set<EntryId> | null = null;
+  #released: Map<EntryId, HeldEntry> | null = null;
 
   constructor(budget: InFlightBudget) {
     this.#budget = budget;
@@ -42,7 +42,7 @@ export class InFlight {
       if (!this.#held.delete(held)) continue;
       const { id } = held.entry;
       if (this.#byId?.get(id) === held) this.#byId.delete(id);
-      if (!held.isReplaced) this.#released?.add(id);
+      if (!held.isReplaced) this.#released?.set(id, held);
       this.#add(-held.records, -held.entry.bytes);
     }
     if (this.#isLow()) this.#full = false;
@@ -66,9 +66,10 @@ export class InFlight {
     return entries.filter((entry) => this.#isFresh(entry));
   }
 
-  #isFresh({ id, source, fields }: Entry): boolean {
+  #isFresh(entry: Entry): boolean {
+    const { id, source, fields } = entry;
     const held = this.#find(id);
-    if (held === undefined) return source === 'new' || !this.wasReleased(id);
+    if (held === undefined) return source === 'new' || !this.wasReleased(entry);
     if (held.entry.fields.equals(fields)) return false;
     held.isReplaced = true;
     return true;
@@ -114,11 +115,12 @@ export class InFlight {
    * entries may find one that is acknowledged before its reply is processed.
    */
   rememberReleases(): void {
-    this.#released ??= new Set();
+    this.#released ??= new Map();
   }
 
-  wasReleased(id: EntryId): boolean {
-    return this.#released?.has(id) ?? false;
+  /** Whether this entry was released, and not only another one under its id. */
+  wasReleased({ id, fields }: Entry): boolean {
+    return this.#released?.get(id)?.entry.fields.equals(fields) ?? false;
   }
 
   forgetReleases(): void {

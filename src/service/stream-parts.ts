@@ -63,6 +63,10 @@ export function buildStream(surroundings: StreamSurroundings, stream: Stream, st
     connection.ready,
     { ...stream, instance: config.service.instance, maxFieldBytes: stream.deadLetterMaxBytes },
     now,
+    {
+      replaced: (entries) =>
+        log.warn({ entries }, 'not acknowledged: other entries have these ids since a failover'),
+    },
   );
   const inFlight = new InFlight(budget);
   const events = buildEvents(own, stream, state);

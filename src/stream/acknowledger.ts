@@ -1,10 +1,12 @@
 import { type Redis, ReplyError } from 'ioredis';
 import { DependencyError, type Entry, type Rejection } from '../core/types.ts';
+import { contentFunction, contentOf } from './content.ts';
 import { controlKeys } from './control-keys.ts';
 import { moveScript } from './dead-letter-scripts.ts';
 import { composeDeadLetter, type DeadLetterOptions } from './dead-letters.ts';
+import { historyOf } from './ground.ts';
 import { asRedisError, isGroupGone } from './redis.ts';
-import { createRoundLimit } from './round-limit.ts';
+import { createRoundLimit, type RoundLimit } from './round-limit.ts';
 
 export interface AcknowledgerOptions extends DeadLetterOptions {
   readonly key: string;
@@ -13,6 +15,13 @@ export interface AcknowledgerOptions extends DeadLetterOptions {
   readonly deadLetterMaxEntries: number;
   /** Sum of the lengths of all names and values in the dead-letter stream. */
   readonly deadLetterStreamMaxBytes: number;
+}
+
+/** An entry whose records all have an outcome. */
+export interface Acknowledged {
+  readonly entry: Entry;
+  /** Another entry was delivered under its id. */
+  readonly isReplaced: boolean;
 }
 
 /** An entry whose records all have an outcome, and its rejections. */
@@ -29,9 +38,17 @@ export interface MoveRound<One extends Settled> {
   readonly failure: DependencyError | null;
 }
 
+export interface AcknowledgerEvents {
+  /** Entries that were not acknowledged, because their ids are those of other entries now. */
+  replaced(entries: number): void;
+}
+
 export interface Acknowledger {
-  /** Acknowledges entries. Safe to repeat with the same entries. @throws DependencyError */
-  acknowledge(entries: readonly Entry[]): Promise<void>;
+  /**
+   * Acknowledges entries, except those whose id is another entry's since they were read. Safe to
+   * repeat with the same entries. @throws DependencyError
+   */
+  acknowledge(settled: readonly Acknowledged[]): Promise<void>;
   /**
    * Moves the first entries, as many as one bounded round trip takes, to the dead-letter stream.
    * Safe to repeat with the same entries. Throws only on a bug: a DependencyError is in the result.
@@ -43,29 +60,62 @@ export interface Acknowledger {
 const maxRememberedMoves = 100_000;
 /** Ids in one XACK. */
 const maxAcknowledged = 1000;
-/** Entries and bytes moved in one round trip. */
-const maxMoved = 100;
-const maxMovedBytes = 1_048_576;
+/** Entries moved in one round trip, or compared in one script. */
+const maxInRound = 100;
+const maxRoundBytes = 1_048_576;
+
+/**
+ * Acknowledges entries that were read from another history of the data set: each id only if the
+ * stream has the same content under it, or no entry any more.
+ * KEYS stream; ARGV group, then id and content of each. Replies how many ids are another entry's.
+ */
+const acknowledgeScript = `${contentFunction}
+local replaced = 0
+for i = 2, #ARGV, 2 do
+  local found = redis.call('XRANGE', KEYS[1], ARGV[i], ARGV[i])[1]
+  if found and content_of(found[2]) ~= ARGV[i + 1] then replaced = replaced + 1
+  else redis.call('XACK', KEYS[1], ARGV[1], ARGV[i]) end
+end
+return replaced`;
 
 export function createAcknowledger(
   connected: () => Promise<Redis>,
   options: AcknowledgerOptions,
   now: () => number,
+  events: AcknowledgerEvents,
 ): Acknowledger {
   const { key, group, deadLetterKey } = options;
   const { moved: movedKey, deadLetters: stateKey } = controlKeys(key);
   const limits = {
     acknowledged: createRoundLimit(maxAcknowledged),
-    moved: createRoundLimit(maxMoved),
+    compared: createRoundLimit(maxInRound),
+    moved: createRoundLimit(maxInRound),
   };
 
-  function roundOf<One extends Settled>(settled: readonly One[]): readonly One[] {
-    let bytes = 0;
-    const beyond = settled.findIndex(({ entry }, index) => {
-      bytes += entry.bytes;
-      return index > 0 && (index >= limits.moved.value || bytes > maxMovedBytes);
-    });
-    return beyond < 0 ? settled : settled.slice(0, beyond);
+  async function acknowledgePlainly(redis: Redis, settled: readonly Acknowledged[]): Promise<void> {
+    for (let from = 0; from < settled.length; ) {
+      const round = settled.slice(from, from + limits.acknowledged.value);
+      const ids = round.map(({ entry }) => entry.id);
+      await within(limits.acknowledged, () => redis.xack(key, group, ...ids));
+      from += ids.length;
+    }
+  }
+
+  function reportReplaced(entries: number): void {
+    if (entries > 0) events.replaced(entries);
+  }
+
+  async function compareAndAcknowledge(
+    redis: Redis,
+    settled: readonly Acknowledged[],
+  ): Promise<void> {
+    for (let left = settled; left.length > 0; ) {
+      const round = roundOf(left, limits.compared);
+      const words = round.flatMap(({ entry }) => [entry.id, contentOf(entry.fields.parts())]);
+      const send = () => redis.eval(acknowledgeScript, 1, key, group, ...words);
+      reportReplaced(Number(await within(limits.compared, send)));
+      left = left.slice(round.length);
+    }
   }
 
   function move(redis: Redis, { entry, rejections }: Settled): Promise<unknown> {
@@ -73,7 +123,8 @@ export function createAcknowledger(
     const bounds = [deadLetterMaxEntries, deadLetterStreamMaxBytes, maxRememberedMoves].map(String);
     const deadLetter = composeDeadLetter(entry, rejections, now(), options);
     const keys = [deadLetterKey, stateKey, key, movedKey];
-    return redis.eval(moveScript, 4, ...keys, group, entry.id, ...bounds, ...deadLetter);
+    const content = contentOf(entry.fields.parts());
+    return redis.eval(moveScript, 4, ...keys, group, entry.id, ...bounds, content, ...deadLetter);
   }
 
   async function tryRound<One extends Settled>(round: readonly One[]): Promise<MoveRound<One>> {
@@ -83,27 +134,31 @@ export function createAcknowledger(
     const isMoved = (_: One, index: number) => replies[index]?.status === 'fulfilled';
     const moved = round.filter(isMoved);
     const failed = round.filter((one, index) => !isMoved(one, index));
+    reportReplaced(replies.filter(isReplacedReply).length);
     const rejected = replies.find((reply) => reply.status === 'rejected');
     return { moved, failed, failure: rejected === undefined ? null : asMoveError(rejected.reason) };
   }
 
   return {
-    async acknowledge(entries) {
+    async acknowledge(settled) {
       try {
         const redis = await connected();
-        for (let from = 0; from < entries.length; ) {
-          const ids = entries.slice(from, from + limits.acknowledged.value).map(({ id }) => id);
-          await redis.xack(key, group, ...ids);
-          limits.acknowledged.succeeded();
-          from += ids.length;
-        }
+        const history = historyOf(redis);
+        const isSame = ({ entry, isReplaced }: Acknowledged) =>
+          history !== null && entry.history === history && !isReplaced;
+        const same = settled.filter(isSame);
+        await acknowledgePlainly(redis, same);
+        if (same.length === settled.length) return;
+        await compareAndAcknowledge(
+          redis,
+          settled.filter((one) => !isSame(one)),
+        );
       } catch (error) {
-        limits.acknowledged.failed(error);
         throw asRedisError(error);
       }
     },
     async moveRound(settled) {
-      const round = roundOf(settled);
+      const round = roundOf(settled, limits.moved);
       try {
         const result = await tryRound(round);
         if (result.failure === null) limits.moved.succeeded();
@@ -114,6 +169,35 @@ export function createAcknowledger(
       }
     },
   };
+}
+
+/** The first entries, as many as one bounded round trip takes. */
+function roundOf<One extends { readonly entry: Entry }>(
+  settled: readonly One[],
+  limit: RoundLimit,
+): readonly One[] {
+  let bytes = 0;
+  const beyond = settled.findIndex(({ entry }, index) => {
+    bytes += entry.bytes;
+    return index > 0 && (index >= limit.value || bytes > maxRoundBytes);
+  });
+  return beyond < 0 ? settled : settled.slice(0, beyond);
+}
+
+/** Whether the reply of the move script says that another entry has the id. */
+function isReplacedReply(reply: PromiseSettledResult<unknown>): boolean {
+  return reply.status === 'fulfilled' && reply.value === 2;
+}
+
+async function within(limit: RoundLimit, send: () => Promise<unknown>): Promise<unknown> {
+  try {
+    const reply = await send();
+    limit.succeeded();
+    return reply;
+  } catch (error) {
+    limit.failed(error);
+    throw error;
+  }
 }
 
 /** Keeps the script's own message, which names the command or the key that the operator must fix. */

@@ -1,3 +1,4 @@
+import { contentFunction } from './content.ts';
 import { idOrder } from './lua.ts';
 
 /**
@@ -75,10 +76,13 @@ end`;
  * memory, a full disk), it refuses this one, and the entry stays pending. (Decision 0031.)
  *
  * An entry that was trimmed while it was held may have left the pending list, and no instance can
- * receive it again: its dead letter is written all the same, unless `moved` has the entry.
+ * receive it again: its dead letter is written all the same, unless `moved` has the entry. So it is
+ * with an entry that a failover took back. Where the stream has another entry under its id since
+ * then, nothing is acknowledged, because the pending id is that of the other entry.
+ * A member of `moved` is the id and the content; earlier versions wrote the id only.
  * KEYS dead-letter stream, state, stream, moved; ARGV group, entry id, max entries, max bytes,
- * kept ids in moved, then the dead letter's names and values. Replies 1, or 0 if another instance
- * settled the entry.
+ * kept members of moved, content, then the dead letter's names and values. Replies 0 if another
+ * instance settled the entry, 1 if this call did, and 2 if another entry has its id.
  */
 export const moveScript = `
 local needed = {
@@ -93,8 +97,10 @@ for _, command in ipairs(needed) do
     return redis.error_reply('NOPERM dead letters need the command ' .. command[1] .. ' on the key ' .. command[2])
   end
 end
+${contentFunction}
 local pending, wasMoved
-for at, command in ipairs({ needed[1], needed[4], needed[8], { 'ZSCORE', KEYS[4], ARGV[2] } }) do
+local member = ARGV[2] .. ' ' .. ARGV[6]
+for at, command in ipairs({ needed[1], needed[4], needed[8], { 'ZSCORE', KEYS[4], member } }) do
   local reply = redis.pcall(unpack(command))
   if type(reply) == 'table' and reply.err then
     if not string.find(reply.err, 'WRONGTYPE', 1, true) then return reply end
@@ -104,18 +110,22 @@ for at, command in ipairs({ needed[1], needed[4], needed[8], { 'ZSCORE', KEYS[4]
   if at == 4 then wasMoved = reply end
 end
 local deliveries = '0'
-if #pending > 0 then deliveries = string.format('%.0f', pending[1][4])
-elseif #redis.call('XRANGE', KEYS[3], ARGV[2], ARGV[2]) > 0 then return 0
-elseif wasMoved then return 0 end
+local found = redis.call('XRANGE', KEYS[3], ARGV[2], ARGV[2])[1]
+local is_replaced = found and content_of(found[2]) ~= ARGV[6]
+if is_replaced then
+  if wasMoved then return 0 end
+elseif #pending > 0 then deliveries = string.format('%.0f', pending[1][4])
+elseif found or wasMoved or redis.call('ZSCORE', KEYS[4], ARGV[2]) then return 0 end
 ${accounting}
 local complete = count(64, 1048576)
-local fields = { 'deliveries', deliveries, unpack(ARGV, 6) }
+local fields = { 'deliveries', deliveries, unpack(ARGV, 7) }
 local id = redis.call('XADD', stream, '*', unpack(fields))
 if complete then entries, bytes, countedTo = entries + 1, bytes + sizeOf(fields), id end
 trim(tonumber(ARGV[3]), tonumber(ARGV[4]), 1000)
 save()
-redis.call('ZADD', KEYS[4], string.match(ARGV[2], '%d+'), ARGV[2])
+redis.call('ZADD', KEYS[4], string.match(ARGV[2], '%d+'), member)
 redis.call('ZREMRANGEBYRANK', KEYS[4], 0, -1 - tonumber(ARGV[5]))
+if is_replaced then return 2 end
 redis.call('XACK', KEYS[3], ARGV[1], ARGV[2])
 return 1`;
 

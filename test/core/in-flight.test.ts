@@ -121,10 +121,23 @@ test('an entry with other content under the id of one in flight replaces it', ()
   inFlight.rememberReleases();
   inFlight.release(first);
   expect(inFlight.has(second.entry.id)).toBe(true);
-  expect(inFlight.wasReleased(second.entry.id)).toBe(false);
+  expect(inFlight.wasReleased(second.entry)).toBe(false);
   inFlight.release(second);
-  expect(inFlight.wasReleased(second.entry.id)).toBe(true);
+  expect(inFlight.wasReleased(second.entry)).toBe(true);
   expect(inFlight.entries).toBe(0);
+});
+
+test('an entry with other content than the one released under its id is accepted as pending', () => {
+  const inFlight = inFlightOf({ records: 10, bytes: 1000 });
+  const lost = held(5);
+  const fields = packFields([Buffer.from('name'), Buffer.from('other')]);
+  inFlight.withoutHeld([lost.entry]);
+  inFlight.hold(lost);
+  inFlight.rememberReleases();
+  inFlight.release(lost);
+
+  const again = { ...entry(5), source: 'own_pending', fields } as const;
+  expect(inFlight.withoutHeld([again])).toEqual([again]);
 });
 
 test('ids are ordered as numbers of any length', () => {

@@ -111,7 +111,7 @@ function setUp(
     async acknowledge(entries) {
       await turn();
       if (fails('acknowledge')) throw down('redis');
-      for (const { id } of entries) acknowledged.push(id);
+      acknowledged.push(...entries.map((one) => one.entry.id));
     },
     async moveRound(waiting) {
       await turn();

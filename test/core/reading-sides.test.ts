@@ -62,7 +62,7 @@ function setUp(plans: readonly Planned[], watching: Watching = {}, records = 100
       async acknowledge(entries) {
         await hangs;
         await need(isAway);
-        acknowledged.push(...entries.map(({ id }) => key(id)));
+        acknowledged.push(...entries.map(({ entry }) => key(entry.id)));
       },
       moveRound: (held) => Promise.resolve({ moved: held, failed: [], failure: null }),
       isolation: createPoisonIsolation({

@@ -108,7 +108,7 @@ describe('the users of deploy/redis/users.acl', () => {
     const where = { message: 'test', recordIndex: null, offset: null };
     const rejection: Rejection = { stage: 'decode', reason: 'field_missing', ...where };
     const connected = () => Promise.resolve(client);
-    const { moveRound } = createAcknowledger(connected, options, Date.now);
+    const { moveRound } = createAcknowledger(connected, options, Date.now, { replaced() {} });
     const { failure } = await moveRound([{ entry: held, rejections: [rejection] }]);
     if (failure !== null) throw failure;
   }

@@ -29,7 +29,9 @@ async function limited(limits: { entries?: number; bytes?: number }) {
     instance: 'i1',
     maxFieldBytes: 65_536,
   };
-  const acknowledger = createAcknowledger(() => Promise.resolve(redis), options, Date.now);
+  const acknowledger = createAcknowledger(() => Promise.resolve(redis), options, Date.now, {
+    replaced() {},
+  });
   let next = 0;
   return {
     redis,

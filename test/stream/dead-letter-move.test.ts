@@ -47,6 +47,7 @@ describe('a move to the dead-letter stream that fails', () => {
         maxFieldBytes: 2048,
       },
       Date.now,
+      { replaced() {} },
     );
     const settled: Settled[] = [{ entry, rejections: [rejection] }];
     return { stream, deadLetterKey, move: () => moveAll(acknowledger, settled) };

@@ -6,7 +6,7 @@ import { createAcknowledger, type Settled } from '../../src/stream/acknowledger.
 import { digestFields } from '../../src/stream/dead-letters.ts';
 import { startRedis } from '../../tools/servers/servers.ts';
 import { freshStream, redisUrl } from '../setup/database.ts';
-import { connect, moveAll, openConsumer } from './entries.ts';
+import { acknowledged, connect, moveAll, openConsumer } from './entries.ts';
 
 const at = Date.UTC(2026, 2, 1, 12);
 
@@ -49,6 +49,7 @@ async function delivered(
       maxFieldBytes: 2048,
     },
     () => at,
+    { replaced() {} },
   );
   const move = (settled: readonly Settled[]) => moveAll(acknowledger, settled);
   return { redis, acknowledger, move, entries: read, stream, deadLetterKey };
@@ -83,7 +84,7 @@ describe('an entry without rejections', () => {
       ['a', '2'],
       ['a', '3'],
     ]);
-    const settled = entries.slice(0, 2);
+    const settled = entries.slice(0, 2).map(acknowledged);
 
     await acknowledger.acknowledge(settled);
     await acknowledger.acknowledge(settled);
@@ -100,7 +101,7 @@ describe('an entry without rejections', () => {
     await adding.exec();
     const entries = await consumer.read(3000);
 
-    await acknowledger.acknowledge(entries);
+    await acknowledger.acknowledge(entries.map(acknowledged));
 
     expect(entries).toHaveLength(2500);
     expect(await pending(redis, stream)).toBe(0);

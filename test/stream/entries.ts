@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
 import type { Entry, EntryId, Logger } from '../../src/core/types.ts';
-import type { Acknowledger, Settled } from '../../src/stream/acknowledger.ts';
+import type { Acknowledged, Acknowledger, Settled } from '../../src/stream/acknowledger.ts';
 import { type Consumer, type ConsumerEvents, createConsumer } from '../../src/stream/consumer.ts';
 import { makeEntry } from '../../src/stream/make-entry.ts';
 import { singleServer } from '../../src/stream/primary-finder.ts';
@@ -148,6 +148,11 @@ export function openConsumer(
     shared.close();
   });
   return { consumer: opened, heard, shared: shared.ready };
+}
+
+/** What the pipeline passes on to be acknowledged. */
+export function acknowledged(entry: Entry): Acknowledged {
+  return { entry, isReplaced: false };
 }
 
 /** Moves all of them, round by round. @throws the first failure */
