@@ -33,7 +33,7 @@ export interface LedgerCheck {
   missing: number;
   /** Rows and dead letters that were not sent, or have other content. */
   unexpected: number;
-  /** Dead deadLetters that occur twice for one record of one entry. */
+  /** Dead letters that occur twice for one record of one entry: its id and its content. */
   doubled: number;
   /** The first differences, in words. */
   readonly problems: string[];
@@ -119,7 +119,8 @@ async function collectDeadLetters(
       const entry = entryFingerprint(original);
       for (const { recordIndex, reason } of rejected) {
         const description = `${deadLetter.id} for entry ${entryId}, record ${recordIndex ?? 'none'}, reason ${reason}`;
-        const record = `${deadLetter.stream ?? ''} ${entryId}/${recordIndex ?? ''}`;
+        // A failover may give the id of an entry to another one.
+        const record = `${deadLetter.stream ?? ''} ${entryId}/${entry}/${recordIndex ?? ''}`;
         if (seen.has(record)) note(check, 'doubled', `dead letter ${description}`);
         seen.add(record);
         const from = sourceOf(entry, recordIndex);

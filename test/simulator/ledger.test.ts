@@ -230,6 +230,24 @@ test('a second dead letter for one record of one entry is doubled and unexpected
   expect(check).toMatchObject({ missing: 0, unexpected: 1, doubled: 1 });
 });
 
+test('a dead letter of another entry with the same id is not doubled', async () => {
+  const { rows, deadLetters } = settledBy('first');
+  const [first, ...others] = deadLetters;
+  const indexOf = ({ fields }: StoredDeadLetter) => readDeadLetter({ id: '', fields }).rejected[0];
+  const other = others.find(
+    (one) => indexOf(one)?.recordIndex === (first && indexOf(first)?.recordIndex),
+  );
+  if (first === undefined || other === undefined) throw new Error('two are needed');
+  const { entryId } = readDeadLetter(first);
+  const at = other.fields.findIndex((field) => field.toString('latin1') === 'entry_id') + 1;
+  const renamed = { ...other, fields: other.fields.with(at, Buffer.from(entryId)) };
+  const check = await checkOf({
+    rows,
+    deadLetters: [first, renamed, ...others].filter((one) => one !== other),
+  });
+  expect(check).toMatchObject({ missing: 0, unexpected: 0, doubled: 0 });
+});
+
 test('a dead letter with another reason, or with one byte changed, is not the one expected', async () => {
   const { rows, deadLetters } = settledBy('first');
   const [deadLetter] = deadLetters;
