@@ -170,7 +170,10 @@ async function planReplay({ config, streams }: Stores, flags: ReplayFlags): Prom
   };
 }
 
-/** Groups dead letters by entry, in chunks; shape 1 has several dead letters of one entry in a row. */
+/**
+ * Groups dead letters by entry, in chunks; shape 1 has several dead letters of one entry in a row.
+ * Two entries may have had one id, before and after a failover.
+ */
 async function* chunksOf(
   store: StreamStore,
   flags: ReplayFlags,
@@ -179,8 +182,11 @@ async function* chunksOf(
   for await (const deadLetter of matchingIn(store, flags, 'oldest_first')) {
     if (deadLetter.kind === 'malformed') continue;
     const last = groups.at(-1);
-    if (last?.deadLetters[0]?.entryId === deadLetter.entryId) {
-      last.deadLetters.push(deadLetter);
+    const first = last?.deadLetters[0];
+    const isSameEntry =
+      first?.entryId === deadLetter.entryId && first.fieldsSha256 === deadLetter.fieldsSha256;
+    if (isSameEntry) {
+      last?.deadLetters.push(deadLetter);
       continue;
     }
     if (groups.length === maxInReplay) {

@@ -163,6 +163,23 @@ describe('processor dlq', () => {
     expect(await stored()).toEqual([imei(0)]);
   });
 
+  test('replays two entries that had one id, before and after a failover, as two', async () => {
+    const [first, second] = await stack.redis.xrange(deadLetters, '-', '+');
+    if (first === undefined || second === undefined) throw new Error('two are needed');
+    const valueAt = (fields: readonly string[]) => fields.indexOf('entry_id') + 1;
+    const id = first[1][valueAt(first[1])] ?? '';
+    await stack.redis.del(deadLetters);
+    for (const [, fields] of [first, second]) {
+      await stack.redis.xadd(deadLetters, '*', ...fields.with(valueAt(fields), id));
+    }
+
+    const { stdout } = await stack.processor('dlq', 'replay', '--yes', '--json');
+
+    expect(JSON.parse(stdout)).toMatchObject({ rejected_again: 2 });
+    expect(await stack.redis.xlen(stream)).toBe(6);
+    expect(await letterCount()).toBe(2);
+  });
+
   test('reports a field that cannot be fixed, and an entry without a payload to fix', async () => {
     expect((await stack.processor('dlq', 'replay', '--fix', 'speed=1', '--yes')).code).toBe(2);
     const { stdout } = await stack.processor(

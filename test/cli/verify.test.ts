@@ -86,6 +86,19 @@ describe('processor verify', () => {
     expect(await verify()).toMatchObject({ code: 3, result: { letter_gone: 1, missing: 0 } });
   });
 
+  test('does not take the dead letter of another entry that had the id for that of this one', async () => {
+    await stack.service('one').untilReady();
+    await stack.redis.xadd(stream, '*', ...entryFields(0, { latitude: 95 }));
+    const [id, fields] = await eventually('a dead letter', async () =>
+      (await stack.redis.xrange(deadLetters, '-', '+')).at(0),
+    );
+    await stack.redis.xdel(deadLetters, id);
+    const other = fields.with(fields.indexOf('fields_sha256') + 1, '0'.repeat(64));
+    await stack.redis.xadd(deadLetters, '*', ...other);
+
+    expect(await verify()).toMatchObject({ code: 3, result: { letter_gone: 1, dead_letter: 0 } });
+  });
+
   test('counts unsettled records as pending or undelivered', async () => {
     for (let index = 0; index < 6; index += 1) {
       await stack.redis.xadd(stream, '*', ...entryFields(index));

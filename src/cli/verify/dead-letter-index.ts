@@ -10,8 +10,9 @@ export interface DeadLetterIndex {
   catchUp(): Promise<void>;
   has(entryId: EntryId, recordIndex: number | null): boolean;
   /**
-   * As `has`, and also true if an entry with the same content has it: an entry that was sent again
-   * by `dlq replay` or `verify --resend` leaves one dead letter.
+   * Whether an entry with the same content has it, under this id or another one: an entry that was
+   * sent again by `dlq replay` or `verify --resend` leaves one dead letter. That of another entry
+   * which had this id before a failover does not count.
    */
   hasContent(entry: Pick<Entry, 'id' | 'fields'>, recordIndex: number | null): boolean;
   /** Ids of the dead letters of this entry that hold none of these records. */
@@ -21,6 +22,8 @@ export interface DeadLetterIndex {
 /** A dead letter of an entry. */
 interface Known {
   readonly id: string;
+  /** Shape 1 has none. */
+  readonly fieldsSha256: string | null;
   readonly rejections: readonly RejectionGroup[];
 }
 
@@ -29,11 +32,7 @@ export function createDeadLetterIndex(redis: Redis, key: string, from: string): 
   /** By entry id, and by the digest of the entry's content. */
   const known = new Map<string, Known[]>();
   let next = from;
-  const has = (key: string, recordIndex: number | null) =>
-    known
-      .get(key)
-      ?.some(({ rejections }) => rejections.some(({ records }) => covers(records, recordIndex))) ??
-    false;
+  const knownAs = (key: string) => known.get(key) ?? [];
   return {
     async catchUp() {
       const range = { from: next, to: '+', order: 'oldest_first' } as const;
@@ -44,21 +43,31 @@ export function createDeadLetterIndex(redis: Redis, key: string, from: string): 
         // Shape 1 has a dead letter for each record of an entry, and no digest.
         for (const key of fieldsSha256 === null ? [entryId] : [entryId, fieldsSha256]) {
           const list = known.get(key) ?? [];
-          list.push({ id, rejections });
+          list.push({ id, fieldsSha256, rejections });
           known.set(key, list);
         }
       }
     },
-    has,
-    hasContent: ({ id, fields }, recordIndex) =>
-      has(id, recordIndex) || has(digestFields(fields.parts()), recordIndex),
+    has: (entryId, recordIndex) => holds(knownAs(entryId), recordIndex),
+    hasContent({ id, fields }, recordIndex) {
+      const ofUnknownContent = knownAs(id).filter(({ fieldsSha256 }) => fieldsSha256 === null);
+      return (
+        holds(ofUnknownContent, recordIndex) ||
+        holds(knownAs(digestFields(fields.parts())), recordIndex)
+      );
+    },
     idsWithout(entryId, recordIndexes) {
-      const all = known.get(entryId) ?? [];
-      return all
+      return knownAs(entryId)
         .filter(({ rejections }) => !holdsAny(rejections, recordIndexes))
         .map(({ id }) => id);
     },
   };
+}
+
+function holds(deadLetters: readonly Known[], recordIndex: number | null): boolean {
+  return deadLetters.some(({ rejections }) =>
+    rejections.some(({ records }) => covers(records, recordIndex)),
+  );
 }
 
 /** An entry that is rejected whole holds every record. */
