@@ -5,7 +5,7 @@ import type { SimulatedEntry } from '../../src/simulator/entry.ts';
 import { commandRedis, infoField } from '../../tools/servers/ask.ts';
 import type { LocalServer } from '../../tools/servers/local-server.ts';
 import { type SentinelSet, startSentinelSet } from '../../tools/servers/sentinel.ts';
-import { eventually, report, stream, testLimitMs, times } from './scenario.ts';
+import { eventually, group, report, stream, testLimitMs, times } from './scenario.ts';
 import { serversOfSentinels } from './server-set.ts';
 import { openSpreadScenario, type SpreadScenario } from './spread-scenario.ts';
 
@@ -71,7 +71,69 @@ describe('a failover that takes back acknowledged entries', () => {
     },
     testLimitMs,
   );
+
+  test(
+    'costs nothing of what another instance holds under the ids of entries that one has in flight',
+    async () => {
+      const { set, scenario, services } = await openSettled(['one'], patient);
+      const [[first], [holder]] = [set.servers, services];
+      if (first === undefined || holder === undefined) throw new RangeError('neither is empty');
+      await cutReplication(set, first);
+      const before = await newestId(first);
+      const unlock = await lockPositions(scenario);
+      await scenario.sender.send(entriesOf(scenario));
+      await untilDelivered(first);
+      const ids = await idsAfter(first, before);
+      holder.process.kill('SIGSTOP');
+
+      await first.kill('SIGKILL');
+      const next = await set.untilPromoted(first);
+      await allowReplication(set, first);
+      const owner = scenario.start('two');
+      await owner.untilReady();
+      await addUnder(next, ids, entriesOf(scenario), scenario);
+      await untilDelivered(next);
+      // The owner dies before it has stored anything, and the holder settles what was taken back.
+      await owner.end('SIGKILL');
+      await endSessions(scenario, 'processor:two');
+      const unsettled = await pendingOf(next);
+      // All but messages and entries that are rejected whole, which wait for no row.
+      expect(unsettled).toBeGreaterThan(entryCount / 2);
+      holder.process.kill('SIGCONT');
+      await unlock();
+      await eventually('the holder has nothing in flight', async () =>
+        (await holder.metric('processor_inflight_records')) === 0 ? true : undefined,
+      );
+      expect(await pendingOf(next)).toBe(unsettled);
+
+      scenario.start('two');
+      const check = await scenario.finish();
+      expect(check.takenBack).toBe(entryCount);
+      report('taken back, held by another instance', { entries: entryCount, ...check });
+    },
+    testLimitMs,
+  );
 });
+
+/** Ends what a killed instance has asked of the database, which would go on by itself. */
+async function endSessions({ databases }: SpreadScenario, name: string): Promise<void> {
+  const client = new Client({ connectionString: databases[0] ?? '' });
+  await client.connect();
+  try {
+    const { rowCount } = await client.query(
+      'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1',
+      [name],
+    );
+    expect(rowCount).toBeGreaterThan(0);
+  } finally {
+    await client.end();
+  }
+}
+
+async function pendingOf({ url }: LocalServer): Promise<number> {
+  const summary: unknown = await commandRedis(url, 'XPENDING', stream, group);
+  return Number(Array.isArray(summary) ? summary[0] : Number.NaN);
+}
 
 /** No row is stored until the returned function is called. */
 async function lockPositions({ databases }: SpreadScenario): Promise<() => Promise<void>> {
