@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { usernameOf } from '../config/redis-url.ts';
 import { asDependencyError } from '../db/errors.ts';
+import { migrationsFolder } from '../db/migrations-folder.ts';
 import { readMigrations } from '../db/migrator.ts';
 import { isGroundCode } from '../stream/ground.ts';
 import { asRedisError } from '../stream/redis.ts';
@@ -74,7 +75,7 @@ async function redisChecks({ config, streams }: Stores): Promise<Check[]> {
 }
 
 async function databaseChecks({ config, database }: Stores): Promise<Check[]> {
-  const migrations = await readMigrations(new URL('../../migrations/', import.meta.url));
+  const migrations = await readMigrations(migrationsFolder);
   const servers = await checkServers(config);
   try {
     const found = await database().use((client) => checkDatabase(client, config, migrations));

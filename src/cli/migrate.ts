@@ -4,6 +4,7 @@ import type { Logger } from '../core/types.ts';
 import { asDependencyError } from '../db/errors.ts';
 import { MigrationError } from '../db/migration-error.ts';
 import { type MigrationState, pendingOf, readHistory } from '../db/migration-history.ts';
+import { migrationsFolder } from '../db/migrations-folder.ts';
 import { type Migration, migrate, readMigrations, withClient } from '../db/migrator.ts';
 import { noteChange } from './audit.ts';
 import { type ChangeFlags, type Done, makeChange } from './change.ts';
@@ -82,7 +83,7 @@ function withMigrations(
   command: (stores: Stores, migrations: readonly Migration[]) => Promise<CliExit>,
 ): Promise<CliExit> {
   return withStores(io, async (stores) => {
-    const migrations = await readMigrations(new URL('../../migrations/', import.meta.url));
+    const migrations = await readMigrations(migrationsFolder);
     try {
       return await command(stores, migrations);
     } catch (error) {

@@ -1,4 +1,5 @@
 import { type Config, redactUrl } from '../config/load.ts';
+import { migrationsFolder } from '../db/migrations-folder.ts';
 import { migrate, readMigrations } from '../db/migrator.ts';
 import type { Storage } from '../db/storage.ts';
 import type { Health } from '../lifecycle/health.ts';
@@ -32,7 +33,7 @@ export async function prepare(options: Preparation): Promise<void> {
 async function prepareDatabase(options: Preparation): Promise<Storage> {
   const { config, health, log, signal } = options;
   const { database: db, domain } = config;
-  const migrations = await readMigrations(new URL('../../migrations/', import.meta.url));
+  const migrations = await readMigrations(migrationsFolder);
   const { applied, version, storage } = await retryStep(
     'migrate',
     () => migrate(migrations, { ...db, url: db.migrationUrl, mode: db.migrations, domain }, log),

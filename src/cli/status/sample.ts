@@ -1,6 +1,7 @@
 import { DependencyError } from '../../core/types.ts';
 import { asDependencyError } from '../../db/errors.ts';
 import { pendingOf, readHistory } from '../../db/migration-history.ts';
+import { migrationsFolder } from '../../db/migrations-folder.ts';
 import { readMigrations } from '../../db/migrator.ts';
 import { scrub } from '../../observability/scrub.ts';
 import { type Backlog, sampleBacklog } from '../../stream/backlog.ts';
@@ -149,7 +150,7 @@ function absentOf(
 }
 
 async function sampleDatabase({ database }: Stores): Promise<DatabaseSample> {
-  const migrations = await readMigrations(new URL('../../../migrations/', import.meta.url));
+  const migrations = await readMigrations(migrationsFolder);
   const since = performance.now();
   try {
     // Nothing of the table itself: it has no index on time alone, and a sample must not read a day.
