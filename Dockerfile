@@ -8,7 +8,7 @@ ARG NODE_IMAGE=node:26.10.0-trixie-slim
 FROM --platform=$BUILDPLATFORM ${NODE_IMAGE} AS build
 WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
-# The compiler's native part is an optional package, so this stage takes those as well.
+# The native parts of compiler and bundler are optional packages, so this stage takes those as well.
 RUN npm ci --include=dev --include=optional --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY scripts/build.ts scripts/
@@ -19,6 +19,8 @@ RUN mkdir dumps
 FROM --platform=$BUILDPLATFORM ${NODE_IMAGE} AS dependencies
 WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
+# The built program holds the packages it loads (decision 0075). They are here as well for scanners
+# of known vulnerabilities, and for the texts of their licenses.
 # Node never loads TypeScript from node_modules: type declarations and sources are dead weight.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts \
  && find node_modules -type f \( -name '*.ts' -o -name '*.mts' -o -name '*.cts' \) -delete

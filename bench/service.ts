@@ -10,6 +10,9 @@ export interface ServiceRun {
   readonly residentMb: number;
 }
 
+/** NODE_OPTIONS of the image. */
+const imageOptions = '--enable-source-maps';
+
 type Environment = Readonly<Record<string, string>>;
 
 /** Instances of the service, as their own processes, reading. */
@@ -20,6 +23,7 @@ export async function startInstances(
 ): Promise<RunningService[]> {
   const own = (index: number) => ({
     ...env,
+    NODE_OPTIONS: `${imageOptions} ${env.NODE_OPTIONS ?? ''}`.trim(),
     REDIS_TELEMETRY_STREAM: streamKey,
     CONSUMER_NAME: `bench-${index}`,
   });

@@ -2,29 +2,31 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryPrefix } from '../tools/servers/system-user.ts';
 import type { Figures } from './figures.ts';
+import { createFindSource, type FindSource } from './regions.ts';
 import type { Load } from './rows.ts';
 import { runService } from './service.ts';
 import type { Stand } from './stand.ts';
 
 /** The stages of a record in the service, and the files whose functions belong to each. */
 const stages: readonly (readonly [stage: string, files: RegExp])[] = [
-  ['scan', /\/dist\/teltonika\/(payload|device-ids|iso-time|text-arena)/],
-  ['entry', /\/dist\/(teltonika\/(entry|interpret|imei|validate)|core\/(entry-fields|byte-range))/],
-  ['decode', /\/dist\/teltonika\//],
-  ['reply', /\/dist\/stream\/(raw-|consumer|inspection|make-entry)/],
-  ['acknowledge', /\/dist\/stream\/|\/node_modules\/(@?ioredis|redis-|denque)/],
-  ['order', /\/dist\/db\/write-plan/],
-  ['encoding', /\/dist\/db\/(position-arrays|position-columns|binary-arrays)/],
-  ['write', /\/dist\/db\/|\/node_modules\/pg/],
-  ['in_flight', /\/dist\/core\/(in-flight|held-entry|acknowledgement)/],
-  ['state', /\/dist\/core\/device-/],
-  ['metrics', /\/dist\/observability\/|\/dist\/core\/account|\/node_modules\/prom-client/],
-  ['pipeline', /\/dist\//],
+  ['scan', /src\/teltonika\/(payload|device-ids|iso-time|text-arena)/],
+  ['entry', /src\/(teltonika\/(entry|interpret|imei|validate)|core\/(entry-fields|byte-range))/],
+  ['decode', /src\/teltonika\//],
+  ['reply', /src\/stream\/(raw-|consumer|inspection|make-entry)/],
+  ['acknowledge', /src\/stream\/|node_modules\/(@?ioredis|redis-|denque)/],
+  ['order', /src\/db\/write-plan/],
+  ['encoding', /src\/db\/(position-arrays|position-columns|binary-arrays)/],
+  ['write', /src\/db\/|node_modules\/pg/],
+  ['in_flight', /src\/core\/(in-flight|held-entry|acknowledgement)/],
+  ['state', /src\/core\/device-/],
+  ['metrics', /src\/observability\/|src\/core\/account|node_modules\/prom-client/],
+  ['pipeline', /src\//],
 ];
 
 interface Frame {
   readonly functionName: string;
   readonly url: string;
+  readonly lineNumber: number;
 }
 interface Profile {
   readonly nodes: readonly {
@@ -73,12 +75,13 @@ function newestProfile(dir: string): Profile {
 
 /** The share of each stage in the time in which the main thread was not idle, from the first write on. */
 function sharesOf({ nodes, samples, timeDeltas }: Profile): Map<string, number> {
+  const findSource = createFindSource();
   const stageOf = new Map<number, string | null>();
   const byId = new Map(nodes.map((node) => [node.id, node]));
   const visit = (id: number, above: string): void => {
     const node = byId.get(id);
     if (node === undefined) return;
-    const own = stageOfFrame(node.callFrame, above);
+    const own = stageOfFrame(node.callFrame, above, findSource);
     stageOf.set(id, own);
     for (const child of node.children ?? []) visit(child, own ?? above);
   };
@@ -99,8 +102,13 @@ function sharesOf({ nodes, samples, timeDeltas }: Profile): Map<string, number> 
 }
 
 /** A function of Node or of a library belongs to the stage that calls it; null while idle. */
-function stageOfFrame({ functionName, url }: Frame, above: string): string | null {
+function stageOfFrame(
+  { functionName, url, lineNumber }: Frame,
+  above: string,
+  findSource: FindSource,
+): string | null {
   if (functionName === '(idle)') return null;
   if (functionName === '(garbage collector)') return 'collection';
-  return stages.find(([, files]) => files.test(url))?.[0] ?? above;
+  const source = findSource(url, lineNumber);
+  return stages.find(([, files]) => files.test(source))?.[0] ?? above;
 }

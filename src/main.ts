@@ -6,7 +6,7 @@ import { exitCodes, stopSignal } from './lifecycle/signals.ts';
 import { captureLibraryOutput } from './observability/library-output.ts';
 import { createLogger } from './observability/logger.ts';
 import { scrub } from './observability/scrub.ts';
-import { type Build, createService } from './service.ts';
+import type { Build } from './service.ts';
 
 /** Runs the service from the environment. @returns the exit code */
 export async function run(env: NodeJS.ProcessEnv, build: Build): Promise<number> {
@@ -23,6 +23,7 @@ export async function run(env: NodeJS.ProcessEnv, build: Build): Promise<number>
 
 /** Starts the service, waits for a signal or a stall, and stops it. */
 async function serve(config: Config, build: Build, log: Logger): Promise<number> {
+  const { createService } = await import('./service.ts');
   const service = createService(config, build, log);
   const signalled = stopSignal(log).then((signal) => {
     log.info({ signal }, 'stopping');
