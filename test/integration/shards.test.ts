@@ -7,6 +7,14 @@ import { stream, useStack } from '../cli/stack.ts';
 
 const shards = [0, 1, 2, 3];
 const sharded = { STREAM_SHARDS: '4' };
+/** A write that waits for a lock soon counts as an outage. */
+const shortTimes = {
+  CLAIM_THRESHOLD_MS: '1500',
+  DRAIN_BUDGET_MS: '1400',
+  INSERT_DEADLINE_MS: '1300',
+  STATEMENT_TIMEOUT_MS: '1200',
+  LOCK_TIMEOUT_MS: '500',
+};
 
 describe('shards of the stream on one Redis', () => {
   const stack = useStack();
@@ -105,6 +113,29 @@ describe('shards of the stream on one Redis', () => {
       (key) => !/^telemetry:teltonika:\{[0-3]\}/.test(key),
     );
     expect(keys).toEqual([]);
+  });
+
+  test('store both entries of one id, also when an outage of the database holds one of them', async () => {
+    const service = stack.service('one', { ...sharded, ...shortTimes });
+    await service.untilReady();
+    const locking = new pg.Client(stack.env().POSTGRES_URL);
+    await locking.connect();
+    await locking.query('BEGIN; LOCK TABLE public.positions IN ACCESS EXCLUSIVE MODE');
+    const id = `${Date.now()}-0`;
+    await add(device(0, 0), 0, 0, id);
+    await eventually('the database is failing', async () => {
+      const response = await fetch(`${await service.url()}/health/ready`);
+      return (await response.text()).includes('"database":"unavailable') ? true : undefined;
+    });
+    await add(device(1, 0), 0, 1, id);
+    expect(await pendingOf(0)).toBe(1);
+    await locking.query('ROLLBACK');
+    await locking.end();
+
+    await untilStored(2);
+    await untilAcknowledged([0, 1]);
+    expect(await service.metric('processor_conservation_residual_records')).toBe(0);
+    expect(await service.end('SIGTERM')).toBe(0);
   });
 
   test('are read although one cannot be: at the start and later, readiness names it', async () => {
