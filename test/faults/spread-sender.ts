@@ -23,6 +23,8 @@ export interface SpreadSender {
   /** Resolves when everything that was started is sent. @throws SendError */
   stop(): Promise<void>;
   send(entries: readonly SimulatedEntry[]): Promise<void>;
+  /** Counts an entry that the case itself has added to a stream. */
+  addedElsewhere(entry: SimulatedEntry): void;
   /**
    * Sends again what was acknowledged and is in none of the streams now, as a producer does that
    * keeps what it sent: a failover took it back.
@@ -43,15 +45,17 @@ export function createSpreadSender(options: SpreadSenderOptions): SpreadSender {
   const acknowledged: SimulatedEntry[] = [];
   let isFirstTime = true;
   let waiting = 0;
+  function note(entry: SimulatedEntry): void {
+    // Without its records, which are most of its memory: a long run has a million of them.
+    acknowledged.push({ fields: entry.fields, records: [] });
+    onSent(entry);
+  }
   const senders = streams.map((stream) =>
     createSender({
       stream,
       open: () => openClient(places, stream),
       onSent: (entry) => {
-        if (!isFirstTime) return;
-        // Without its records, which are most of its memory: a long run has a million of them.
-        acknowledged.push({ fields: entry.fields, records: [] });
-        onSent(entry);
+        if (isFirstTime) note(entry);
       },
       signal: closing.signal,
     }),
@@ -121,6 +125,7 @@ export function createSpreadSender(options: SpreadSenderOptions): SpreadSender {
       enqueue(entries);
       await drain();
     },
+    addedElsewhere: note,
     async sendTakenBack() {
       const entries = await takenBack();
       isFirstTime = false;

@@ -2,12 +2,14 @@ import { Redis } from 'ioredis';
 import { Client } from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { SimulatedEntry } from '../../src/simulator/entry.ts';
-import { commandRedis, infoField } from '../../tools/servers/ask.ts';
+import { entryFingerprint } from '../../src/simulator/fingerprint.ts';
+import { commandRedis, infoField, withRedis } from '../../tools/servers/ask.ts';
 import type { LocalServer } from '../../tools/servers/local-server.ts';
 import { type SentinelSet, startSentinelSet } from '../../tools/servers/sentinel.ts';
 import { eventually, group, report, stream, testLimitMs, times } from './scenario.ts';
 import { serversOfSentinels } from './server-set.ts';
 import { openSpreadScenario, type SpreadScenario } from './spread-scenario.ts';
+import type { TakenBack } from './spread-source.ts';
 
 const entryCount = times(200, 1_000);
 const password = 'secret';
@@ -31,14 +33,14 @@ describe('a failover that takes back acknowledged entries', () => {
       const before = await newestId(first);
       await scenario.sender.send(entriesOf(scenario));
       await scenario.untilSettled();
-      const ids = await idsAfter(first, before);
-      expect(ids).toHaveLength(entryCount);
+      const lost = await entriesAfter(first, before);
+      expect(lost).toHaveLength(entryCount);
 
       await first.kill('SIGKILL');
       const next = await set.untilPromoted(first);
       await allowReplication(set, first);
       expect(await newestId(next)).toBe(before);
-      await addUnder(next, ids, entriesOf(scenario), scenario);
+      await addUnder(next, lost, entriesOf(scenario), scenario);
       const check = await scenario.finish();
       expect(check.takenBack).toBe(entryCount);
       report('taken back', { entries: entryCount, ...check });
@@ -57,15 +59,15 @@ describe('a failover that takes back acknowledged entries', () => {
       const unlock = await lockPositions(scenario);
       await scenario.sender.send(entriesOf(scenario));
       await untilDelivered(first);
-      const ids = await idsAfter(first, before);
+      const lost = await entriesAfter(first, before);
 
       await first.kill('SIGKILL');
       const next = await set.untilPromoted(first);
       await allowReplication(set, first);
-      await addUnder(next, ids, entriesOf(scenario), scenario);
+      await addUnder(next, lost, entriesOf(scenario), scenario);
       await untilDelivered(next);
       await unlock();
-      const check = await scenario.finish();
+      const check = await scenario.finish(lost);
       expect(check.takenBack).toBe(entryCount);
       report('taken back in flight', { entries: entryCount, ...check });
     },
@@ -83,7 +85,7 @@ describe('a failover that takes back acknowledged entries', () => {
       const unlock = await lockPositions(scenario);
       await scenario.sender.send(entriesOf(scenario));
       await untilDelivered(first);
-      const ids = await idsAfter(first, before);
+      const lost = await entriesAfter(first, before);
       holder.process.kill('SIGSTOP');
 
       await first.kill('SIGKILL');
@@ -91,7 +93,7 @@ describe('a failover that takes back acknowledged entries', () => {
       await allowReplication(set, first);
       const owner = scenario.start('two');
       await owner.untilReady();
-      await addUnder(next, ids, entriesOf(scenario), scenario);
+      await addUnder(next, lost, entriesOf(scenario), scenario);
       await untilDelivered(next);
       // The owner dies before it has stored anything, and the holder settles what was taken back.
       await owner.end('SIGKILL');
@@ -107,7 +109,7 @@ describe('a failover that takes back acknowledged entries', () => {
       expect(await pendingOf(next)).toBe(unsettled);
 
       scenario.start('two');
-      const check = await scenario.finish();
+      const check = await scenario.finish(lost);
       expect(check.takenBack).toBe(entryCount);
       report('taken back, held by another instance', { entries: entryCount, ...check });
     },
@@ -192,31 +194,33 @@ async function allowReplication(set: SentinelSet, killed: LocalServer): Promise<
 }
 
 async function newestId({ url }: LocalServer): Promise<string> {
-  return String((await idsOf(url, 'XREVRANGE', '+', '-', 1)).at(0));
+  return await withRedis(url, async (redis) =>
+    String((await redis.xrevrange(stream, '+', '-', 'COUNT', 1))[0]?.[0]),
+  );
 }
 
-async function idsAfter({ url }: LocalServer, id: string): Promise<readonly string[]> {
-  return await idsOf(url, 'XRANGE', `(${id}`, '+', entryCount + 1);
-}
-
-async function idsOf(url: string, command: string, from: string, to: string, count: number) {
-  const found: unknown = await commandRedis(url, command, stream, from, to, 'COUNT', count);
-  const entries: readonly unknown[] = Array.isArray(found) ? found : [];
-  return entries.map((entry) => String(Array.isArray(entry) ? entry[0] : ''));
+async function entriesAfter({ url }: LocalServer, id: string): Promise<readonly TakenBack[]> {
+  return await withRedis(url, async (redis) => {
+    const found = await redis.xrangeBuffer(stream, `(${id}`, '+', 'COUNT', entryCount + 1);
+    return found.map(([one, fields]) => ({
+      id: one.toString('latin1'),
+      fingerprint: entryFingerprint(fields),
+    }));
+  });
 }
 
 /** As another producer does, or the same one after it has lost its notes. */
 async function addUnder(
   { url }: LocalServer,
-  ids: readonly string[],
+  lost: readonly TakenBack[],
   entries: readonly SimulatedEntry[],
-  { ledger }: SpreadScenario,
+  { sender }: SpreadScenario,
 ): Promise<void> {
   const client = new Redis(url, { protocol: 2 });
   try {
     for (const [index, entry] of entries.entries()) {
-      await client.call('XADD', stream, ids[index] ?? '', ...entry.fields);
-      ledger.add(entry);
+      await client.call('XADD', stream, lost[index]?.id ?? '', ...entry.fields);
+      sender.addedElsewhere(entry);
     }
   } finally {
     client.disconnect();
