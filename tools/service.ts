@@ -1,9 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { childEnvironment } from './child-environment.ts';
-
-const source = fileURLToPath(new URL('../src/processor.ts', import.meta.url));
+import { programFile } from './program.ts';
 
 export interface LogLine {
   readonly level: string;
@@ -31,10 +29,10 @@ export interface RunningService {
 /** The service closes an idle connection; a request just then on the same one would fail. */
 const ownConnection = { headers: { connection: 'close' } };
 
-/** @param program the source by default, or what was built from it: the benchmark measures what is deployed */
+/** @param program that of `programFile` by default; a test of an upgrade names another */
 export function startService(
   env: Readonly<Record<string, string>>,
-  program = process.env.PROCESSOR_PROGRAM ?? source,
+  program = programFile(),
 ): RunningService {
   const child = spawn(process.execPath, [program, 'run'], {
     env: { ...childEnvironment(), HTTP_PORT: '0', TIMESCALEDB: 'optional', ...env },

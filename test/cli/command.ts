@@ -1,10 +1,8 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import { childEnvironment } from '../../tools/child-environment.ts';
-
-const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
+import { programFile } from '../../tools/program.ts';
 
 export interface Ended {
   readonly code: number | null;
@@ -17,7 +15,7 @@ export async function runCommand(
   env: Readonly<Record<string, string>>,
   words: readonly string[],
 ): Promise<Ended> {
-  const child = spawn(process.execPath, [program, ...words], {
+  const child = spawn(process.execPath, [programFile(), ...words], {
     env: { ...childEnvironment(), TIMESCALEDB: 'optional', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -3,13 +3,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runConfig } from '../../src/cli/config.ts';
 import { variables } from '../../src/config/variables.ts';
+import { programFile } from '../../tools/program.ts';
 import { secrets, secretsIn } from '../security/markers.ts';
 
-const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
 const required = { POSTGRES_URL: 'postgres://db.example/telemetry' };
 
 /** In this process; `asProcess` shows that the program does the same. */
@@ -24,7 +23,7 @@ function config(env: Environment, json: boolean) {
 type Environment = Readonly<Record<string, string>>;
 
 function asProcess(env: Environment, ...words: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...words], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [programFile(), ...words], {
     env: { PATH: process.env.PATH, ...env },
     encoding: 'utf8',
   });

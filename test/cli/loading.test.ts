@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { commands } from '../../src/cli/commands.ts';
 import { runCommand } from './command.ts';
 import { useStack } from './stack.ts';
@@ -12,6 +12,11 @@ const source = fileURLToPath(new URL('../../src/', import.meta.url));
 
 /** Modules of src/ that `processor run` needs; raise it only for a module that `run` uses. */
 const maxRunModules = 200;
+
+// The source: a chunk of the bundle does not show which modules a command loads.
+beforeAll(() => {
+  vi.stubEnv('PROCESSOR_PROGRAM', undefined);
+});
 
 /** An environment in which a process writes down which modules it loads. */
 async function recording() {

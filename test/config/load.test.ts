@@ -1,6 +1,5 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import {
   type Config,
@@ -10,6 +9,7 @@ import {
   redactUrl,
 } from '../../src/config/load.ts';
 import { variables } from '../../src/config/variables.ts';
+import { programFile } from '../../tools/program.ts';
 
 const marker = 'hunter2-marker';
 const required = { POSTGRES_URL: 'postgres://db.example/telemetry' };
@@ -329,8 +329,7 @@ describe('.env.example', () => {
 });
 
 test('`processor run` with several wrong variables reports all of them and exits with 1', () => {
-  const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program, 'run'], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [programFile(), 'run'], {
     env: {
       PATH: process.env.PATH,
       POSTGRES_URL: `postgres:${marker}`,

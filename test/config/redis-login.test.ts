@@ -1,10 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { loadRedisLogin } from '../../src/config/redis-login.ts';
+import { programFile } from '../../tools/program.ts';
 
-const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
 const host = {
   hostname: 'worker-7',
   readFile: (path: string) => {
@@ -46,10 +45,14 @@ describe('the login of Redis alone', () => {
 });
 
 test('`processor simulate` reports a missing password file and exits with 1', () => {
-  const { status, stderr } = spawnSync(process.execPath, [program, 'simulate', '--records', '1'], {
-    env: { PATH: process.env.PATH, REDIS_PASSWORD_FILE: '/nowhere/password' },
-    encoding: 'utf8',
-  });
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [programFile(), 'simulate', '--records', '1'],
+    {
+      env: { PATH: process.env.PATH, REDIS_PASSWORD_FILE: '/nowhere/password' },
+      encoding: 'utf8',
+    },
+  );
 
   expect(status).toBe(1);
   expect(stderr).toContain('REDIS_PASSWORD: got REDIS_PASSWORD_FILE=/nowhere/password');
@@ -57,7 +60,7 @@ test('`processor simulate` reports a missing password file and exits with 1', ()
 
 test('`processor simulate --redis-url` overrides REDIS_URL and its file', () => {
   const words = ['simulate', '--records', '1', '--redis-url', 'redis://127.0.0.1:1'];
-  const { status, stderr } = spawnSync(process.execPath, [program, ...words], {
+  const { status, stderr } = spawnSync(process.execPath, [programFile(), ...words], {
     env: { PATH: process.env.PATH, REDIS_URL: 'nonsense', REDIS_URL_FILE: '/nowhere/url' },
     encoding: 'utf8',
   });

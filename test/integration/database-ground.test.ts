@@ -1,20 +1,19 @@
 import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { migrate } from '../../src/db/migrator.ts';
 import { childEnvironment } from '../../tools/child-environment.ts';
+import { programFile } from '../../tools/program.ts';
 import { type LocalServer, startPostgres } from '../../tools/servers/servers.ts';
 import { eventually, type RunningService, startService } from '../../tools/service.ts';
 import { migrateOptions, migrations, silent } from '../db/positions.ts';
 import { entryOf } from '../security/entries.ts';
 import { type FreshDatabase, freshDatabase, freshStream, redisUrl } from '../setup/database.ts';
 
-const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
 const run = promisify(execFile);
 const device = '356307042441013';
 
@@ -54,7 +53,7 @@ async function untilReadyTells(service: RunningService, text: string): Promise<v
 
 async function processor(postgresUrl: string, ...words: string[]) {
   const env = { ...childEnvironment(), ...envOf(postgresUrl) };
-  return await run(process.execPath, [program, ...words], { env }).then(
+  return await run(process.execPath, [programFile(), ...words], { env }).then(
     ({ stdout, stderr }) => ({ code: 0, text: stdout + stderr }),
     (error: { code: number; stdout: string; stderr: string }) => ({
       code: error.code,

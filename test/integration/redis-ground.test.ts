@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import {
@@ -13,6 +12,7 @@ import {
   test,
 } from 'vitest';
 import { childEnvironment } from '../../tools/child-environment.ts';
+import { programFile } from '../../tools/program.ts';
 import { startSentinel } from '../../tools/servers/redis-kinds.ts';
 import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
 import { eventually, type RunningService, startService } from '../../tools/service.ts';
@@ -20,7 +20,6 @@ import { startAclRedis } from '../security/acl.ts';
 import { entryOf } from '../security/entries.ts';
 import { type FreshDatabase, freshDatabase } from '../setup/database.ts';
 
-const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
 const run = promisify(execFile);
 const stream = 'telemetry:teltonika';
 const device = '356307042441013';
@@ -67,7 +66,7 @@ async function processor(
 ) {
   const urls = { REDIS_URL: redisUrl, POSTGRES_URL: database.url, TIMESCALEDB: 'optional' };
   const env = { ...childEnvironment(), ...urls, ...changes };
-  return await run(process.execPath, [program, ...words], { env }).then(
+  return await run(process.execPath, [programFile(), ...words], { env }).then(
     ({ stdout, stderr }) => ({ code: 0, text: stdout + stderr }),
     (error: { code: number; stdout: string; stderr: string }) => ({
       code: error.code,

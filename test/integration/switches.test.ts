@@ -1,16 +1,15 @@
 import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { childEnvironment } from '../../tools/child-environment.ts';
+import { programFile } from '../../tools/program.ts';
 import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
 import { eventually, type RunningService, startService } from '../../tools/service.ts';
 import { freshDatabase } from '../setup/database.ts';
 
 const stream = 'telemetry:teltonika';
-const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
 const run = promisify(execFile);
 
 describe('what operators switch at run time', () => {
@@ -47,7 +46,7 @@ describe('what operators switch at run time', () => {
 
   async function processor(...words: string[]) {
     try {
-      const { stdout } = await run(process.execPath, [program, ...words], {
+      const { stdout } = await run(process.execPath, [programFile(), ...words], {
         env: { ...childEnvironment(), ...env() },
       });
       return { code: 0, stdout };

@@ -1,13 +1,12 @@
 import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { childEnvironment } from '../../tools/child-environment.ts';
+import { programFile } from '../../tools/program.ts';
 import { type LocalServer, startRedis } from '../../tools/servers/servers.ts';
 import { eventually, type RunningService, startService } from '../../tools/service.ts';
 import { type FreshDatabase, freshDatabase } from '../setup/database.ts';
 
-const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
 const run = promisify(execFile);
 const secret = 'hunter2-marker';
 
@@ -91,7 +90,7 @@ test.each(['*', 'ioredis:*', 'ioredis*,-nothing'])('DEBUG=%s prints no secret', 
     ['dlq', 'list'],
     ['simulate', '--records', '1', '--yes', '--live'],
   ]) {
-    const { stdout, stderr } = await run(process.execPath, [program, ...words], {
+    const { stdout, stderr } = await run(process.execPath, [programFile(), ...words], {
       env: { ...childEnvironment(), ...urls, ...env },
     });
 

@@ -12,6 +12,7 @@ import {
   insertDevice,
   insertVehicle,
 } from '../../tools/domain-fixture.ts';
+import { programFile } from '../../tools/program.ts';
 import { findProgram } from '../../tools/servers/programs.ts';
 import { eventually } from '../../tools/service.ts';
 import { ended } from '../cli/command.ts';
@@ -175,7 +176,7 @@ describe('the commands of OPERATIONS.md', () => {
       writeFileSync(join(folder, name), `#!/bin/sh\n${script}\n`);
       chmodSync(join(folder, name), 0o755);
     };
-    shim('processor', `exec ${process.execPath} ${join(root, 'src/processor.ts')} "$@"`);
+    shim('processor', `exec ${process.execPath} ${programFile()} "$@"`);
     shim('redis-cli', `exec ${whereIs('redis-cli')} -u ${REDIS_URL} "$@"`);
     if (findProgram('curl') === null) {
       const standIn = join(import.meta.dirname, 'fixtures', 'curl.ts');

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { childEnvironment } from '../../tools/child-environment.ts';
+import { programFile } from '../../tools/program.ts';
 import { askPostgres } from '../../tools/servers/ask.ts';
 import { findProgram } from '../../tools/servers/programs.ts';
 import { eventually } from '../../tools/service.ts';
@@ -50,7 +51,7 @@ describe('"Restore a backup" of OPERATIONS.md', () => {
     const folder = await mkdtemp(join(tmpdir(), 'restore-'));
     onTestFinished(() => rm(folder, { recursive: true }));
     const shims = {
-      processor: `${process.execPath} ${join(root, 'src/processor.ts')}`,
+      processor: `${process.execPath} ${programFile()}`,
       'redis-cli': `${findProgram('redis-cli')} -u ${REDIS_URL}`,
       ...Object.fromEntries(programs.map((name, at) => [name, paths[at] ?? ''])),
     };

@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process';
 import { connect as connectTcp } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import {
@@ -18,12 +17,12 @@ import type { EntryId, Rejection } from '../../src/core/types.ts';
 import { createAcknowledger } from '../../src/stream/acknowledger.ts';
 import { makeEntry } from '../../src/stream/make-entry.ts';
 import { childEnvironment } from '../../tools/child-environment.ts';
+import { programFile } from '../../tools/program.ts';
 import { eventually, type RunningService, startService } from '../../tools/service.ts';
 import { type FreshDatabase, freshDatabase } from '../setup/database.ts';
 import { type AclRedis, startAclRedis, type User, users } from './acl.ts';
 import { entry, imei } from './entries.ts';
 
-const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
 const run = promisify(execFile);
 const stream = 'fleet:teltonika.1';
 const group = 'processor';
@@ -84,7 +83,7 @@ describe('the users of deploy/redis/users.acl', () => {
 
   async function processor(...words: string[]): Promise<string> {
     const env = { ...childEnvironment(), ...envOf('processor-operator') };
-    return (await run(process.execPath, [program, ...words], { env })).stdout;
+    return (await run(process.execPath, [programFile(), ...words], { env })).stdout;
   }
 
   /** Dead-letters an entry that is neither in the stream nor pending, and acknowledges it. */
@@ -162,7 +161,7 @@ describe('the users of deploy/redis/users.acl', () => {
     expect(await processor('migrate', 'up', '--yes')).toContain('applied no migration');
     // With the service's own login, as in its container.
     expect(await acl.denials()).toEqual([]);
-    await run(process.execPath, [program, 'doctor'], {
+    await run(process.execPath, [programFile(), 'doctor'], {
       env: { ...childEnvironment(), ...envOf('processor') },
     });
     // It also tries what only the operator may read.

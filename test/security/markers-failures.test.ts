@@ -14,6 +14,7 @@ import { runResume } from '../../src/cli/resume.ts';
 import { runRetention } from '../../src/cli/retention.ts';
 import { formatProblems, loadConfig } from '../../src/config/load.ts';
 import { childEnvironment } from '../../tools/child-environment.ts';
+import { programFile } from '../../tools/program.ts';
 import { freePort } from '../../tools/servers/ports.ts';
 import { eventually } from '../../tools/service.ts';
 import { entryOf, stream } from './entries.ts';
@@ -21,7 +22,6 @@ import { useMarkedServers } from './marked-servers.ts';
 import { deviceId, personalDataIn, place, secrets, secretsIn } from './markers.ts';
 import { ask } from './roles.ts';
 
-const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
 const throwing = fileURLToPath(new URL('fixtures/throwing.ts', import.meta.url));
 const run = promisify(execFile);
 type Env = Readonly<Record<string, string>>;
@@ -218,7 +218,7 @@ describe('passwords, IMEIs and coordinates, when something fails', () => {
           [env, 'verify'] as const,
         ]),
       ].map(async ([env, ...words], index) => {
-        const whole = [program, ...words];
+        const whole = [programFile(), ...words];
         const ended = await run(process.execPath, whole, {
           env: { ...childEnvironment(), ...env },
         }).then(

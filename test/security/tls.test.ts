@@ -2,7 +2,6 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -12,6 +11,7 @@ import { openDatabase } from '../../src/db/pool.ts';
 import { createPrimaryFinder } from '../../src/stream/primary-finder.ts';
 import { createConnection, openRedis } from '../../src/stream/redis.ts';
 import { childEnvironment } from '../../tools/child-environment.ts';
+import { programFile } from '../../tools/program.ts';
 import { askPostgres } from '../../tools/servers/ask.ts';
 import { freePort } from '../../tools/servers/ports.ts';
 import { type LocalServer, startPostgres, startRedis } from '../../tools/servers/servers.ts';
@@ -20,7 +20,6 @@ import { silent } from '../db/positions.ts';
 import { type Authority, type Certificate, makeCertificates } from './certificates.ts';
 import { entry, stream } from './entries.ts';
 
-const program = fileURLToPath(new URL('../../src/processor.ts', import.meta.url));
 const run = promisify(execFile);
 /** The second where the server sends its authority's certificate along, as Redis does. */
 const untrusted = /UNABLE_TO_VERIFY_LEAF_SIGNATURE|SELF_SIGNED_CERT_IN_CHAIN/;
@@ -296,7 +295,9 @@ describe('TLS to real servers', () => {
       expect(encrypted).toEqual({ all: true, any: true });
 
       const words = (...command: string[]) =>
-        run(process.execPath, [program, ...command], { env: { ...childEnvironment(), ...env } });
+        run(process.execPath, [programFile(), ...command], {
+          env: { ...childEnvironment(), ...env },
+        });
       expect((await words('migrate', 'status')).stdout).toContain('applied');
       expect((await words('pause', '--reason', 'test', '--yes')).stdout).toContain('is paused');
       expect(await service.end('SIGTERM')).toBe(0);

@@ -1,6 +1,6 @@
 /**
- * vitest's globalSetup: a temporary folder for the whole run, and both servers, their URLs through
- * `inject`.
+ * vitest's globalSetup: a temporary folder for the whole run, the bundled program in it, and both
+ * servers, their URLs through `inject`.
  */
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
@@ -8,6 +8,7 @@ import { showProgress } from '../../scripts/prepare/progress.mjs';
 import { askPostgres, askRedis } from '../../tools/servers/ask.ts';
 import { openRunFolder } from '../../tools/servers/run-folder.ts';
 import { providePostgres, provideRedis, type RunningServer } from '../../tools/servers/servers.ts';
+import { bundleProgram } from './bundle.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -37,10 +38,13 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const folder = await openRunFolder();
   // Half of the suite's CPU was spent on compiling the same modules, once for each process.
   process.env.NODE_COMPILE_CACHE = join(folder.path, 'compile-cache');
-  const { redis, postgres } = await provideBoth().catch(async (error: unknown) => {
-    await folder.close();
-    throw error;
-  });
+  const { program, redis, postgres } = await provideAll(folder.path).catch(
+    async (error: unknown) => {
+      await folder.close();
+      throw error;
+    },
+  );
+  process.env.PROCESSOR_PROGRAM = program;
   const stop = async () => {
     await Promise.all([redis.stop(), postgres.stop()]);
     await folder.close();
@@ -67,22 +71,38 @@ export default async function setup(project: TestProject): Promise<() => Promise
   return stop;
 }
 
-async function provideBoth(): Promise<{ redis: RunningServer; postgres: RunningServer }> {
+interface Provided {
+  /** The bundled program's file. */
+  readonly program: string;
+  readonly redis: RunningServer;
+  readonly postgres: RunningServer;
+}
+
+async function provideAll(folder: string): Promise<Provided> {
   // vitest draws on the terminal, so these are plain lines there too.
   const waiting = showProgress('test servers: starting Redis and PostgreSQL', {
     out: process.stderr,
     terminal: false,
   });
-  const [redis, postgres] = await Promise.allSettled([provideRedis(), providePostgres()]);
+  const [program, redis, postgres] = await Promise.allSettled([
+    bundleProgram(join(folder, 'program')),
+    provideRedis(),
+    providePostgres(),
+  ]);
   waiting.done();
-  if (redis.status === 'fulfilled' && postgres.status === 'fulfilled') {
-    return { redis: redis.value, postgres: postgres.value };
+  if (
+    program.status === 'fulfilled' &&
+    redis.status === 'fulfilled' &&
+    postgres.status === 'fulfilled'
+  ) {
+    return { program: program.value, redis: redis.value, postgres: postgres.value };
   }
-  const reasons: unknown[] = [];
-  for (const result of [redis, postgres]) {
-    if (result.status === 'fulfilled') await result.value.stop();
-    else reasons.push(result.reason);
+  for (const server of [redis, postgres]) {
+    if (server.status === 'fulfilled') await server.value.stop();
   }
+  const reasons = [program, redis, postgres].flatMap((result): unknown[] =>
+    result.status === 'rejected' ? [result.reason] : [],
+  );
   const reported = reasons.map((reason) =>
     reason instanceof Error ? reason.message : String(reason),
   );

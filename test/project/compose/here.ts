@@ -2,11 +2,11 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { childEnvironment } from '../../../tools/child-environment.ts';
+import { programFile } from '../../../tools/program.ts';
 import type { ComposeService } from './read.ts';
 
 const run = promisify(execFile);
 const rolesFile = fileURLToPath(new URL('../../../deploy/sql/roles.sql', import.meta.url));
-const program = fileURLToPath(new URL('../../../src/processor.ts', import.meta.url));
 
 /** Where the servers of a compose file are on this machine, and the folder for /run/secrets. */
 export interface Places {
@@ -56,5 +56,5 @@ export async function runProcessorHere(
     TIMESCALEDB: 'optional',
     ...environmentHere(service, places),
   };
-  return (await run(process.execPath, [program, ...words], { env, timeout: 30_000 })).stdout;
+  return (await run(process.execPath, [programFile(), ...words], { env, timeout: 30_000 })).stdout;
 }
