@@ -8,7 +8,7 @@ import { showProgress } from '../../scripts/prepare/progress.mjs';
 import { askPostgres, askRedis } from '../../tools/servers/ask.ts';
 import { openRunFolder } from '../../tools/servers/run-folder.ts';
 import { providePostgres, provideRedis, type RunningServer } from '../../tools/servers/servers.ts';
-import { bundleProgram } from './bundle.ts';
+import { programOfThisRun } from './bundle.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -85,7 +85,7 @@ async function provideAll(folder: string): Promise<Provided> {
     terminal: false,
   });
   const [program, redis, postgres] = await Promise.allSettled([
-    bundleProgram(join(folder, 'program')),
+    programOfThisRun(join(folder, 'program')),
     provideRedis(),
     providePostgres(),
   ]);
