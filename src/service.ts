@@ -13,6 +13,7 @@ import { createTracing } from './observability/tracing.ts';
 import { buildDomain, type DomainPart } from './service/domain.ts';
 import { buildParts, type Parts } from './service/parts.ts';
 import { type Build, prepare } from './service/preparation.ts';
+import { createPrimaryWatch } from './service/primary-watch.ts';
 
 export type { Build } from './service/preparation.ts';
 
@@ -129,6 +130,7 @@ export function assemble(config: Config, build: Build, log: Logger, signal: Abor
     releasable('database', () => parts.database.close(poolGraceMs)),
     releasable('redis connection', () => closeAll(parts.streams.map((one) => one.connection))),
     releasable('consumer', () => closeAll(parts.streams.map((one) => one.consumer))),
+    createPrimaryWatch(parts.primaries, log),
     preparation({ config, build, parts, health, log, signal, readSwitches, onBug }),
     ...(domain === null ? [] : [domain]),
     maintenance,

@@ -4,6 +4,7 @@ import type { Redis } from 'ioredis';
 import { processHost } from '../config/host.ts';
 import { formatProblems } from '../config/load.ts';
 import { loadRedisLogin } from '../config/redis-login.ts';
+import { repeat } from '../lifecycle/repeat.ts';
 import { type CrossingLedger, createCrossingLedger } from '../simulator/crossing-ledger.ts';
 import type { SimulatedEntry } from '../simulator/entry.ts';
 import { type FeedTotals, feed } from '../simulator/feed.ts';
@@ -15,6 +16,7 @@ import { openLedgerFile, writeLedger } from '../simulator/ledger-file.ts';
 import { createSender, type Sender } from '../simulator/sender.ts';
 import { createShardedSender } from '../simulator/sharded-sender.ts';
 import { shardOf } from '../stream/shards.ts';
+import type { PrimaryFinder } from '../stream/topology.ts';
 import { askConsent, operatorOf } from './change.ts';
 import { type CliExit, type CliIo, cliExits } from './io.ts';
 import { cliIo, type SetExitCode, wholeNumber } from './options.ts';
@@ -27,6 +29,9 @@ import {
   openConnections,
   streamsOf,
 } from './simulate-redis.ts';
+
+/** Between questions to the sentinels for the primary. */
+const watchEveryMs = 1000;
 
 interface SimulateFlags {
   readonly redisUrl?: string;
@@ -241,7 +246,12 @@ async function send(
   onSent: (entry: SimulatedEntry) => void,
 ): Promise<FeedTotals> {
   const { records, durationSeconds, rate } = options;
-  const sender = openSender(options, signal, onSent);
+  const primaries = findServers(options);
+  const sender = openSender(options, primaries, signal, onSent);
+  // What a former primary still takes is lost.
+  const endWatch = repeat(async () => {
+    await primaries.leaveFormer();
+  }, watchEveryMs);
   try {
     await sender.connect();
     const durationMs = durationSeconds === null ? null : durationSeconds * 1000;
@@ -255,6 +265,7 @@ async function send(
       maxBacklog: options.maxBacklog,
     });
   } finally {
+    await endWatch();
     sender.close();
   }
 }
@@ -262,10 +273,10 @@ async function send(
 /** One sender for the stream, or one for each shard. */
 function openSender(
   options: SimulateOptions,
+  primaries: PrimaryFinder,
   signal: AbortSignal,
   onSent: (entry: SimulatedEntry) => void,
 ): Sender {
-  const primaries = findServers(options);
   const senderOf = (stream: string) => {
     const { open } = openConnections(primaries, stream);
     return createSender({ open, stream, onSent, signal });

@@ -56,7 +56,8 @@ export function buildParts(options: PartsOptions) {
   metrics.bufferLimitRecords.set(limits.inFlightRecords);
   const errors = createRecentErrors(maxRecentErrors);
   const databaseGuard = buildDatabaseGuard({ config, metrics, log, errors }, health);
-  const streams = buildStreams(options, { account, errors });
+  const primaries = buildPrimaries(options);
+  const streams = buildStreams(options, { account, errors, primaries });
   const pipeline = new Pipeline({
     account,
     batcher,
@@ -76,28 +77,32 @@ export function buildParts(options: PartsOptions) {
     states,
     databaseGuard,
     streams,
+    primaries,
     pipeline,
     errors,
   };
 }
 
-/** The parts of each stream that is read. */
-function buildStreams(
-  options: PartsOptions,
-  shared: Pick<Parameters<typeof buildStream>[0], 'account' | 'errors'>,
-) {
-  const { config, metrics, health, log, extraEvents } = options;
-  const { streams, redis, pipeline: limits } = config;
-  const budget = new InFlightBudget(
-    { records: limits.inFlightRecords, bytes: limits.inFlightBytes },
-    streams.length,
-  );
-  const primaries = createPrimaryFinder(redis, (from, to, key) => {
+function buildPrimaries({ config: { redis, streams }, metrics, log }: PartsOptions) {
+  return createPrimaryFinder(redis, (from, to, key) => {
     const shard = streams.find((stream) => stream.key === key)?.shard ?? null;
     const fields = { from: placeText(from), to: placeText(to) };
     metrics.redisPrimaryChanges.inc();
     shardLog(log, shard).info(fields, 'redis primary changed');
   });
+}
+
+/** The parts of each stream that is read. */
+function buildStreams(
+  options: PartsOptions,
+  shared: Pick<Parameters<typeof buildStream>[0], 'account' | 'errors' | 'primaries'>,
+) {
+  const { config, metrics, health, log, extraEvents } = options;
+  const { streams, pipeline: limits } = config;
+  const budget = new InFlightBudget(
+    { records: limits.inFlightRecords, bytes: limits.inFlightBytes },
+    streams.length,
+  );
   const stateOf = createStreamStates(
     streams.map(({ shard }) => shard),
     metrics,
@@ -109,7 +114,6 @@ function buildStreams(
     metrics,
     log,
     budget,
-    primaries,
     extraEvents,
     mayLog: limitRejections(Date.now),
     interpretOf: interpreters(options),

@@ -25,11 +25,7 @@ export async function askServer(
   const client = new Redis({
     ...loginOptions(login),
     ...(tls && { tls }),
-    Connector: connectorTo(
-      () => Promise.resolve(place),
-      tls,
-      () => undefined,
-    ),
+    Connector: connectorTo(() => Promise.resolve(place), { tls }),
     connectionName: 'processor:locate',
     lazyConnect: true,
     retryStrategy: () => null,

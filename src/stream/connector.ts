@@ -6,6 +6,13 @@ import type { Place } from './place.ts';
 /** Time for a closed connection to end before it is destroyed. */
 const disconnectTimeoutMs = 2000;
 
+export interface ConnectorOptions {
+  /** Null: plain text. */
+  readonly tls: ConnectionOptions | null;
+  readonly onSocket?: (socket: Socket, place: Place) => void;
+  readonly onNotFound?: () => void;
+}
+
 /**
  * Makes the part of ioredis that opens a socket, which finds its server at every connect.
  * The connectors of ioredis retry without end inside `connect` while no sentinel answers
@@ -13,8 +20,7 @@ const disconnectTimeoutMs = 2000;
  */
 export function connectorTo(
   find: () => Promise<Place>,
-  tls: ConnectionOptions | null,
-  onNotFound: () => void,
+  { tls, onSocket, onNotFound }: ConnectorOptions,
 ): new () => AbstractConnector {
   return class extends AbstractConnector {
     constructor() {
@@ -28,6 +34,7 @@ export function connectorTo(
       if (!this.connecting) throw new Error('Connection is closed.');
       const socket = tls === null ? tcp({ ...place }) : tlsConnect(tlsOptions(place, tls));
       this.stream = socket;
+      onSocket?.(socket, place);
       socket.once('error', (error: Error) => {
         this.firstError = error;
       });
@@ -44,7 +51,7 @@ export function connectorTo(
       try {
         return await find();
       } catch (error) {
-        onNotFound();
+        onNotFound?.();
         throw error;
       }
     }

@@ -1,5 +1,6 @@
 import type { ConnectionOptions } from 'node:tls';
 import { createOwnerFinder } from './cluster-owner.ts';
+import { OpenSockets } from './open-sockets.ts';
 import { createSentinelFinder } from './sentinel-primary.ts';
 import { type Place, type PrimaryFinder, placeText, type Topology } from './topology.ts';
 
@@ -18,11 +19,17 @@ export function createPrimaryFinder(
   onChange: (from: Place, to: Place, key: string) => void = () => undefined,
 ): PrimaryFinder {
   const { topology, tls } = servers;
-  const find = finderOf(servers);
+  const { find, agreed } = finderOf(servers);
   const last = new Map<string, Place>();
+  const sockets = new OpenSockets();
   return {
     topology,
     tls,
+    sockets,
+    async leaveFormer() {
+      const primary = await agreed();
+      return primary === null ? 0 : sockets.endExcept(primary);
+    },
     async find(key) {
       const place = await find(key);
       const before = last.get(key);
@@ -35,16 +42,26 @@ export function createPrimaryFinder(
   };
 }
 
-function finderOf(servers: ServerOptions): (key: string) => Promise<Place> {
+interface Finder {
+  readonly find: (key: string) => Promise<Place>;
+  /** The primary that most sentinels name; null while most do not, and without sentinels. */
+  readonly agreed: () => Promise<Place | null>;
+}
+
+function finderOf(servers: ServerOptions): Finder {
   const { topology } = servers;
   const asking = { ...servers, translate: translator(servers.natMap) };
+  // Nodes of a cluster refuse commands for a slot as soon as another node owns it.
+  const agreed = () => Promise.resolve(null);
   switch (topology.kind) {
-    case 'single':
-      return () => Promise.reject(new TypeError('the URL of a single server says where it is'));
+    case 'single': {
+      const error = new TypeError('the URL of a single server says where it is');
+      return { find: () => Promise.reject(error), agreed };
+    }
     case 'sentinel':
       return createSentinelFinder(topology, asking);
     case 'cluster':
-      return createOwnerFinder(topology, asking);
+      return { find: createOwnerFinder(topology, asking), agreed };
   }
 }
 

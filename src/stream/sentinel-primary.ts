@@ -22,13 +22,16 @@ interface Answer {
 }
 
 /**
- * Asks all sentinels at the same time, once, and follows the majority of those that answer: one that
- * hangs costs at most `graceMs`, and one that was cut off and knows only the old primary is outvoted.
+ * `find` asks all sentinels at the same time, once, and follows the majority of those that answer: one
+ * that hangs costs at most `graceMs`, and one that was cut off and knows only the old primary is
+ * outvoted. While none answers, the primary stays the one that was found last: a connection that was
+ * lost meanwhile comes back, and a server that is no primary any more is refused as before.
+ * `agreed` is the primary that more than half of all sentinels name, null if there is none.
  */
 export function createSentinelFinder(
   topology: SentinelTopology,
   { tls, connectTimeoutMs, translate }: FinderOptions,
-): () => Promise<Place> {
+): { readonly find: () => Promise<Place>; readonly agreed: () => Promise<Place | null> } {
   const { sentinels, name, sentinelLogin: login } = topology;
   const options = { login, tls, timeoutMs: Math.min(maxAskMs, connectTimeoutMs) };
   const words = ['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', name] as const;
@@ -43,12 +46,26 @@ export function createSentinelFinder(
     }
   }
 
-  return async () => {
-    const answers = await enoughAnswers(sentinels.map(ask));
-    const found = mostNamed(answers);
-    if (found === null) throw notFound(name, answers);
-    return translate(found.primary);
+  let last: Place | null = null;
+  return {
+    async find() {
+      const answers = await enoughAnswers(sentinels.map(ask));
+      const found = mostNamed(answers)?.primary ?? null;
+      if (found !== null) last = translate(found);
+      else if (last === null || !isSilence(answers)) throw notFound(name, answers);
+      return last;
+    },
+    async agreed() {
+      const found = mostNamed(await enoughAnswers(sentinels.map(ask)));
+      if (found === null || found.votes <= sentinels.length / 2) return null;
+      return translate(found.primary);
+    },
   };
+}
+
+/** Whether no sentinel answered: none refused, and none said that it knows no such primary. */
+function isSilence(answers: readonly Answer[]): boolean {
+  return answers.every(({ failure }) => failure?.kind === 'unavailable');
 }
 
 /** Reads the reply to GET-MASTER-ADDR-BY-NAME; null if the sentinel knows no such primary. */

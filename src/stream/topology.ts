@@ -1,6 +1,7 @@
 import type { ConnectionOptions } from 'node:tls';
 import { Redis, type RedisOptions } from 'ioredis';
 import { connectorTo } from './connector.ts';
+import type { OpenSockets } from './open-sockets.ts';
 import type { Place } from './place.ts';
 import { markOrdinary } from './redis-error.ts';
 
@@ -45,6 +46,14 @@ export interface PrimaryFinder {
    * a bounded time. @throws DependencyError
    */
   find(key: string): Promise<Place>;
+  /** Sockets to servers that were found; none for a single server. */
+  readonly sockets: OpenSockets;
+  /**
+   * Ends the connections to a server that most sentinels no longer name as the primary. After an ordered
+   * failover the former one takes writes for some 8 s more, and they are lost (Redis 7.0.15).
+   * @returns how many were ended; 0 without sentinels, and while no majority of them answers
+   */
+  leaveFormer(): Promise<number>;
 }
 
 /** Options of a connection besides where it goes. */
@@ -72,7 +81,7 @@ export function topologyOf(redis: Redis): TopologyKind {
  * @param onNotFound called when the primary was not found
  */
 export function openClient(
-  { topology, tls, find }: PrimaryFinder,
+  { topology, tls, find, sockets }: PrimaryFinder,
   key: string,
   options: ClientOptions,
   onNotFound: () => void = () => undefined,
@@ -93,7 +102,11 @@ export function openClient(
           ...secured,
           ...loginOptions(topology.login),
           ...(topology.kind === 'sentinel' && { db: topology.database }),
-          Connector: connectorTo(() => find(key), tls, onNotFound),
+          Connector: connectorTo(() => find(key), {
+            tls,
+            onSocket: (socket, place) => sockets.add(socket, place),
+            onNotFound,
+          }),
         });
   kinds.set(client, topology.kind);
   return client;

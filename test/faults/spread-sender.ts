@@ -35,6 +35,7 @@ export interface SpreadSender {
 }
 
 const pauseMs = 10;
+/** Entries in one round trip: more may not be answered within the time for a command. */
 const page = 1_000;
 /** Entries that wait for a server; no more are made then, and what is due is made up for later. */
 const maxWaiting = 20_000;
@@ -60,17 +61,29 @@ export function createSpreadSender(options: SpreadSenderOptions): SpreadSender {
       signal: closing.signal,
     }),
   );
+  const usedPlaces = streams.map((stream) => places.last(stream));
   const queues = streams.map((): Promise<unknown> => Promise.resolve());
   let stopping = new AbortController();
   let loop: Promise<void> = Promise.resolve();
+
+  /** A former primary may take entries for seconds after a failover, and they are lost. */
+  function followPlace(index: number): void {
+    const place = places.last(streams[index] ?? '');
+    if (place !== null && place !== usedPlaces[index]) senders[index]?.close();
+    usedPlaces[index] = place;
+  }
 
   function enqueue(entries: readonly SimulatedEntry[]): void {
     const groups = Map.groupBy(entries, streamOf);
     for (const [index, group] of groups) {
       waiting += group.length;
       const sent = queues[index]?.then(async () => {
-        await senders[index]?.send(group);
-        waiting -= group.length;
+        for (let at = 0; at < group.length; at += page) {
+          followPlace(index);
+          const some = group.slice(at, at + page);
+          await senders[index]?.send(some);
+          waiting -= some.length;
+        }
       });
       // `stop` hears of it; until then it must not count as unhandled.
       sent?.catch(() => {});

@@ -5,7 +5,7 @@ import { type Config, formatProblems, loadConfig } from '../../src/config/load.t
 import { DependencyError } from '../../src/core/types.ts';
 import { createPrimaryFinder } from '../../src/stream/primary-finder.ts';
 import { placeText } from '../../src/stream/topology.ts';
-import { commandRedis } from '../../tools/servers/ask.ts';
+import { commandRedis, withRedis } from '../../tools/servers/ask.ts';
 import type { LocalServer } from '../../tools/servers/local-server.ts';
 import { startSentinel } from '../../tools/servers/redis-kinds.ts';
 import { type SentinelSet, startSentinelSet } from '../../tools/servers/sentinel.ts';
@@ -259,4 +259,48 @@ test('both connections leave a primary that hangs for the one that is promoted',
   await former.kill('SIGCONT');
   expect(changes).toEqual([`${former.port} ${promoted.port}`]);
   expect(heard.lostUndelivered).toEqual([]);
+});
+
+test('both connections leave a former primary that goes on taking commands', async () => {
+  const primaries = finder();
+  const { consumer, shared } = openConsumer(stream, { primaries });
+  const former = await set.primary();
+  await consumer.prepare();
+  await untilReads(consumer, await add(former));
+  expect(await portOf(shared)).toBe(former.port);
+  expect(await primaries.leaveFormer()).toBe(0);
+
+  // Without a login the sentinels promote another server and cannot make this one its replica.
+  await withRedis(former.url, async (redis) => {
+    await redis.call('CONFIG', 'SET', 'requirepass', 'another');
+    const sentinels = await redis.call('CLIENT', 'LIST', 'TYPE', 'normal');
+    const ids = [...String(sentinels).matchAll(/^id=(\d+) .*name=sentinel-/gm)].map(([, id]) => id);
+    for (const id of ids) await redis.call('CLIENT', 'KILL', 'ID', String(id));
+  });
+  const promoted = await set.untilPromoted(former);
+  expect(await portOf(shared)).toBe(former.port);
+  expect(await primaries.leaveFormer()).toBe(2);
+  await untilReads(consumer, await add(promoted));
+  await eventually('the shared connection moved', async () =>
+    (await portOf(shared).catch(() => 0)) === promoted.port ? true : undefined,
+  );
+  await former.kill('SIGKILL');
+  await former.restart();
+  await set.untilReplicas(2);
+});
+
+test('a lost connection comes back while no sentinel answers', async () => {
+  const { consumer, shared } = openConsumer(stream, { primaries: finder() });
+  const primary = await set.primary();
+  await consumer.prepare();
+  await untilReads(consumer, await add(primary));
+  expect(await portOf(shared)).toBe(primary.port);
+
+  for (const sentinel of set.sentinels) await sentinel.kill('SIGKILL');
+  await commandRedis(primary.url, 'CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+  await untilReads(consumer, await add(primary));
+  await eventually('the shared connection', async () =>
+    (await portOf(shared).catch(() => 0)) === primary.port ? true : undefined,
+  );
+  for (const sentinel of set.sentinels) await sentinel.restart();
 });
