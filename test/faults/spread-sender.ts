@@ -28,9 +28,9 @@ export interface SpreadSender {
   /**
    * Sends again what was acknowledged and is in none of the streams now, as a producer does that
    * keeps what it sent: a failover took it back.
-   * @returns how many entries
+   * @returns the fingerprint of each
    */
-  sendTakenBack(): Promise<number>;
+  sendTakenBack(): Promise<readonly number[]>;
   close(): void;
 }
 
@@ -145,7 +145,7 @@ export function createSpreadSender(options: SpreadSenderOptions): SpreadSender {
       enqueue(entries);
       await drain();
       isFirstTime = true;
-      return entries.length;
+      return entries.map(({ fields }) => entryFingerprint(fields));
     },
     close() {
       stopping.abort();

@@ -9,22 +9,17 @@ import type { Places } from './server-set.ts';
 export interface SpreadSource {
   readonly places: Places;
   readonly streams: readonly string[];
-  readonly heldAndTakenBack: readonly TakenBack[];
-}
-
-/**
- * An entry that a failover took back while an instance held it. It may leave one dead letter, and
- * so does the same entry when it is sent again.
- */
-export interface TakenBack {
-  readonly id: string;
-  readonly fingerprint: number;
+  /**
+   * Fingerprints of entries that failovers took back and that were sent again. One that an instance
+   * held meanwhile may leave a dead letter, and so does the same entry when it is sent again.
+   */
+  readonly takenBack: readonly number[];
 }
 
 /** A device whose rows are in two databases is refused by the check: its rows are out of order. */
 export function spreadLedgerSource(
   databases: readonly Queryable[],
-  { places, streams, heldAndTakenBack }: SpreadSource,
+  { places, streams, takenBack }: SpreadSource,
 ): LedgerSource {
   return {
     async *rows(deviceIds) {
@@ -33,29 +28,45 @@ export function spreadLedgerSource(
       }
     },
     async *deadLetters() {
-      const extra = new Set(heldAndTakenBack.map(nameOf));
+      const extra = new Map<number, number>();
+      for (const one of takenBack) extra.set(one, (extra.get(one) ?? 0) + 1);
       for (const stream of streams) yield* deadLettersIn(places, stream, extra);
     },
   };
 }
 
-const nameOf = ({ id, fingerprint }: TakenBack) => `${id} ${fingerprint}`;
-
-async function* deadLettersIn(places: Places, stream: string, extra: Set<string>) {
+async function* deadLettersIn(places: Places, stream: string, extra: Map<number, number>) {
   await places.refresh();
   const redis = new Redis(places.last(stream)?.url ?? '', { protocol: 2 });
   try {
     const options = { redis, deadLetterKey: `${stream}:dlq`, deadLettersAfter: null };
     for await (const page of deadLettersOf(options)) {
-      const counted = page.filter((deadLetter) => {
-        const { entryId: id, original } = readDeadLetter(deadLetter);
-        return !extra.delete(nameOf({ id, fingerprint: entryFingerprint(original) }));
-      });
+      const counted: StoredDeadLetter[] = [];
+      for (const deadLetter of page) {
+        if (!(await isExtra(redis, stream, deadLetter, extra))) counted.push(deadLetter);
+      }
       yield counted.map((deadLetter) => qualified(deadLetter, stream));
     }
   } finally {
     redis.disconnect();
   }
+}
+
+/** Whether it is of an entry that was taken back, and not of the same one that was sent again. */
+async function isExtra(
+  redis: Redis,
+  stream: string,
+  deadLetter: StoredDeadLetter,
+  extra: Map<number, number>,
+): Promise<boolean> {
+  const { entryId, original } = readDeadLetter(deadLetter);
+  const fingerprint = entryFingerprint(original);
+  const left = extra.get(fingerprint) ?? 0;
+  if (left === 0) return false;
+  const [found] = await redis.xrangeBuffer(stream, entryId, entryId);
+  if (found !== undefined && entryFingerprint(found[1]) === fingerprint) return false;
+  extra.set(fingerprint, left - 1);
+  return true;
 }
 
 /** Ids are unique within a stream only. */
