@@ -20,11 +20,13 @@ type Harm = 'SIGKILL' | 'SIGSTOP' | 'FAILOVER';
 
 describe('a Sentinel primary, with two instances under load and nothing lost or doubled,', () => {
   // Each in the full form ten times in a row; the short one takes what differs most.
-  test.each<readonly Harm[]>(
-    isFull ? [['SIGKILL'], ['SIGSTOP'], ['FAILOVER']] : [['SIGKILL', 'SIGSTOP']],
+  test.each<{ readonly harms: readonly Harm[] }>(
+    isFull
+      ? [{ harms: ['SIGKILL'] }, { harms: ['SIGSTOP'] }, { harms: ['FAILOVER'] }]
+      : [{ harms: ['FAILOVER', 'SIGKILL', 'SIGSTOP'] }],
   )(
-    'gets %s: both instances read from the next one',
-    async (...harms) => {
+    'gets $harms: both instances read from the next one',
+    async ({ harms }) => {
       const { set, scenario, services } = await openUnderLoad();
       const failovers: Failover[] = [];
       for (const harm of harms) {
