@@ -176,7 +176,55 @@ describe('a device', () => {
     const requests = shards.map((shard) => stack.redis.xlen(`${keyOf(shard)}:control:requests`));
     expect(await Promise.all(requests)).toEqual([1, 1, 1, 1]);
   });
+
+  test('is forgotten in every shard, and in none before all its entries are settled', async () => {
+    await run((io) => runMigrateUp(io, yes));
+    await fillSome();
+    const device = imei(1000);
+    await stack.redis.xadd(keyOf(3), '*', ...entryFields(1000));
+    const lengths = () =>
+      Promise.all(
+        shards.flatMap((shard) => [
+          stack.redis.xlen(keyOf(shard)),
+          stack.redis.xlen(deadLettersOf(shard)),
+        ]),
+      );
+    const before = await lengths();
+
+    const refused = await run((io) => runForget(io, device, yes));
+    expect(refused).toMatchObject({ code: 1, stdout: '' });
+    expect(await lengths()).toEqual(before);
+
+    for (const shard of [1, 3]) await settleAll(stack.redis, keyOf(shard));
+    expect(await traces(stack.redis, device)).toEqual([1, 1, 3]);
+    const { code, stdout } = await run((io) => runForget(io, device, { ...yes, json: true }));
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ forgotten: true });
+    expect(await traces(stack.redis, device)).toEqual([]);
+    const after = await lengths();
+    const gone = before.map((length, at) => length - (after[at] ?? 0));
+    expect(gone.reduce((sum, one) => sum + one, 0)).toBe(3);
+  });
 });
+
+/** Delivers and acknowledges every entry of a stream. */
+async function settleAll(redis: Redis, key: string): Promise<void> {
+  await redis.xgroup('SETID', key, 'processor', '$');
+  const pending = await redis.xpending(key, 'processor', '-', '+', 1000);
+  for (const one of pending) {
+    if (Array.isArray(one)) await redis.xack(key, 'processor', String(one[0]));
+  }
+}
+
+/** The shard of each entry and of each dead letter that names the device. */
+async function traces(redis: Redis, device: string): Promise<number[]> {
+  const found = shards.map(async (shard) => {
+    const streams = [keyOf(shard), deadLettersOf(shard)];
+    const pages = await Promise.all(streams.map((stream) => redis.xrange(stream, '-', '+')));
+    return pages.flat().flatMap(([, fields]) => (fields.join(' ').includes(device) ? [shard] : []));
+  });
+  return (await Promise.all(found)).flat();
+}
 
 test('doctor checks the server once and the keys of each shard', async () => {
   await run((io) => runMigrateUp(io, yes));
