@@ -163,6 +163,7 @@ describe('the dashboards', () => {
         'Dead letters',
         'Runtime',
         'Domain',
+        'Shards',
       ]);
     }
   });
