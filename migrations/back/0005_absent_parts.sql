@@ -22,7 +22,7 @@ ALTER TABLE public.positions
 ALTER TABLE public.positions
   DROP CONSTRAINT positions_fix_has_position,
   ADD CONSTRAINT positions_fix_has_position
-    CHECK (NOT fix OR (latitude IS NOT NULL AND satellites > 0)) NOT VALID;
+    CHECK (NOT fix OR (num_nonnulls(latitude) = 1 AND satellites > 0)) NOT VALID;
 COMMENT ON COLUMN public.positions.altitude IS NULL;
 DELETE FROM public.processor_migrations WHERE version = 5;
 COMMIT;

@@ -8,6 +8,8 @@ export interface Migration {
   readonly sql: string;
   /** SHA-256 of the file, hex: an applied file must never change. */
   readonly checksum: string;
+  /** Checksums of earlier content with the same result, from the file's lines `-- formerly <checksum>`. */
+  readonly formerChecksums: readonly string[];
 }
 
 /** State of a migration of this version or of the database. */
@@ -55,7 +57,8 @@ export async function readHistory(
     const row = rows.find(({ version }) => version === migration.version);
     if (row === undefined) return { state: 'pending', migration };
     const appliedAt = new Date(row.applied_at_ms);
-    if (row.checksum === migration.checksum) return { state: 'applied', migration, appliedAt };
+    const known = [migration.checksum, ...migration.formerChecksums];
+    if (known.includes(row.checksum)) return { state: 'applied', migration, appliedAt };
     return { state: 'changed', migration, appliedAt, appliedChecksum: row.checksum };
   });
   const unknown = rows

@@ -64,6 +64,8 @@ export interface MigrationResult {
 /** Two-part advisory lock key, so that it differs from every single-part key of other applications. */
 const lockKey = [0x70726f63, 1] as const; // 'proc', migrations
 
+const formerly = /^-- formerly ([0-9a-f]{64})$/gm;
+
 /** Reads a folder of `NNNN_name.sql` files. @throws RangeError if the numbers are not consecutive */
 export async function readMigrations(directory: URL): Promise<Migration[]> {
   const files = (await readdir(directory)).filter((file) => file.endsWith('.sql')).sort();
@@ -71,7 +73,8 @@ export async function readMigrations(directory: URL): Promise<Migration[]> {
     files.map(async (file): Promise<Migration> => {
       const sql = await readFile(new URL(file, directory), 'utf8');
       const checksum = createHash('sha256').update(sql).digest('hex');
-      return { version: Number.parseInt(file, 10), name: file, sql, checksum };
+      const formerChecksums = [...sql.matchAll(formerly)].map(([, former = '']) => former);
+      return { version: Number.parseInt(file, 10), name: file, sql, checksum, formerChecksums };
     }),
   );
   migrations.forEach((migration, index) => {

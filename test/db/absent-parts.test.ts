@@ -8,6 +8,7 @@ import { describeHypertable, type Fresh } from '../setup/hypertable.ts';
 import {
   connect,
   dayMs,
+  deviceId,
   migratedDatabase,
   migrateOptions,
   migrations,
@@ -73,7 +74,15 @@ async function version4(fresh: Fresh): Promise<{ url: string; client: Client }> 
   // So late that the policy's own job compresses nothing while the test does.
   const columnstore = { columnstoreAfterMs: 3650 * dayMs };
   await migrate(migrations.slice(0, 4), migrateOptions(url, columnstore), silent);
-  await write(url, [position(zeros), position({ ...zeros, ts: someTime + 60_000 })]);
+  // Three chunks, because one alone is no test of TimescaleDB.
+  const days = [0, 1, 2].flatMap((day) => [
+    someTime + day * dayMs,
+    someTime + day * dayMs + 60_000,
+  ]);
+  await write(url, [
+    ...days.map((ts) => position({ ...zeros, ts })),
+    ...days.map((ts) => position({ deviceId: deviceId(2), ts })),
+  ]);
   return { url, client: await connect(url) };
 }
 
@@ -85,7 +94,7 @@ async function compressAll(client: Client): Promise<void> {
 }
 
 describeHypertable('the migration of absent parts', (fresh) => {
-  test('and its down migration work on compressed chunks', async () => {
+  test('and its down migration work on several compressed chunks', async () => {
     const { url, client } = await version4(fresh);
     await compressAll(client);
     const before = await partsOf(client);
@@ -98,6 +107,6 @@ describeHypertable('the migration of absent parts', (fresh) => {
     await compressAll(client);
     const down = new URL('../../migrations/back/0005_absent_parts.sql', import.meta.url);
     await client.query(await readFile(down, 'utf8'));
-    expect(await partsOf(client)).toEqual([...before, before[0]]);
+    expect(await partsOf(client)).toEqual([...before.slice(0, 2), before[0], ...before.slice(2)]);
   });
 });

@@ -18,6 +18,7 @@ const further: Migration = {
   name: '0099_further.sql',
   sql: 'CREATE TABLE public.further (id integer PRIMARY KEY)',
   checksum: 'a'.repeat(64),
+  formerChecksums: [],
 };
 
 async function tables(url: string): Promise<string[]> {
@@ -91,6 +92,23 @@ describe('a migrated database', () => {
         message: expect.stringContaining(migrations[0]?.name ?? ''),
       });
     }
+  });
+
+  test('accepts one that was applied with content that the file names as its former one', async () => {
+    const url = await emptyDatabase();
+    await migrate(migrations, migrateOptions(url), silent);
+    const client = await connect(url);
+    const former = migrations.flatMap(({ version, formerChecksums: [checksum] }) =>
+      checksum === undefined ? [] : [{ version, checksum }],
+    );
+    expect(former.map(({ version }) => version)).toEqual([5]);
+    for (const { version, checksum } of former) {
+      const words = 'UPDATE public.processor_migrations SET checksum = $2 WHERE version = $1';
+      await client.query(words, [version, checksum]);
+    }
+
+    const { applied } = await migrate(migrations, migrateOptions(url, { mode: 'verify' }), silent);
+    expect(applied).toEqual([]);
   });
 
   test('by a newer version is refused by an older one', async () => {
