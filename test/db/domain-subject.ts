@@ -4,6 +4,7 @@ import type { Position } from '../../src/core/types.ts';
 import type { DomainSwitch } from '../../src/db/domain-switch.ts';
 import { type MigrateOptions, migrate } from '../../src/db/migrator.ts';
 import { createPositionWriter } from '../../src/db/position-writer.ts';
+import { freshDatabase, freshMigrated } from '../setup/database.ts';
 import type { Fresh } from '../setup/hypertable.ts';
 import { connect, dayMs, migrateOptions, migrations, openPool, silent } from './positions.ts';
 
@@ -18,11 +19,12 @@ export interface Subject {
 }
 
 export async function subject(fresh: Fresh): Promise<Subject> {
-  const { url, drop } = await fresh();
+  const migrated = fresh === freshDatabase;
+  const { url, drop } = migrated ? await freshMigrated() : await fresh();
   onTestFinished(drop);
   const configure: Subject['configure'] = async (domain, change = {}) =>
     (await migrate(migrations, migrateOptions(url, { domain, ...change }), silent)).domain;
-  await configure(off);
+  if (!migrated) await configure(off);
   return {
     url,
     client: await connect(url),

@@ -1,15 +1,15 @@
 import { Client } from 'pg';
 import { onTestFinished } from 'vitest';
-import type { DeviceId, Logger, Position } from '../../src/core/types.ts';
-import { type MigrateOptions, migrate, readMigrations } from '../../src/db/migrator.ts';
+import type { DeviceId, Position } from '../../src/core/types.ts';
+import { type MigrateOptions, migrate } from '../../src/db/migrator.ts';
 import { type Database, openDatabase } from '../../src/db/pool.ts';
 import { isDeviceId } from '../../src/teltonika/imei.ts';
-import { type FreshDatabase, freshDatabase } from '../setup/database.ts';
+import { type FreshDatabase, freshDatabase, freshMigrated } from '../setup/database.ts';
+import { migrateOptions, migrations, silent } from './migrate-options.ts';
 
-export const dayMs = 86_400_000;
+export { dayMs, migrateOptions, migrations, silent } from './migrate-options.ts';
+
 export const someTime = Date.UTC(2026, 2, 1, 12, 0, 0, 123);
-
-export const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
 export function deviceId(number: number): DeviceId {
   const text = String(350_000_000_000_000 + number);
@@ -38,29 +38,6 @@ export function position(change: Partial<Position> = {}): Position {
   };
 }
 
-export function migrateOptions(
-  url: string,
-  change: Partial<Omit<MigrateOptions, 'url'>> = {},
-): MigrateOptions {
-  return {
-    url,
-    tls: null,
-    connectTimeoutMs: 5000,
-    lockTimeoutMs: 2000,
-    migrationLockTimeoutMs: 20_000,
-    mode: 'auto',
-    timescaledb: 'optional',
-    chunkIntervalMs: dayMs,
-    columnstoreAfterMs: null,
-    retentionMs: null,
-    aggregates: false,
-    domain: { enabled: false, recomputeHorizonMs: 30 * dayMs },
-    ...change,
-  };
-}
-
-export const migrations = await readMigrations(new URL('../../migrations/', import.meta.url));
-
 /** Opens a connection to inspect a database; the caller closes it. */
 export async function openClient(url: string): Promise<Client> {
   const client = new Client({ connectionString: url });
@@ -81,12 +58,21 @@ export async function migratedDatabase(
   change: Partial<Omit<MigrateOptions, 'url'>> = {},
   fresh: () => Promise<FreshDatabase> = freshDatabase,
 ): Promise<{ database: Database; client: Client; url: string }> {
-  const { url, drop } = await fresh();
+  const { url, drop } = await migratedBy(change, fresh);
   onTestFinished(drop);
-  await migrate(migrations, migrateOptions(url, change), silent);
   const client = await connect(url);
   const database = openPool(url);
   return { database, client, url };
+}
+
+async function migratedBy(
+  change: Partial<Omit<MigrateOptions, 'url'>>,
+  fresh: () => Promise<FreshDatabase>,
+): Promise<FreshDatabase> {
+  if (fresh === freshDatabase && Object.keys(change).length === 0) return await freshMigrated();
+  const database = await fresh();
+  await migrate(migrations, migrateOptions(database.url, change), silent);
+  return database;
 }
 
 /** Opens a pool like the service's; closes it after the test. */

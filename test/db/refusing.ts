@@ -2,19 +2,10 @@ import { randomBytes } from 'node:crypto';
 import type { Client } from 'pg';
 import { onTestFinished } from 'vitest';
 import type { Outcomes, Position, WriteReason } from '../../src/core/types.ts';
-import { migrate } from '../../src/db/migrator.ts';
 import { createPositionWriter, type PositionWriter } from '../../src/db/position-writer.ts';
 import { askPostgres } from '../../tools/servers/ask.ts';
-import { databaseUrl, freshDatabase } from '../setup/database.ts';
-import {
-  connect,
-  dayMs,
-  migrateOptions,
-  migrations,
-  openPool,
-  position,
-  silent,
-} from './positions.ts';
+import { databaseUrl, freshMigrated } from '../setup/database.ts';
+import { connect, dayMs, openPool, position } from './positions.ts';
 
 /** A way in which the set-up of somebody else refuses some rows of `positions`. */
 export interface Mechanism {
@@ -181,13 +172,12 @@ export interface RefusingDatabase {
 
 /** A migrated database whose writer is a role without further rights: row security holds for it. */
 export async function refusingDatabase(sql = ''): Promise<RefusingDatabase> {
-  const { url, drop } = await freshDatabase();
+  const { url, drop } = await freshMigrated();
   const role = `processor_test_w_${randomBytes(6).toString('hex')}`;
   onTestFinished(async () => {
     await drop();
     await askPostgres(databaseUrl(), `DROP ROLE IF EXISTS ${role}`);
   });
-  await migrate(migrations, migrateOptions(url), silent);
   const client = await connect(url);
   await client.query(`CREATE ROLE ${role} LOGIN PASSWORD '${role}';
     GRANT SELECT, INSERT ON public.positions TO ${role}`);

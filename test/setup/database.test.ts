@@ -1,10 +1,13 @@
 import { Client } from 'pg';
 import { expect, inject, onTestFinished, test } from 'vitest';
+import { migrate } from '../../src/db/migrator.ts';
 import { askPostgres, askRedis } from '../../tools/servers/ask.ts';
+import { migrateOptions, migrations, silent } from '../db/migrate-options.ts';
 import {
   databaseUrl,
   describeTimescaledb,
   freshDatabase,
+  freshMigrated,
   freshStream,
   hasTimescaledb,
   redisUrl,
@@ -84,4 +87,22 @@ testTimescaledb('a hypertable can be made in a fresh database', async () => {
   );
 
   expect(row).toEqual({ name: 'p' });
+});
+
+test('a migrated database is as a migration from nothing makes it', async () => {
+  const [copy, own] = await Promise.all([freshMigrated(), freshDatabase()]);
+  onTestFinished(copy.drop);
+  onTestFinished(own.drop);
+  await migrate(migrations, migrateOptions(own.url), silent);
+
+  const shape = `
+    SELECT array_agg(line ORDER BY line) AS lines FROM (
+      SELECT format('%s %s', oid::regclass, relkind) AS line FROM pg_class
+       WHERE oid >= 16384 AND relnamespace <> 'pg_toast'::regnamespace
+      UNION ALL SELECT oid::regprocedure::text FROM pg_proc WHERE oid >= 16384
+      UNION ALL SELECT conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
+       WHERE oid >= 16384) AS made`;
+  const made = await askPostgres(own.url, shape);
+  expect(made).toMatchObject({ lines: expect.arrayContaining(['positions r']) });
+  expect(await askPostgres(copy.url, shape)).toEqual(made);
 });

@@ -1,8 +1,12 @@
 /** What a test takes from the suite's servers, under names that no other test has. */
 import { randomUUID } from 'node:crypto';
 import { describe, inject, test } from 'vitest';
-import { askPostgres } from '../../tools/servers/ask.ts';
+import { migrate } from '../../src/db/migrator.ts';
+import { migrateOptions, migrations, silent } from '../db/migrate-options.ts';
+import { databaseFrom, type FreshDatabase } from './database-from.ts';
 import type {} from './global-setup.ts';
+
+export type { FreshDatabase } from './database-from.ts';
 
 declare module 'vitest' {
   interface TaskMeta {
@@ -12,12 +16,6 @@ declare module 'vitest' {
 }
 
 const needsTimescaledb = 'needs TimescaleDB (set TEST_DATABASE_URL or TEST_POSTGRES_BIN)';
-
-export interface FreshDatabase {
-  readonly url: string;
-  /** Also disconnects whoever is connected. Safe twice. */
-  drop(): Promise<void>;
-}
 
 export interface FreshStream {
   readonly key: string;
@@ -39,21 +37,25 @@ export function hasTimescaledb(): boolean {
 
 /** An empty database of UTF8 and locale C, without extensions, on the suite's server. */
 export async function freshDatabase(): Promise<FreshDatabase> {
-  const server = databaseUrl();
-  const name = `processor_test_${uniqueName()}`;
   // template0 has no connections that would be in the way, and no extension on any server.
-  await askPostgres(
-    server,
-    `CREATE DATABASE ${name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'`,
-  );
-  const url = new URL(server);
-  url.pathname = `/${name}`;
-  return {
-    url: url.href,
-    async drop() {
-      await askPostgres(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
-    },
-  };
+  return await createDatabase('template0');
+}
+
+/**
+ * A fresh database with every migration applied by the default options of the tests. A copy of what
+ * the run migrated once, where a database can be copied.
+ */
+export async function freshMigrated(): Promise<FreshDatabase> {
+  const template = inject('migratedTemplate');
+  if (template !== null) return await createDatabase(template);
+  const database = await freshDatabase();
+  await migrate(migrations, migrateOptions(database.url), silent);
+  return database;
+}
+
+async function createDatabase(template: string): Promise<FreshDatabase> {
+  const name = `processor_test_${uniqueName()}`;
+  return await databaseFrom(databaseUrl(), template, name);
 }
 
 export function freshStream(): FreshStream {

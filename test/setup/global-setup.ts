@@ -2,6 +2,7 @@
  * vitest's globalSetup: a temporary folder for the whole run, the bundled program in it, and both
  * servers, their URLs through `inject`.
  */
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { showProgress } from '../../scripts/prepare/progress.mjs';
@@ -9,11 +10,14 @@ import { askPostgres, askRedis } from '../../tools/servers/ask.ts';
 import { openRunFolder } from '../../tools/servers/run-folder.ts';
 import { providePostgres, provideRedis, type RunningServer } from '../../tools/servers/servers.ts';
 import { programOfThisRun } from './bundle.ts';
+import { makeMigratedTemplate } from './database-from.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
     redisUrl: string;
     databaseUrl: string;
+    /** The name of a database with every migration, to copy; null where TimescaleDB is offered. */
+    migratedTemplate: string | null;
     /** The PostgreSQL server offers the extension. */
     timescaledb: boolean;
     timescaledbVersion: string | null;
@@ -45,7 +49,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
     },
   );
   process.env.PROCESSOR_PROGRAM = program;
+  const template = `processor_test_template_${randomUUID().replaceAll('-', '')}`;
   const stop = async () => {
+    // A given server outlives the run.
+    await askPostgres(postgres.url, `DROP DATABASE IF EXISTS ${template}`);
     await Promise.all([redis.stop(), postgres.stop()]);
     await folder.close();
   };
@@ -57,6 +64,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
     const timescaledb = facts?.timescaledb ?? null;
     project.provide('redisUrl', redis.url);
     project.provide('databaseUrl', postgres.url);
+    if (timescaledb === null) await makeMigratedTemplate(postgres.url, template);
+    project.provide('migratedTemplate', timescaledb === null ? template : null);
     project.provide('timescaledb', timescaledb !== null);
     project.provide('timescaledbVersion', timescaledb);
     project.provide('timescaledbLicense', timescaledb === null ? null : license);
