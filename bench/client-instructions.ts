@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { findProgram } from '../tools/servers/programs.ts';
 import type { Figures } from './figures.ts';
 import type { Load } from './rows.ts';
-import { untilDrained } from './service.ts';
+import { imageOptions, untilDrained } from './service.ts';
 import { type Stand, streamKey } from './stand.ts';
 
 /** Records of the two runs; the smaller one warms the engine up, and both start and stop. */
@@ -50,6 +50,7 @@ async function countOne(stand: Stand, load: Load, entries: number, valgrind: str
     {
       env: {
         PATH: process.env.PATH,
+        NODE_OPTIONS: imageOptions,
         HTTP_PORT: '0',
         TIMESCALEDB: 'optional',
         REDIS_URL: stand.redisUrl,

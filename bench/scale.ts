@@ -82,8 +82,8 @@ export async function startUpCase(stand: Stand, figures: Figures): Promise<void>
 const smallHeap = '--max-semi-space-size=8 --max-old-space-size=1000';
 
 /**
- * Memory with a long backlog: BENCH_BACKLOG entries of form B, one record each, once with Node's
- * own limits and once with a small heap.
+ * Memory with a long backlog: BENCH_BACKLOG entries of form B, one record each, once with the
+ * image's options and once with a small heap.
  */
 export async function backlogCase(
   stand: Stand,

@@ -11,7 +11,7 @@ export interface ServiceRun {
 }
 
 /** NODE_OPTIONS of the image. */
-const imageOptions = '--enable-source-maps';
+export const imageOptions = '--enable-source-maps --max-semi-space-size=16';
 
 type Environment = Readonly<Record<string, string>>;
 

@@ -2,6 +2,7 @@ import { processHost } from './config/host.ts';
 import { type Config, formatProblems, loadConfig } from './config/load.ts';
 import type { Logger } from './core/types.ts';
 import { MigrationError } from './db/migration-error.ts';
+import { limitHeapGrowth } from './lifecycle/heap.ts';
 import { exitCodes, stopSignal } from './lifecycle/signals.ts';
 import { captureLibraryOutput } from './observability/library-output.ts';
 import { createLogger } from './observability/logger.ts';
@@ -10,6 +11,7 @@ import type { Build } from './service.ts';
 
 /** Runs the service from the environment. @returns the exit code */
 export async function run(env: NodeJS.ProcessEnv, build: Build): Promise<number> {
+  limitHeapGrowth();
   const loaded = loadConfig(env, processHost());
   if (!loaded.ok) {
     process.stderr.write(`${formatProblems(loaded.problems)}\n`);

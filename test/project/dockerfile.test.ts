@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { imageOptions } from '../../bench/service.ts';
 import { isRoot, temporaryPrefix } from '../../tools/servers/system-user.ts';
 import { eventually } from '../../tools/service.ts';
 import { buildImage, letEverybodyRead, listFiles } from './image/build.ts';
@@ -37,6 +38,7 @@ interface Manifest {
   readonly version: string;
   readonly license: string;
   readonly optionalDependencies: Readonly<Record<string, string>>;
+  readonly scripts: Readonly<Record<string, string>>;
 }
 const manifest: Manifest = JSON.parse(read('package.json'));
 
@@ -52,6 +54,13 @@ describe('what the Dockerfile says', () => {
     expect(entrypoint).toEqual(['node', '/app/dist/processor.js']);
     expect(execForm(lastOf(image, 'CMD'))).toEqual(['run']);
     expect(lastOf(image, 'STOPSIGNAL')).toBe('SIGTERM');
+  });
+
+  test('the benchmark, npm start and the systemd unit have its options of Node', () => {
+    const options = pairsOf(image, 'ENV').NODE_OPTIONS ?? '';
+    expect(options).toBe(imageOptions);
+    expect(manifest.scripts.start).toContain(` node ${options} `);
+    expect(read('deploy/processor.service')).toContain(`/node ${options} dist/processor.js run\n`);
   });
 
   test('the user is a number that is not root', () => {
