@@ -114,6 +114,6 @@ fi
 started=$SECONDS code=0
 as_user "npm run $what${*:+ -- $*}" 2>&1 | tee "$place/run.log" || code=$?
 result=$(grep -aE '^(tests: |sent=)' "$place/run.log" | tail -1)
-left=$(inside sh -c 'ls -d /tmp/processor-* /var/tmp/processor-* 2>/dev/null | grep -v "processor-postgres-[0-9]" | wc -l')
+left=$(inside sh -c 'ls -d /tmp/processor-* /var/tmp/processor-* /dev/shm/processor-* 2>/dev/null | grep -v "processor-postgres-[0-9]" | wc -l')
 say "$suite, $who, npm run $what: exit $code, $((SECONDS - started)) s, ${result:-no result}, folders left behind: $left"
 exit "$code"

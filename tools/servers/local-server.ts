@@ -6,7 +6,7 @@ import { type Guard, type GuardedRun, openGuard } from './guarded.ts';
 import { freePort } from './ports.ts';
 import { allGone, killTree, processTree, sendSignal } from './process-tree.ts';
 import { ServerError } from './server-error.ts';
-import { temporaryPrefix } from './system-user.ts';
+import { discardedPrefix, temporaryPrefix } from './system-user.ts';
 
 export interface RunningServer {
   readonly url: string;
@@ -42,6 +42,8 @@ export interface ServerRecipe {
   readonly port: number | undefined;
   /** null: our own user. */
   readonly user: SystemUser | null;
+  /** Whether its data may lie in memory: only for a test, and without `dir`. */
+  readonly isDiscarded?: boolean;
   /** Ends the server in order, clients or not. */
   readonly endSignal: NodeJS.Signals;
   /** Ends it fast: its data is not needed any more. */
@@ -85,7 +87,8 @@ interface Place {
 
 /** @throws ServerError `start_failed` with the end of the server's log */
 export async function startLocal(recipe: ServerRecipe): Promise<LocalServer> {
-  const guard = await openGuard(temporaryPrefix(recipe.name), recipe.user);
+  const prefix = recipe.isDiscarded === true ? discardedPrefix : temporaryPrefix;
+  const guard = await openGuard(prefix(recipe.name), recipe.user);
   const dir = recipe.dir ?? guard.folder;
   try {
     return await startUnder(guard, recipe, dir, () => guard.close());

@@ -64,6 +64,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Loca
     dir: options.dir,
     port: options.port,
     user,
+    isDiscarded: durability === 'test' && options.dir === undefined,
     endSignal: 'SIGINT',
     // An immediate shutdown: unlike kill -9 it gives shared memory back.
     lastSignal: 'SIGQUIT',

@@ -13,7 +13,7 @@ import {
   startPostgres,
   startRedis,
 } from '../../../tools/servers/servers.ts';
-import { temporaryPrefix } from '../../../tools/servers/system-user.ts';
+import { discardedPrefix, temporaryPrefix } from '../../../tools/servers/system-user.ts';
 import { databaseUrl, redisUrl } from '../../setup/database.ts';
 
 afterEach(() => {
@@ -57,6 +57,20 @@ test('a Redis for tests keeps nothing on disk and never evicts', async () => {
   expect(config).toEqual(
     expect.arrayContaining(['save', '', 'appendonly', 'no', 'noeviction', '127.0.0.1']),
   );
+});
+
+test('data to be thrown away lies in memory only where there is enough of it', () => {
+  const needed = 1;
+  expect(discardedPrefix('x', { folder: '/var/tmp', needed })).toBe('/var/tmp/processor-x-');
+  const otherwise = temporaryPrefix('x');
+  expect(discardedPrefix('x', { folder: '/var/tmp', needed: 2 ** 53 })).toBe(otherwise);
+  expect(discardedPrefix('x', { folder: '/nowhere', needed })).toBe(otherwise);
+  expect(discardedPrefix('x', { folder: '/proc', needed })).toBe(otherwise);
+});
+
+test('a PostgreSQL with real durability does not lie in memory', async () => {
+  const server = await localPostgres({ durability: 'real' });
+  expect(server.dir).not.toMatch(/^\/dev\/shm/);
 });
 
 test('a Redis with real durability has what it acknowledged after kill -9', async () => {
