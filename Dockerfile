@@ -11,7 +11,7 @@ COPY package.json package-lock.json .npmrc ./
 # The native parts of compiler and bundler are optional packages, so this stage takes those as well.
 RUN npm ci --include=dev --include=optional --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
-COPY scripts/build.ts scripts/
+COPY scripts/build.ts scripts/bundle.ts scripts/
 COPY src src/
 RUN node scripts/build.ts
 RUN mkdir dumps
