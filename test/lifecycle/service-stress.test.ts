@@ -40,6 +40,7 @@ const partNames = [
   'database',
   'redis connection',
   'consumer',
+  'primary watch',
   'preparation',
   'maintenance',
   'pipeline',
