@@ -1,5 +1,5 @@
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { readMigrations } from '../src/db/migrator.ts';
+import { type Migration, readMigrations } from '../src/db/migrator.ts';
 import type { Figures } from './figures.ts';
 import type { Load } from './rows.ts';
 import { runService } from './service.ts';
@@ -10,8 +10,9 @@ import type { Loads } from './throughput.ts';
 interface Build {
   readonly name: 'base' | 'this';
   readonly program: string;
-  /** The last migration that it knows. */
-  readonly version: number;
+  readonly migrations: readonly Migration[];
+  /** Options of Node beyond those of this commit's image. */
+  readonly nodeOptions: string;
 }
 
 /**
@@ -39,21 +40,22 @@ export async function againstCase(
 }
 
 async function buildOf(name: Build['name'], checkout: URL): Promise<Build> {
-  const { length } = await readMigrations(new URL('migrations/', checkout));
+  const migrations = await readMigrations(new URL('migrations/', checkout));
   const program = fileURLToPath(new URL('dist/processor.js', checkout));
-  return { name, program, version: length };
+  const nodeOptions = name === 'base' ? (process.env.BENCH_BASE_NODE_OPTIONS ?? '') : '';
+  return { name, program, migrations, nodeOptions };
 }
 
 async function runBuild(
   stand: Stand,
-  { name, program, version }: Build,
+  { name, program, migrations, nodeOptions }: Build,
   form: string,
   load: Load,
   figures: Figures,
 ): Promise<void> {
   await stand.fill(load);
-  const url = await stand.freshTable(undefined, version);
-  const env = { REDIS_URL: stand.redisUrl, POSTGRES_URL: url };
+  const url = await stand.freshTable(undefined, migrations);
+  const env = { REDIS_URL: stand.redisUrl, POSTGRES_URL: url, NODE_OPTIONS: nodeOptions };
   const run = await runService(stand.redis, env, { records: load.rows.length, program });
   figures.note(`${name}_${form}`, run.recordsPerSecond);
   figures.note(`${name}_${form}_cpu_us`, run.cpuMicros);

@@ -23,13 +23,15 @@ import { openStand } from './stand.ts';
 import { makeLoads, throughputRound } from './throughput.ts';
 
 /**
- * `npm run bench`. BENCH_ROUNDS (5), BENCH_RECORDS (300000, a third of which warms up), BENCH_BACKLOG (1000000; 0 leaves it
- * out), BENCH_ONLY (throughput,decoder,stages,client_instructions,latency,scale,growth,start,backlog,
- * instructions,migration,against; domain_step,domain_trigger,domain_contract,domain_visible,domain_catch_up,
- * domain_edit, or domain for these), BENCH_MIGRATION_ROWS (20000000; the table that the newest migration
- * changes), BENCH_BASE (a checkout of another commit with its dist; `against` compares) and BENCH_EDIT_DAYS (3; days of positions that an edited geofence is computed over) choose how
- * much. What BENCH_ONLY leaves out keeps the figures of the newest whole run. `npm run bench -- instructions`
- * is the same as BENCH_ONLY=instructions.
+ * `npm run bench`. BENCH_ROUNDS (5), BENCH_RECORDS (300000, a third of which warms up), BENCH_BACKLOG
+ * (1000000; 0 leaves it out), BENCH_ONLY (throughput,decoder,stages,client_instructions,latency,scale,
+ * growth,start,backlog,instructions,migration,against; domain_step,domain_trigger,domain_contract,
+ * domain_visible,domain_catch_up,domain_edit, or domain for these), BENCH_MIGRATION_ROWS (20000000; the
+ * table that the newest migration changes) and BENCH_EDIT_DAYS (3; days of positions that an edited
+ * geofence is computed over) choose how much. BENCH_BASE is a checkout of another commit with its dist,
+ * which `against` compares, and BENCH_BASE_NODE_OPTIONS what its Node gets besides. What BENCH_ONLY leaves
+ * out keeps the figures of the newest whole run. `npm run bench -- instructions` is the same as
+ * BENCH_ONLY=instructions.
  */
 const rounds = Number(process.env.BENCH_ROUNDS ?? 5);
 const records = Number(process.env.BENCH_RECORDS ?? 300_000);

@@ -21,7 +21,7 @@ const quiet = { debug() {}, info() {}, warn() {}, error() {} };
  */
 export async function migrationCase(stand: Stand, rows: number, figures: Figures): Promise<void> {
   const migrations = await readMigrations(new URL('../migrations/', import.meta.url));
-  const url = await stand.freshTable({ columnstoreAfterMs: 3650 * dayMs }, migrations.length - 1);
+  const url = await stand.freshTable({ columnstoreAfterMs: 3650 * dayMs }, migrations.slice(0, -1));
   const client = new pg.Client(url);
   await client.connect();
   try {

@@ -49,6 +49,8 @@ export async function bullMqWorker(redisUrl: string, url: string, load: Load, co
     await queue.addBulk(jobs.slice(at, at + jobsAtOnce));
   }
   const pool = new pg.Pool({ connectionString: url, max: connections });
+  // A connection may still be closing when the next case drops the database.
+  pool.on('error', () => {});
   const worker = new Worker(
     queueName,
     async ({ data }) => {

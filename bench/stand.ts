@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import pg from 'pg';
-import { migrate, readMigrations } from '../src/db/migrator.ts';
+import { type Migration, migrate, readMigrations } from '../src/db/migrator.ts';
 import { startPostgres, startRedis } from '../tools/servers/servers.ts';
 import type { Load } from './rows.ts';
 
@@ -12,12 +12,12 @@ export interface Stand {
   readonly timescaledb: string | null;
   readonly postgres: string;
   /**
-   * A migrated database of its own, empty, its chunks not made; the one before is dropped. `version`
-   * is the last migration that is applied, by default the newest.
+   * A migrated database of its own, empty, its chunks not made; the one before is dropped.
+   * @param migrations those to apply, by default all of this checkout
    */
   freshTable(
     policies?: { readonly columnstoreAfterMs: number | null },
-    version?: number,
+    migrations?: readonly Migration[],
   ): Promise<string>;
   /** Empties Redis and adds the entries of the load. @returns their ids when asked for */
   fill(load: Load, count?: number): Promise<void>;
@@ -70,19 +70,20 @@ export async function openStand(): Promise<Stand> {
     redis,
     timescaledb: offered[0] === undefined ? null : String(offered[0].default_version),
     postgres: String(server[0]?.server_version),
-    async freshTable({ columnstoreAfterMs } = { columnstoreAfterMs: null }, version) {
+    async freshTable({ columnstoreAfterMs } = { columnstoreAfterMs: null }, given) {
       await ask('DROP DATABASE IF EXISTS processor_bench WITH (FORCE)');
       await ask('CREATE DATABASE processor_bench');
       await ask('CHECKPOINT');
       const url = new URL(databaseUrl);
       url.pathname = '/processor_bench';
-      const migrations = await readMigrations(new URL('../migrations/', import.meta.url));
+      const migrations =
+        given ?? (await readMigrations(new URL('../migrations/', import.meta.url)));
       const limits = { connectTimeoutMs: 5000, lockTimeoutMs: 5000, migrationLockTimeoutMs: 5000 };
       const storage = { timescaledb: 'optional', chunkIntervalMs: 86_400_000 } as const;
       const policies = { columnstoreAfterMs, retentionMs: null, aggregates: false };
       const domain = { enabled: false, recomputeHorizonMs: 0 };
       await migrate(
-        migrations.slice(0, version),
+        migrations,
         { url: url.href, tls: null, mode: 'auto', ...limits, ...storage, ...policies, domain },
         quiet,
       );

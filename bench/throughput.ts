@@ -23,6 +23,8 @@ export function makeLoads(records: number, baseTime: number): Loads {
 
 /** One INSERT for each entry is slow; fewer records give the same result. */
 const perEntryShare = 20;
+/** A job costs more again. */
+const jobShare = 200;
 
 /** Floors, service and hand-written workers, one after the other on the same rows and servers. */
 export async function throughputRound(stand: Stand, loads: Loads, figures: Figures): Promise<void> {
@@ -67,7 +69,8 @@ export async function throughputRound(stand: Stand, loads: Loads, figures: Figur
   await stand.fill(formA, few);
   figures.note('perEntry', await perEntryWorker(stand.redis, await stand.freshTable(), few));
   await stand.redis.flushall();
-  const bullMq = await bullMqWorker(stand.redisUrl, await stand.freshTable(), formA, few);
+  const jobs = Math.ceil(formA.rows.length / jobShare);
+  const bullMq = await bullMqWorker(stand.redisUrl, await stand.freshTable(), formA, jobs);
   if (bullMq !== null) figures.note('bullmq', bullMq);
 }
 
