@@ -14,7 +14,7 @@ export interface Reconciliation {
   readonly supersede: readonly string[];
   /** Live crossings that are right as they are. */
   readonly unchanged: number;
-  /** Evaluations whose state at the window's end is not the one that later crossings follow from. */
+  /** Evaluations whose state at the window's end may not be the one that later crossings follow from. */
   readonly unsettled: readonly Unsettled[];
   /**
    * Live crossings that the previous fix contradicts, null where it is inside and there is none:
@@ -66,14 +66,14 @@ export function* recomputeInSteps(
     yield;
     // A window that reaches the end of the table has nothing behind it that could follow from it.
     if (last === undefined || window.to === Infinity) continue;
-    if (inside !== live.insideAt(evaluation, last.ts)) unsettled.push({ evaluation, inside, last });
+    if (!isSettledAt(evaluation, inside, last, live)) unsettled.push({ evaluation, inside, last });
   }
   return { ...reconcile(want, live.between(window.from, window.to)), unsettled, mismatches };
 }
 
 /**
  * Continues an unsettled evaluation over the fixes that follow, until its state is the one that the
- * live crossings imply.
+ * live crossings imply and that every window behind it started with.
  * @param fixes usable fixes after `from.last`, oldest first
  * @param isEnd no fix is stored after these
  */
@@ -91,7 +91,7 @@ export function extend(
   for (const fix of fixes) {
     inside = step(evaluation, inside, last, fix, options, want);
     last = fix;
-    isSettled = inside === live.insideAt(evaluation, fix.ts);
+    isSettled = isSettledAt(evaluation, inside, fix, live);
     if (isSettled) break;
   }
   const reachesEnd = isEnd && last === (fixes.at(-1) ?? from.last);
@@ -114,6 +114,20 @@ export function stateBefore(
   const implied = last?.direction === 'enter';
   const inside = decidedBy(evaluation, previous) ?? implied;
   return inside === implied ? { inside } : { inside, mismatch: last ?? null };
+}
+
+/**
+ * Whether what lies behind the fix follows from this state. In the margin that is not known even where
+ * the live crossings imply the same: a window that starts behind the fix may have been computed from an
+ * earlier one that is ignored now, before its own crossing was stored.
+ */
+function isSettledAt(
+  evaluation: Evaluation,
+  inside: boolean,
+  fix: Fix,
+  live: LiveCrossings,
+): boolean {
+  return inside === live.insideAt(evaluation, fix.ts) && decidedBy(evaluation, fix) !== null;
 }
 
 /** The state that a fix alone decides; null in the margin, where what was before counts. */

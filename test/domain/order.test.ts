@@ -5,6 +5,7 @@ import { derive } from '../../src/domain/derive.ts';
 import { evaluationsOf, mergeAssignments } from '../../src/domain/evaluation.ts';
 import type { Geofence } from '../../src/domain/geofence.ts';
 import type { Assignment, DomainOptions } from '../../src/domain/types.ts';
+import { deviceKey, geofenceId, subjectKey } from './places.ts';
 import { type Range, type SimulatedStore, simulatedStore } from './simulated-store.ts';
 import { arrivalOf, type Event, geofencesOf, type Story, stories } from './story.ts';
 
@@ -101,3 +102,39 @@ test('any order of arrival, cut, repetition, edit and deletion gives what deriva
     { numRuns: 10_000 },
   );
 }, 240_000);
+
+test('a state that followed from a fix ends with it where it is ignored before its own crossing is stored', () => {
+  // 40 m around the place, and 40 m more for the way out.
+  const row = {
+    id: geofenceId('geofence-1'),
+    scope: null,
+    radiusM: 40,
+    marginM: 40,
+    from: -Infinity,
+    to: Infinity,
+  };
+  const shape = { type: 'Point', coordinates: [25, 54] } as const;
+  const geofences = geofencesOf([{ ...row, shape }]);
+  const assigned = [
+    {
+      device: deviceKey('device-1'),
+      subject: subjectKey('car'),
+      scope: null,
+      from: 0,
+      to: Infinity,
+    },
+  ];
+  const merged = mergeAssignments(assigned);
+  const at = (ts: number, latitude: number) => ({ ts, latitude, longitude: 25 });
+  const [inside, inMargin] = [54, 54.0005];
+  const store = simulatedStore(merged, options);
+  store.setGeofences(geofences);
+  store.store([at(1_000, inside), at(2_000, inMargin), at(130_000, inside), at(131_000, inside)]);
+  store.work({ since: 2_000, until: 130_000 });
+  expect(store.live()).toEqual([]);
+  store.remove({ since: 0, until: 1_000 });
+  store.work({ since: 0, until: 1_000 });
+
+  expectDerived(store, geofences, merged);
+  expect(store.live()).toMatchObject([{ direction: 'enter', method: 'gap', at: 130_000 }]);
+});
