@@ -162,6 +162,8 @@ describe('shards of the stream on one Redis', () => {
     await service.untilReady();
     await add(device(2, 1), 1);
     await untilStored(4);
+    // An entry that is stored but not acknowledged would be in flight until the drain's budget ends.
+    await untilAcknowledged([2]);
 
     // Broken again, while it runs: the other shards keep settling.
     await stack.redis.rename(broken, 'elsewhere');
