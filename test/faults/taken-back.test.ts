@@ -49,15 +49,7 @@ describe('a failover that takes back acknowledged entries', () => {
   test(
     'costs nothing of what the stream has then, also under ids of entries that are still in flight',
     async () => {
-      const { set, scenario } = await openSettled(['one'], patient);
-      const [first] = set.servers;
-      if (first === undefined) throw new RangeError('a set has servers');
-      await cutReplication(set, first);
-      const before = await newestId(first);
-      const unlock = await lockPositions(scenario);
-      await scenario.sender.send(entriesOf(scenario));
-      await untilDelivered(first);
-      const lost = await idsAfter(first, before);
+      const { set, scenario, first, lost, unlock } = await openHolding();
 
       await first.kill('SIGKILL');
       const next = await set.untilPromoted(first);
@@ -75,15 +67,7 @@ describe('a failover that takes back acknowledged entries', () => {
   test(
     'costs nothing of what another instance holds under the ids of entries that one has in flight',
     async () => {
-      const { set, scenario, services } = await openSettled(['one'], patient);
-      const [[first], [holder]] = [set.servers, services];
-      if (first === undefined || holder === undefined) throw new RangeError('neither is empty');
-      await cutReplication(set, first);
-      const before = await newestId(first);
-      const unlock = await lockPositions(scenario);
-      await scenario.sender.send(entriesOf(scenario));
-      await untilDelivered(first);
-      const lost = await idsAfter(first, before);
+      const { set, scenario, holder, first, lost, unlock } = await openHolding();
       holder.process.kill('SIGSTOP');
 
       await first.kill('SIGKILL');
@@ -167,6 +151,19 @@ async function openSettled(names: readonly string[], env: Readonly<Record<string
   await scenario.untilSettled();
   await commandRedis(set.servers[0]?.url ?? '', 'WAIT', 2, 1_000);
   return { set, scenario, services };
+}
+
+/** An instance that holds entries which no replica has received. */
+async function openHolding() {
+  const { set, scenario, services } = await openSettled(['one'], patient);
+  const [[first], [holder]] = [set.servers, services];
+  if (first === undefined || holder === undefined) throw new RangeError('neither is empty');
+  await cutReplication(set, first);
+  const before = await newestId(first);
+  const unlock = await lockPositions(scenario);
+  await scenario.sender.send(entriesOf(scenario));
+  await untilDelivered(first);
+  return { set, scenario, holder, first, lost: await idsAfter(first, before), unlock };
 }
 
 function entriesOf({ fleet }: SpreadScenario): readonly SimulatedEntry[] {
