@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import type { Client } from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Outcomes, Position } from '../../src/core/types.ts';
@@ -17,6 +16,7 @@ import {
   silent,
   someTime,
 } from './positions.ts';
+import { compressAll, goBack } from './stored-table.ts';
 
 const absent = {
   latitude: null,
@@ -86,13 +86,6 @@ async function version4(fresh: Fresh): Promise<{ url: string; client: Client }> 
   return { url, client: await connect(url) };
 }
 
-async function compressAll(client: Client): Promise<void> {
-  const { rows } = await client.query<{ name: string }>(
-    "SELECT c::text AS name FROM public.show_chunks('public.positions') AS c",
-  );
-  for (const { name } of rows) await client.query(`CALL public.convert_to_columnstore('${name}')`);
-}
-
 describeHypertable('the migration of absent parts', (fresh) => {
   test('and its down migration work on several compressed chunks', async () => {
     const { url, client } = await version4(fresh);
@@ -105,8 +98,7 @@ describeHypertable('the migration of absent parts', (fresh) => {
       'inserted',
     ]);
     await compressAll(client);
-    const down = new URL('../../migrations/back/0005_absent_parts.sql', import.meta.url);
-    await client.query(await readFile(down, 'utf8'));
+    await goBack(client, { name: '0005_absent_parts.sql' });
     expect(await partsOf(client)).toEqual([...before.slice(0, 2), before[0], ...before.slice(2)]);
   });
 });

@@ -1,7 +1,7 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import type { Client } from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { type Migration, migrate } from '../../src/db/migrator.ts';
+import { migrate } from '../../src/db/migrator.ts';
 import { createPositionWriter } from '../../src/db/position-writer.ts';
 import { freshDatabase } from '../setup/database.ts';
 import {
@@ -15,6 +15,7 @@ import {
   silent,
   someTime,
 } from './positions.ts';
+import { fingerprint, goBack } from './stored-table.ts';
 
 const folder = new URL('../../migrations/back/', import.meta.url);
 const released = migrations.map(({ version }) => version);
@@ -39,19 +40,6 @@ async function populated(version: number): Promise<{ url: string; client: Client
     rows.map(() => null),
   );
   return { url, client: await connect(url) };
-}
-
-/** Every value of every row, in one line. */
-async function fingerprint(client: Client): Promise<unknown> {
-  const { rows } = await client.query(
-    `SELECT count(*)::int AS rows, md5(string_agg(p::text, E'\\n' ORDER BY device_id, ts)) AS content
-       FROM public.positions AS p`,
-  );
-  return rows[0];
-}
-
-async function goBack(client: Client, { name }: Migration): Promise<void> {
-  await client.query(await readFile(new URL(name, folder), 'utf8'));
 }
 
 async function objects(client: Client): Promise<unknown> {

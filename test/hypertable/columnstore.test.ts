@@ -4,6 +4,7 @@ import type { Outcomes, Position } from '../../src/core/types.ts';
 import { describePolicies } from '../../src/db/policies.ts';
 import { createPositionWriter, type PositionWriter } from '../../src/db/position-writer.ts';
 import { dayMs, deviceId, migratedDatabase, openPool, position } from '../db/positions.ts';
+import { compressAll } from '../db/stored-table.ts';
 import { describeTimescaledb } from '../setup/database.ts';
 import { describeHypertable } from '../setup/hypertable.ts';
 
@@ -62,11 +63,7 @@ async function compressedDays(): Promise<Position[]> {
     for (let index = 0; index < perDevice; index += 1) rows.push(at(device, index * 4));
   }
   for (let from = 0; from < rows.length; from += 5000) await write(rows.slice(from, from + 5000));
-  const { rows: chunks } = await client.query<{ name: string }>(
-    "SELECT c::text AS name FROM public.show_chunks('public.positions') AS c",
-  );
-  for (const { name } of chunks)
-    await client.query(`CALL public.convert_to_columnstore('${name}')`);
+  await compressAll(client);
   return rows;
 }
 

@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises';
-import type { Client } from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
 import { migrate } from '../../src/db/migrator.ts';
 import { createPositionWriter } from '../../src/db/position-writer.ts';
@@ -14,9 +12,9 @@ import {
   silent,
   someTime,
 } from '../db/positions.ts';
+import { compressAll, fingerprint, goBack } from '../db/stored-table.ts';
 import { describeHypertable } from '../setup/hypertable.ts';
 
-const back = new URL('../../migrations/back/', import.meta.url);
 const options = { chunkIntervalMs: dayMs, maxChunksPerStatement: 48 };
 const days = 3;
 
@@ -28,23 +26,6 @@ const rows = Array.from({ length: days * 40 }, (_, index) =>
     ...(index % 10 === 0 ? { latitude: null, longitude: null, fix: false, satellites: 0 } : {}),
   }),
 );
-
-async function compressAll(client: Client): Promise<number> {
-  const { rows: chunks } = await client.query<{ name: string }>(
-    "SELECT c::text AS name FROM public.show_chunks('public.positions') AS c",
-  );
-  for (const { name } of chunks)
-    await client.query(`CALL public.convert_to_columnstore('${name}')`);
-  return chunks.length;
-}
-
-async function fingerprint(client: Client): Promise<unknown> {
-  const found = await client.query(
-    `SELECT count(*)::int AS rows, md5(string_agg(p::text, E'\\n' ORDER BY device_id, ts)) AS content
-       FROM public.positions AS p`,
-  );
-  return found.rows[0];
-}
 
 describeHypertable('every migration and its down migration', (fresh) => {
   test('change no row of several compressed chunks', async () => {
@@ -64,9 +45,9 @@ describeHypertable('every migration and its down migration', (fresh) => {
       await migrate(migrations.slice(0, version), migrateOptions(url, policies), silent);
       expect(await fingerprint(client), `up to ${version}`).toEqual(before);
     }
-    for (const { version, name } of migrations.slice(1).toReversed()) {
-      await client.query(await readFile(new URL(name, back), 'utf8'));
-      expect(await fingerprint(client), `back from ${version}`).toEqual(before);
+    for (const migration of migrations.slice(1).toReversed()) {
+      await goBack(client, migration);
+      expect(await fingerprint(client), `back from ${migration.version}`).toEqual(before);
     }
     await migrate(migrations, migrateOptions(url, policies), silent);
     expect(await fingerprint(client)).toEqual(before);
