@@ -82,7 +82,7 @@ export async function startUpCase(stand: Stand, figures: Figures): Promise<void>
 const smallHeap = '--max-semi-space-size=8 --max-old-space-size=1000';
 
 /**
- * Memory with a long backlog: BENCH_BACKLOG entries of form B, one record each, once with the
+ * Memory with a long backlog: BENCH_BACKLOG frame entries of one record, once with the
  * image's options and once with a small heap.
  */
 export async function backlogCase(

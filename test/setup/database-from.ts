@@ -4,7 +4,7 @@ import { migrateOptions, migrations, silent } from '../db/migrate-options.ts';
 
 export interface FreshDatabase {
   readonly url: string;
-  /** Also disconnects whoever is connected. Safe twice. */
+  /** Ends the connections to it as well. Safe twice. */
   drop(): Promise<void>;
 }
 
